@@ -1,0 +1,124 @@
+//! The one error of the crate: a closed kind, what happened and where, and what to do next.
+
+use std::{fmt, sync::Arc};
+
+/// What went wrong, as far as a caller may want to tell cases apart.
+///
+/// The set is closed on purpose: `keda::status` maps each kind to one gRPC code,
+/// and metrics use it as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// The trigger's metadata (or a setting) is wrong.
+    Invalid,
+    /// The caller may not use this connection.
+    NotAllowed,
+    /// The thing asked for does not exist.
+    NotFound,
+    /// The backend answered, but what it holds cannot be counted.
+    Unreadable,
+    /// The backend refused our credentials or lacks a right for us.
+    Unauthorized,
+    /// The backend cannot be reached, or the connection broke.
+    Unreachable,
+    /// No answer came in time.
+    TimedOut,
+    /// A limit was reached, ours or the backend's.
+    Exhausted,
+    /// A defect of this program.
+    Internal,
+}
+
+impl Kind {
+    /// Every kind, for metrics and documentation.
+    pub const ALL: [Kind; 9] = [
+        Kind::Invalid,
+        Kind::NotAllowed,
+        Kind::NotFound,
+        Kind::Unreadable,
+        Kind::Unauthorized,
+        Kind::Unreachable,
+        Kind::TimedOut,
+        Kind::Exhausted,
+        Kind::Internal,
+    ];
+
+    /// The kind as a metric label and log field.
+    pub fn label(self) -> &'static str {
+        match self {
+            Kind::Invalid => "invalid",
+            Kind::NotAllowed => "not_allowed",
+            Kind::NotFound => "not_found",
+            Kind::Unreadable => "unreadable",
+            Kind::Unauthorized => "unauthorized",
+            Kind::Unreachable => "unreachable",
+            Kind::TimedOut => "timed_out",
+            Kind::Exhausted => "exhausted",
+            Kind::Internal => "internal",
+        }
+    }
+}
+
+/// An error that says what happened and where, then what to do about it.
+///
+/// Cheap to clone: one failed read answers every caller that waited for it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Inner {
+    kind: Kind,
+    what: String,
+    next: String,
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// `what` says what happened and where, without a full stop at its end;
+    /// `next` is a sentence that says what to do, or empty.
+    pub fn new(kind: Kind, what: impl Into<String>, next: impl Into<String>) -> Self {
+        Error(Arc::new(Inner {
+            kind,
+            what: what.into(),
+            next: next.into(),
+        }))
+    }
+
+    /// Which kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The same error, said to have happened `place` (`redis 127.0.0.1:6379, list jobs`).
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.what = format!("{place}: {}", inner.what);
+        self
+    }
+
+    /// The same error with one more fact behind what happened.
+    pub fn and(mut self, fact: impl fmt::Display) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.what = format!("{} ({fact})", inner.what);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { what, next, .. } = &*self.0;
+        match next.is_empty() {
+            true => write!(f, "{what}"),
+            false => write!(f, "{what}. {next}"),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {self}", self.0.kind.label())
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,73 @@
+//! Between the proto's messages and our own types.
+
+use super::proto::{GetMetricSpecResponse, GetMetricsResponse, MetricSpec, MetricValue, ScaledObjectRef};
+use crate::{
+    error::Error,
+    sampling::Trigger,
+    trigger::{
+        TriggerRef,
+        problem::{Problem, Problems},
+    },
+};
+
+impl From<ScaledObjectRef> for TriggerRef {
+    fn from(message: ScaledObjectRef) -> Self {
+        TriggerRef {
+            namespace: message.namespace,
+            name: message.name,
+            metadata: message.scaler_metadata,
+        }
+    }
+}
+
+/// The trigger of a request that must name one.
+pub fn required(message: Option<ScaledObjectRef>) -> Result<TriggerRef, Error> {
+    match message {
+        Some(message) => Ok(message.into()),
+        None => Err(Problems::from(Problem::key("scaledObjectRef", "is required")).into()),
+    }
+}
+
+/// The one metric spec of a trigger. Old and new fields are both filled: KEDA before 2.17 reads
+/// the integer.
+#[allow(deprecated)]
+pub fn spec(trigger: &Trigger) -> GetMetricSpecResponse {
+    GetMetricSpecResponse {
+        metric_specs: vec![MetricSpec {
+            metric_name: trigger.metric_name.clone(),
+            target_size: round_up(trigger.target),
+            target_size_float: trigger.target,
+        }],
+    }
+}
+
+/// The one value of a trigger, under the name it was asked by.
+#[allow(deprecated)]
+pub fn value(metric_name: String, value: f64) -> GetMetricsResponse {
+    GetMetricsResponse {
+        metric_values: vec![MetricValue {
+            metric_name,
+            metric_value: round_up(value),
+            metric_value_float: value,
+        }],
+    }
+}
+
+/// Up, so that 0.4 waiting is not 0. The cast saturates.
+fn round_up(value: f64) -> i64 {
+    value.ceil() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(deprecated)]
+    fn the_integer_is_rounded_up() {
+        let answer = value("m".into(), 0.4).metric_values.remove(0);
+        assert_eq!((answer.metric_value, answer.metric_value_float), (1, 0.4));
+        assert_eq!(round_up(3.0), 3);
+        assert_eq!(round_up(0.0), 0);
+    }
+}

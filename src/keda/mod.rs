@@ -1,0 +1,17 @@
+//! KEDA's edge: the gRPC service, the conversions, and errors → status. Nobody else knows the proto.
+
+mod convert;
+mod service;
+mod status;
+
+pub use service::{SAMPLE_AGE, STALE, Service, Streams};
+
+/// Generated from `proto/externalscaler.proto`.
+#[allow(clippy::all, clippy::pedantic, missing_docs)]
+pub mod proto {
+    tonic::include_proto!("externalscaler");
+
+    /// The descriptors that reflection serves.
+    pub const DESCRIPTORS: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/externalscaler.bin"));
+}

@@ -1,0 +1,232 @@
+//! The five calls. Each checks its input, asks the engine and converts.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::{Stream, StreamExt, stream};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status, metadata::MetadataValue};
+
+use super::{
+    convert,
+    proto::{
+        GetMetricSpecResponse, GetMetricsRequest, GetMetricsResponse, IsActiveResponse,
+        ScaledObjectRef, external_scaler_server::ExternalScaler,
+    },
+};
+use crate::{
+    error::{Error, Kind},
+    sampling::{Engine, Judged, Trigger},
+    telemetry::{Method, Telemetry},
+};
+
+/// Response header of GetMetrics and IsActive: how old the sample is, in milliseconds.
+pub const SAMPLE_AGE: &str = "backlog-scaler-sample-age-ms";
+/// Response header that is there when the sample is stale: the kind of the error behind it.
+pub const STALE: &str = "backlog-scaler-stale";
+
+/// A true is repeated this often: KEDA loses one that comes before it knows the metric's name.
+const REPEAT_ACTIVE: Duration = Duration::from_secs(10);
+/// A push trigger looks no more often than this, however short its `freshFor`.
+const LOOK_EVERY_AT_LEAST: Duration = Duration::from_millis(100);
+
+/// How long streams live.
+#[derive(Clone)]
+pub struct Streams {
+    /// Ends them all, cleanly: KEDA then comes back without its backoff.
+    pub shutdown: CancellationToken,
+    /// Ends each by itself, so that none is cut when its connection has reached its age.
+    pub max_age: Duration,
+}
+
+/// KEDA's ExternalScaler.
+#[derive(Clone)]
+pub struct Service {
+    engine: Arc<Engine>,
+    telemetry: Telemetry,
+    streams: Streams,
+}
+
+type Result<T, E = Status> = std::result::Result<T, E>;
+type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
+
+impl Service {
+    /// A service over this engine.
+    pub fn new(engine: Arc<Engine>, telemetry: Telemetry, streams: Streams) -> Self {
+        Service {
+            engine,
+            telemetry,
+            streams,
+        }
+    }
+
+    fn trigger(&self, message: ScaledObjectRef) -> Result<Arc<Trigger>> {
+        Ok(self.engine.trigger(message.into())?)
+    }
+
+    /// Runs a call under measurement.
+    async fn measured<T>(
+        &self,
+        method: Method,
+        call: impl Future<Output = Result<Response<T>>>,
+    ) -> Result<Response<T>> {
+        let measure = self.telemetry.call(method);
+        let outcome = call.await;
+        measure.end(outcome.as_ref().err().map_or(Code::Ok, Status::code));
+        outcome
+    }
+
+    /// The items until the server shuts down or the stream has reached its age.
+    fn bounded<T: 'static>(
+        &self,
+        items: impl Stream<Item = Result<T>> + Send + 'static,
+    ) -> BoxStream<T> {
+        let Streams { shutdown, max_age } = self.streams.clone();
+        let end = async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = sleep(max_age) => {}
+            }
+        };
+        Box::pin(items.take_until(Box::pin(end)))
+    }
+}
+
+#[tonic::async_trait]
+impl ExternalScaler for Service {
+    type StreamIsActiveStream = BoxStream<IsActiveResponse>;
+    type StreamMetricSpecStream = BoxStream<GetMetricSpecResponse>;
+
+    async fn get_metric_spec(
+        &self,
+        request: Request<ScaledObjectRef>,
+    ) -> Result<Response<GetMetricSpecResponse>> {
+        self.measured(Method::GetMetricSpec, async {
+            let trigger = self.trigger(request.into_inner())?;
+            Ok(Response::new(convert::spec(&trigger)))
+        })
+        .await
+    }
+
+    async fn get_metrics(
+        &self,
+        request: Request<GetMetricsRequest>,
+    ) -> Result<Response<GetMetricsResponse>> {
+        self.measured(Method::GetMetrics, async {
+            let GetMetricsRequest {
+                scaled_object_ref,
+                metric_name,
+            } = request.into_inner();
+            let trigger = self.engine.trigger(convert::required(scaled_object_ref)?)?;
+            let metric_name = asked_name(metric_name, &trigger)?;
+            let judged = trigger.read().await?;
+            let value = convert::value(metric_name, judged.reading.value);
+            Ok(with_age(value, &judged))
+        })
+        .await
+    }
+
+    async fn is_active(
+        &self,
+        request: Request<ScaledObjectRef>,
+    ) -> Result<Response<IsActiveResponse>> {
+        self.measured(Method::IsActive, async {
+            let trigger = self.trigger(request.into_inner())?;
+            let judged = trigger.read().await?;
+            let active = IsActiveResponse {
+                result: judged.reading.active,
+            };
+            Ok(with_age(active, &judged))
+        })
+        .await
+    }
+
+    async fn stream_is_active(
+        &self,
+        request: Request<ScaledObjectRef>,
+    ) -> Result<Response<Self::StreamIsActiveStream>> {
+        self.measured(Method::StreamIsActive, async {
+            let watch = Watch {
+                trigger: self.trigger(request.into_inner())?,
+                sent: None,
+            };
+            let states = stream::unfold(watch, |mut watch| async {
+                let result = watch.next_state().await;
+                Some((Ok(IsActiveResponse { result }), watch))
+            });
+            Ok(Response::new(self.bounded(states)))
+        })
+        .await
+    }
+
+    async fn stream_metric_spec(
+        &self,
+        request: Request<ScaledObjectRef>,
+    ) -> Result<Response<Self::StreamMetricSpecStream>> {
+        self.measured(Method::StreamMetricSpec, async {
+            let trigger = self.trigger(request.into_inner())?;
+            // Specs depend on the metadata alone, so the first is the last.
+            let spec = stream::once(std::future::ready(Ok(convert::spec(&trigger))));
+            Ok(Response::new(self.bounded(spec.chain(stream::pending()))))
+        })
+        .await
+    }
+}
+
+/// The name to answer under. A caller by hand may leave it out.
+fn asked_name(asked: String, trigger: &Trigger) -> Result<String> {
+    if asked == trigger.metric_name || asked.is_empty() {
+        return Ok(trigger.metric_name.clone());
+    }
+    Err(Error::new(
+        Kind::NotFound,
+        format!("metricName: this trigger has no metric {asked:?}"),
+        format!("Its metric is {:?}.", trigger.metric_name),
+    )
+    .into())
+}
+
+fn with_age<T>(message: T, judged: &Judged) -> Response<T> {
+    let mut response = Response::new(message);
+    let age = u64::try_from(judged.age.as_millis()).unwrap_or(u64::MAX);
+    let headers = response.metadata_mut();
+    headers.insert(SAMPLE_AGE, MetadataValue::from(age));
+    if let Some(error) = &judged.stale {
+        headers.insert(STALE, MetadataValue::from_static(error.kind().label()));
+    }
+    response
+}
+
+/// A push trigger's stream: what was sent last.
+struct Watch {
+    trigger: Arc<Trigger>,
+    sent: Option<(bool, Instant)>,
+}
+
+impl Watch {
+    /// Waits until there is something to say: the first state, a change, or an old true.
+    ///
+    /// While the backend cannot be read the state is unknown and nothing is said; the engine logs it.
+    async fn next_state(&mut self) -> bool {
+        if self.sent.is_some() {
+            self.pause().await;
+        }
+        loop {
+            if let Ok(judged) = self.trigger.read().await {
+                let active = judged.reading.active;
+                let due = self.sent.is_none_or(|(sent, at)| {
+                    sent != active || (active && at.elapsed() >= REPEAT_ACTIVE)
+                });
+                if due {
+                    self.sent = Some((active, Instant::now()));
+                    return active;
+                }
+            }
+            self.pause().await;
+        }
+    }
+
+    async fn pause(&self) {
+        sleep(self.trigger.freshness.fresh_for.max(LOOK_EVERY_AT_LEAST)).await;
+    }
+}

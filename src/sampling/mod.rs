@@ -1,0 +1,30 @@
+//! The engine: shared samples, batches, freshness and staleness.
+//!
+//! - [`Backend`] is what a kind of queue implements; [`Rule`] is what a trigger makes of a sample.
+//! - [`Slot`] is one query of one connection: its last sample, and who waits for the next.
+//! - `Link` is a connection that triggers share: one task that gathers queries while a batch is in
+//!   flight, and that reconnects.
+//! - `Pool` holds the links of a backend; `Catalog` the backends, with their types erased.
+//! - [`Engine`] finds the trigger of a request, parsed once and kept while somebody asks.
+//!
+//! Everything is owned by who uses it: a trigger holds its slot, a slot its link, a link its task.
+//! When the last trigger goes, so does the connection.
+
+mod backend;
+mod cache;
+mod catalog;
+mod connections;
+mod engine;
+mod link;
+mod pool;
+mod slot;
+#[cfg(test)]
+mod tests;
+mod trigger;
+
+pub use backend::{Ask, Backend, Pace, Reading, Rule};
+pub use catalog::{Catalog, TypeKeys};
+pub use connections::NamedConnection;
+pub use engine::{Engine, Limits};
+pub use slot::{Answer, Freshness, Slot};
+pub use trigger::{Judged, Trigger};

@@ -1,0 +1,221 @@
+//! One query of one connection: its last sample, and the callers that wait for the next.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
+use tracing::{info, warn};
+
+use super::{backend::Backend, link::Link};
+use crate::error::{Error, Kind, Result};
+
+/// How old an answer may be, and how long a caller waits for a newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// A sample younger than this answers without I/O.
+    pub fresh_for: Duration,
+    /// After a failed read, a sample up to this age answers instead of the error. Zero: never.
+    pub max_staleness: Duration,
+    /// How long a call waits for a sample.
+    pub call_timeout: Duration,
+    /// The same for a query that has never been answered, so has nothing to fall back on.
+    pub first_call_timeout: Duration,
+}
+
+/// A sample, and how it came to be the answer.
+pub struct Answer<S> {
+    /// What was measured.
+    pub sample: Arc<S>,
+    /// When it was measured.
+    pub at: Instant,
+    /// Why nothing newer could be had, if the answer is stale.
+    pub stale: Option<Error>,
+}
+
+/// One query of one connection. All triggers that ask it share it.
+pub struct Slot<B: Backend> {
+    query: B::Query,
+    link: Arc<Link<B>>,
+    state: Mutex<State<B::Sample>>,
+    answered: Notify,
+}
+
+struct State<S> {
+    good: Option<(Arc<S>, Instant)>,
+    failed: Option<Error>,
+    /// The log says that this query, on its own account, cannot be read.
+    reported: bool,
+    /// Queued for a batch, or in one.
+    asked: bool,
+    /// How many answers came so far: tells a waiting caller that its answer is in.
+    answers: u64,
+}
+
+impl<B: Backend> Slot<B> {
+    pub(super) fn new(query: B::Query, link: Arc<Link<B>>) -> Self {
+        Slot {
+            query,
+            link,
+            state: Mutex::new(State {
+                good: None,
+                failed: None,
+                reported: false,
+                asked: false,
+                answers: 0,
+            }),
+            answered: Notify::new(),
+        }
+    }
+
+    /// What this slot measures.
+    pub fn query(&self) -> &B::Query {
+        &self.query
+    }
+
+    /// The last good sample and its time, whatever its age.
+    pub fn last(&self) -> Option<(Arc<B::Sample>, Instant)> {
+        self.state.lock().good.clone()
+    }
+
+    /// The last sample, if it is fresh: the hot path, without I/O and without waiting.
+    pub fn fresh(&self, fresh_for: Duration) -> Option<Answer<B::Sample>> {
+        let state = self.state.lock();
+        let (sample, at) = state.good.as_ref()?;
+        (at.elapsed() < fresh_for).then(|| Answer {
+            sample: sample.clone(),
+            at: *at,
+            stale: None,
+        })
+    }
+
+    /// A fresh sample; else one that is read now, together with whatever else the connection is
+    /// asked; else, if that fails or takes too long, the last good one up to `max_staleness`.
+    pub async fn read(self: &Arc<Self>, freshness: &Freshness) -> Result<Answer<B::Sample>> {
+        if let Some(answer) = self.fresh(freshness.fresh_for) {
+            return Ok(answer);
+        }
+        let (before, timeout) = {
+            let state = self.state.lock();
+            match state.good {
+                None => (state.answers, freshness.first_call_timeout),
+                Some(_) => (state.answers, freshness.call_timeout),
+            }
+        };
+        let answer = tokio::time::timeout(timeout, self.next_answer(before)).await;
+        match answer {
+            Ok(Ok((sample, at))) => Ok(Answer {
+                sample,
+                at,
+                stale: None,
+            }),
+            Ok(Err(error)) => self.fall_back(error, freshness),
+            Err(_) => self.fall_back(self.timed_out(timeout), freshness),
+        }
+    }
+
+    /// Joins the read that is under way or asks for one, and waits for the answer after `before`.
+    async fn next_answer(self: &Arc<Self>, before: u64) -> Result<(Arc<B::Sample>, Instant)> {
+        loop {
+            let answered = self.answered.notified();
+            tokio::pin!(answered);
+            // From here on no answer is missed, even one that comes before the first poll.
+            answered.as_mut().enable();
+            {
+                let mut state = self.state.lock();
+                if state.answers > before {
+                    return match (&state.failed, &state.good) {
+                        (None, Some(good)) => Ok(good.clone()),
+                        (Some(error), _) => Err(error.clone()),
+                        (None, None) => unreachable!("an answer is a sample or an error"),
+                    };
+                }
+                if !state.asked {
+                    self.link.enqueue(self.clone())?;
+                    state.asked = true;
+                }
+            }
+            answered.await;
+        }
+    }
+
+    fn timed_out(&self, timeout: Duration) -> Error {
+        Error::new(
+            Kind::TimedOut,
+            format!(
+                "{}: no answer for {} within {timeout:?}",
+                self.link, self.query
+            ),
+            "The backend is slow or has more to read than it answers in that time; \
+             callTimeout and firstCallTimeout set how long a call waits.",
+        )
+    }
+
+    fn fall_back(&self, error: Error, freshness: &Freshness) -> Result<Answer<B::Sample>> {
+        let Some((sample, at)) = self.last() else {
+            return Err(error);
+        };
+        let age = at.elapsed();
+        if age > freshness.max_staleness || freshness.max_staleness.is_zero() {
+            let age = Duration::from_secs(age.as_secs());
+            return Err(error.and(format_args!("the last good sample is {age:?} old")));
+        }
+        self.link.metrics().stale_answers.inc();
+        Ok(Answer {
+            sample,
+            at,
+            stale: Some(error),
+        })
+    }
+
+    /// The backend's answer to this very query; a change between good and bad is logged once.
+    pub(super) fn answer_query(&self, answer: Result<B::Sample>) {
+        let answer = answer.map_err(|error| error.at(format_args!("{}, {}", self.link, self.query)));
+        let reported = std::mem::replace(&mut self.state.lock().reported, answer.is_err());
+        match &answer {
+            Err(error) => {
+                self.link.metrics().count_error(error.kind());
+                if !reported {
+                    warn!(kind = error.kind().label(), "cannot read: {error}");
+                }
+            }
+            Ok(_) if reported => {
+                info!(connection = %self.link, query = %self.query, "can be read again");
+            }
+            Ok(_) => {}
+        }
+        self.answer(answer);
+    }
+
+    /// Fails the read if it is still waiting for an answer.
+    pub(super) fn fail_if_unanswered(&self, error: &Error) {
+        if self.is_asked() {
+            self.answer(Err(error.clone()));
+        }
+    }
+
+    /// Whether a read is queued or under way.
+    pub(super) fn is_asked(&self) -> bool {
+        self.state.lock().asked
+    }
+
+    fn answer(&self, answer: Result<B::Sample>) {
+        let mut state = self.state.lock();
+        state.asked = false;
+        state.answers += 1;
+        match answer {
+            Ok(sample) => {
+                state.good = Some((Arc::new(sample), Instant::now()));
+                state.failed = None;
+            }
+            Err(error) => state.failed = Some(error),
+        }
+        drop(state);
+        self.answered.notify_waiters();
+    }
+}
+
+impl<B: Backend> Drop for Slot<B> {
+    fn drop(&mut self) {
+        self.link.forget(&self.query);
+    }
+}

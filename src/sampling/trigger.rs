@@ -1,0 +1,94 @@
+//! A parsed trigger, bound to the slot that measures it.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::{
+    backend::{Backend, Reading, Rule},
+    slot::{Answer, Freshness, Slot},
+};
+use crate::error::{Error, Result};
+
+/// A trigger: what KEDA is told of its metric, and how to read it.
+pub struct Trigger {
+    /// The backend's name, for metrics.
+    pub backend: &'static str,
+    /// The metric's name, as KEDA learns it and asks for it.
+    pub metric_name: String,
+    /// The wanted backlog per replica.
+    pub target: f64,
+    /// How old an answer may be.
+    pub freshness: Freshness,
+    pub(super) reader: Box<dyn Read>,
+}
+
+/// What a trigger makes of a sample.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// Value and activity.
+    pub reading: Reading,
+    /// How old the sample is.
+    pub age: Duration,
+    /// Why nothing newer could be had, if the sample is stale.
+    pub stale: Option<Error>,
+}
+
+impl Trigger {
+    /// The value now: from a fresh sample at once, else from a read shared with whoever else asks.
+    pub async fn read(&self) -> Result<Judged> {
+        match self.reader.fresh(self.freshness.fresh_for) {
+            Some(judged) => Ok(judged),
+            None => self.reader.read(&self.freshness).await,
+        }
+    }
+
+    /// What the last good sample says, whatever its age; `None` before the first.
+    pub fn last(&self) -> Option<Judged> {
+        self.reader.last()
+    }
+}
+
+/// A slot and a rule with their types erased.
+pub(super) trait Read: Send + Sync {
+    fn fresh(&self, fresh_for: Duration) -> Option<Judged>;
+    fn read<'a>(&'a self, freshness: &'a Freshness) -> BoxFuture<'a, Result<Judged>>;
+    fn last(&self) -> Option<Judged>;
+}
+
+/// The one implementation of [`Read`].
+pub(super) struct Bound<B: Backend> {
+    pub slot: Arc<Slot<B>>,
+    pub rule: B::Rule,
+}
+
+impl<B: Backend> Bound<B> {
+    fn judge(&self, answer: Answer<B::Sample>) -> Judged {
+        let now = Instant::now();
+        Judged {
+            reading: self.rule.judge(&answer.sample, now),
+            age: now.saturating_duration_since(answer.at),
+            stale: answer.stale,
+        }
+    }
+}
+
+impl<B: Backend> Read for Bound<B> {
+    fn fresh(&self, fresh_for: Duration) -> Option<Judged> {
+        self.slot.fresh(fresh_for).map(|answer| self.judge(answer))
+    }
+
+    fn read<'a>(&'a self, freshness: &'a Freshness) -> BoxFuture<'a, Result<Judged>> {
+        Box::pin(async move { Ok(self.judge(self.slot.read(freshness).await?)) })
+    }
+
+    fn last(&self) -> Option<Judged> {
+        let (sample, at) = self.slot.last()?;
+        Some(self.judge(Answer {
+            sample,
+            at,
+            stale: None,
+        }))
+    }
+}

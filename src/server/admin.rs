@@ -1,0 +1,54 @@
+//! Admin HTTP: `/metrics`, `/livez`, `/readyz`.
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::net::TcpListener;
+
+use super::Life;
+use crate::telemetry::Telemetry;
+
+/// The OpenMetrics text format, as Prometheus asks for it.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const INDEX: &str = "backlog-scaler\n\n\
+    /metrics  figures for Prometheus\n\
+    /livez    200 while the process runs\n\
+    /readyz   200 while it serves, 503 while it drains\n";
+
+/// Serves the admin pages until the server has ended.
+pub async fn serve(listener: TcpListener, telemetry: Telemetry, life: Life) {
+    let ended = life.ended.clone();
+    let router = Router::new()
+        .route("/", get(INDEX))
+        .route("/livez", get("ok\n"))
+        .route("/readyz", get(readyz))
+        .with_state(life)
+        .route("/metrics", get(metrics).with_state(telemetry));
+    let served = axum::serve(listener, router).with_graceful_shutdown(ended.cancelled_owned());
+    if let Err(error) = served.await {
+        tracing::error!("the admin pages ended: {error}");
+    }
+}
+
+/// A broken backend does not make the server unready: the others would lose theirs as well.
+async fn readyz(State(life): State<Life>) -> (StatusCode, &'static str) {
+    match life.draining.is_cancelled() {
+        false => (StatusCode::OK, "ok\n"),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+    }
+}
+
+async fn metrics(State(telemetry): State<Telemetry>) -> Response {
+    match telemetry.encode() {
+        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => {
+            let text = format!("the metrics cannot be encoded: {error}\n");
+            (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Sockets to listen on.
+
+use std::{fmt, io, os::unix::fs::FileTypeExt, path::PathBuf};
+
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+use crate::{
+    error::{Error, Kind, Result},
+    settings::{Address, Listen},
+};
+
+/// The bound sockets of a server.
+pub struct Listeners {
+    /// For KEDA.
+    pub grpc: GrpcListener,
+    /// For metrics and health, if wanted.
+    pub admin: Option<TcpListener>,
+}
+
+/// TCP, or a Unix socket that is removed at the end.
+pub enum GrpcListener {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
+impl Listeners {
+    /// Binds what the settings name.
+    pub async fn bind(listen: &Listen) -> Result<Self> {
+        let grpc = match &listen.grpc {
+            Address::Tcp(address) => {
+                GrpcListener::Tcp(bound("listen.grpc", address, TcpListener::bind(address).await)?)
+            }
+            Address::Unix(path) => {
+                clear_stale(path).await?;
+                let listener = bound("listen.grpc", &listen.grpc, UnixListener::bind(path))?;
+                GrpcListener::Unix(listener, SocketFile(path.clone()))
+            }
+        };
+        let admin = match listen.admin.0 {
+            Some(address) => {
+                Some(bound("listen.admin", &address, TcpListener::bind(address).await)?)
+            }
+            None => None,
+        };
+        Ok(Listeners { grpc, admin })
+    }
+}
+
+fn bound<T>(key: &str, address: &impl fmt::Display, result: io::Result<T>) -> Result<T> {
+    result.map_err(|error| {
+        Error::new(
+            Kind::Unreachable,
+            format!("{key}: cannot listen on {address}: {error}"),
+            "Choose another address, or stop what holds this one.",
+        )
+    })
+}
+
+/// Removes the socket of a server that is gone, and no other file.
+async fn clear_stale(path: &PathBuf) -> Result<()> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if is_socket && UnixStream::connect(path).await.is_err() {
+        let removed = std::fs::remove_file(path);
+        return bound("listen.grpc", &path.display(), removed);
+    }
+    Ok(())
+}
+
+impl fmt::Display for GrpcListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GrpcListener::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => write!(f, "{address}"),
+                Err(error) => write!(f, "tcp ({error})"),
+            },
+            GrpcListener::Unix(_, file) => write!(f, "unix:{}", file.0.display()),
+        }
+    }
+}
+
+/// A socket's file, removed when dropped.
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::warn!("cannot remove {}: {error}", self.0.display());
+        }
+    }
+}

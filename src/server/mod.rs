@@ -1,0 +1,94 @@
+//! The server's life: listeners, the gRPC server, the admin pages, an orderly end.
+//!
+//! [`run`] is the whole program. Nothing is global: many servers run in one process.
+
+mod admin;
+mod grpc;
+mod listeners;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub use listeners::{GrpcListener, Listeners};
+
+use crate::{
+    backends,
+    error::{Error, Kind, Result},
+    sampling::{Catalog, Engine},
+    settings::Settings,
+    telemetry::{Telemetry, TriggerCollector},
+};
+
+/// Serves until `shutdown` gives its reason; then drains and returns.
+///
+/// Errors of the settings come before anything is served. A bind has happened already: the caller
+/// owns the listeners.
+pub async fn run(
+    listeners: Listeners,
+    settings: &Settings,
+    shutdown: impl Future<Output = String>,
+) -> Result<()> {
+    let telemetry = Telemetry::default();
+    let engine = engine(settings, &telemetry)?;
+    telemetry.register(TriggerCollector::new(&engine));
+
+    let life = Life::default();
+    let (router, health) = grpc::router(&settings.listen, engine, telemetry.clone(), &life)?;
+    let admin = listeners.admin.map(|listener| {
+        tokio::spawn(admin::serve(listener, telemetry, life.clone()))
+    });
+    info!(grpc = %listeners.grpc, "serving");
+
+    let mut serving = tokio::spawn(grpc::serve(router, listeners.grpc, life.draining.clone()));
+    let reason = tokio::select! {
+        reason = shutdown => reason,
+        ended = &mut serving => return Err(ended_early(ended)),
+    };
+    info!("{reason}: draining");
+    health.not_serving().await;
+    life.draining.cancel();
+    let grace = settings.listen.shutdown_grace.0;
+    match timeout(grace, &mut serving).await {
+        Ok(Ok(Ok(()))) => info!("drained: every call was answered"),
+        Ok(ended) => return Err(ended_early(ended)),
+        Err(_) => {
+            serving.abort();
+            warn!("the grace period of {grace:?} is over: calls still in flight were cut");
+        }
+    }
+    // The admin pages answer to the end, so that readiness is seen to fail.
+    life.ended.cancel();
+    if let Some(admin) = admin
+        && let Ok(Err(error)) = timeout(Duration::from_secs(1), admin).await
+    {
+        warn!("the admin pages failed: {error}");
+    }
+    Ok(())
+}
+
+/// The engine over every backend, as the settings want it. Must be called within a tokio runtime.
+pub fn engine(settings: &Settings, telemetry: &Telemetry) -> Result<Arc<Engine>> {
+    let limits = settings.engine.limits(backends::NAMES)?;
+    let catalog = backends::register(Catalog::new(limits.call_timeout, telemetry.clone()));
+    Engine::start(catalog, &settings.named_connections()?, limits)
+}
+
+/// What the parts of a server tell each other about its end.
+#[derive(Clone, Default)]
+struct Life {
+    /// No new work: readiness fails, streams end, calls in flight finish.
+    draining: CancellationToken,
+    /// Everything is answered.
+    ended: CancellationToken,
+}
+
+fn ended_early(ended: std::result::Result<Result<()>, tokio::task::JoinError>) -> Error {
+    match ended {
+        Ok(Err(error)) => error,
+        Ok(Ok(())) => Error::new(Kind::Internal, "the gRPC server ended by itself", ""),
+        Err(error) => Error::new(Kind::Internal, format!("the gRPC server failed: {error}"), ""),
+    }
+}

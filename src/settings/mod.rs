@@ -1,0 +1,137 @@
+//! The server's own configuration: defaults, then a YAML file, then the environment.
+//!
+//! Everything has a default, so that the server runs with no file at all. Unknown keys and wrong
+//! types are errors that name the key's path.
+
+mod connections;
+mod listen;
+mod load;
+
+use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
+
+use serde::Deserialize;
+
+pub use connections::{ConnectionSettings, Scalar};
+pub use listen::{Address, Listen, ServerTls};
+pub use load::{ENV_PREFIX, load};
+
+use crate::{
+    error::{Error, Kind, Result},
+    sampling::{Limits, NamedConnection},
+    telemetry::logs,
+    trigger::values::Span,
+};
+
+/// All settings.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where the server listens.
+    pub listen: Listen,
+    /// The log.
+    pub log: Log,
+    /// What bounds reads and memory.
+    pub engine: EngineSettings,
+    /// Named connections: where a backend is and as whom to ask.
+    pub connections: BTreeMap<String, ConnectionSettings>,
+}
+
+/// The log, on stderr.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Log {
+    /// `text` for people or `json` for programs.
+    pub format: logs::Format,
+    /// `error`, `warn`, `info`, `debug` or `trace`; or a filter in the syntax of `RUST_LOG`.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log {
+            format: logs::Format::Text,
+            level: "info".to_owned(),
+        }
+    }
+}
+
+/// What bounds reads and memory.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct EngineSettings {
+    /// How long a call waits for a sample. KEDA itself sets no deadline.
+    pub call_timeout: Span,
+    /// The same for a query that was never answered. Left out, each backend decides.
+    pub first_call_timeout: Option<Span>,
+    /// How old the last good sample may be that answers in place of an error; `0`: never.
+    pub max_staleness: Span,
+    /// How long a sample answers without I/O, by backend (`redis: 1s`).
+    pub fresh_for: BTreeMap<String, Span>,
+    /// A trigger that nobody asked for this long is forgotten, and its connection with the last.
+    pub idle_after: Span,
+    /// How many triggers are kept.
+    pub triggers: NonZeroUsize,
+    /// How many entries a trigger's metadata may have.
+    pub metadata_entries: usize,
+    /// Whether triggers may bring their own connections in their metadata.
+    pub inline_connections: bool,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        let limits = Limits::default();
+        EngineSettings {
+            call_timeout: Span(limits.call_timeout),
+            first_call_timeout: None,
+            max_staleness: Span(limits.max_staleness),
+            fresh_for: BTreeMap::new(),
+            idle_after: Span(limits.idle_after),
+            triggers: limits.triggers,
+            metadata_entries: limits.metadata_entries,
+            inline_connections: limits.inline_connections,
+        }
+    }
+}
+
+impl EngineSettings {
+    /// The engine's limits, checked. `backends` are the names that `freshFor` may have.
+    pub fn limits(&self, backends: &[&str]) -> Result<Limits> {
+        for (path, span) in [("callTimeout", self.call_timeout), ("idleAfter", self.idle_after)] {
+            if span.0 < Duration::from_millis(1) {
+                return Err(invalid(&format!("engine.{path}"), "must be at least 1ms"));
+            }
+        }
+        for name in self.fresh_for.keys() {
+            if !backends.contains(&name.as_str()) {
+                let reason = format!("is not a backend; known are {}", backends.join(", "));
+                return Err(invalid(&format!("engine.freshFor.{name}"), &reason));
+            }
+        }
+        Ok(Limits {
+            call_timeout: self.call_timeout.0,
+            first_call_timeout: self.first_call_timeout.map(|span| span.0),
+            max_staleness: self.max_staleness.0,
+            fresh_for: self.fresh_for.iter().map(|(name, span)| (name.clone(), span.0)).collect(),
+            idle_after: self.idle_after.0,
+            triggers: self.triggers,
+            metadata_entries: self.metadata_entries,
+            inline_connections: self.inline_connections,
+        })
+    }
+}
+
+impl Settings {
+    /// The named connections with their secrets read from files and environment.
+    pub fn named_connections(&self) -> Result<BTreeMap<String, NamedConnection>> {
+        let resolved = self.connections.iter().map(|(name, connection)| {
+            let connection = connection.resolve(&format!("connections.{name}"))?;
+            Ok((name.clone(), connection))
+        });
+        resolved.collect()
+    }
+}
+
+/// A setting that cannot be.
+fn invalid(path: &str, reason: &str) -> Error {
+    Error::new(Kind::Invalid, format!("{path}: {reason}"), "")
+}

@@ -1,0 +1,176 @@
+//! Figures of the connections to backends.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::error::Kind;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    connection: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    connection: String,
+    kind: &'static str,
+}
+
+type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
+
+#[derive(Clone)]
+struct Families {
+    connected: Family<Labels, Gauge>,
+    stale_answers: Family<Labels, Counter>,
+    errors: Family<ErrorLabels, Counter>,
+    batch_size: Histograms,
+    read_seconds: Histograms,
+}
+
+/// The figures of all connections.
+pub(super) struct Connections {
+    families: Families,
+    live: Arc<Mutex<HashMap<String, Weak<ConnectionMetrics>>>>,
+}
+
+/// The figures of one connection, with its labels bound once.
+pub struct ConnectionMetrics {
+    /// 1 while the connection is up, 0 while it is lost or not opened yet.
+    pub connected: Gauge,
+    /// Answers given from a sample that should have been renewed but could not.
+    pub stale_answers: Counter,
+    batch_size: Histogram,
+    read_seconds: Histogram,
+    name: String,
+    families: Families,
+    live: Arc<Mutex<HashMap<String, Weak<ConnectionMetrics>>>>,
+}
+
+impl Connections {
+    pub fn register(registry: &mut Registry) -> Self {
+        let families = Families {
+            connected: Family::default(),
+            stale_answers: Family::default(),
+            errors: Family::default(),
+            // One query alone up to 8,192 together.
+            batch_size: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(1.0, 4.0, 7))
+            }),
+            // 0.5 ms to 8 s.
+            read_seconds: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.0005, 4.0, 8))
+            }),
+        };
+        registry.register(
+            "connected",
+            "Whether the connection to the backend is up",
+            families.connected.clone(),
+        );
+        registry.register(
+            "stale_answers",
+            "Answers from a sample that could not be renewed",
+            families.stale_answers.clone(),
+        );
+        registry.register(
+            "read_errors",
+            "Failed reads of a query, and losses of the connection, by kind",
+            families.errors.clone(),
+        );
+        registry.register(
+            "batch_size",
+            "Queries read together; the count is the number of reads",
+            families.batch_size.clone(),
+        );
+        registry.register_with_unit(
+            "read",
+            "Time that a batch took",
+            Unit::Seconds,
+            families.read_seconds.clone(),
+        );
+        Connections {
+            families,
+            live: Arc::default(),
+        }
+    }
+
+    pub fn get(&self, name: &str) -> Arc<ConnectionMetrics> {
+        let mut live = self.live.lock();
+        if let Some(metrics) = live.get(name).and_then(Weak::upgrade) {
+            return metrics;
+        }
+        let labels = Labels {
+            connection: name.to_owned(),
+        };
+        let families = &self.families;
+        let metrics = Arc::new(ConnectionMetrics {
+            connected: families.connected.get_or_create_owned(&labels),
+            stale_answers: families.stale_answers.get_or_create_owned(&labels),
+            batch_size: families.batch_size.get_or_create_owned(&labels),
+            read_seconds: families.read_seconds.get_or_create_owned(&labels),
+            name: name.to_owned(),
+            families: families.clone(),
+            live: self.live.clone(),
+        });
+        live.insert(name.to_owned(), Arc::downgrade(&metrics));
+        metrics
+    }
+}
+
+impl ConnectionMetrics {
+    /// One more failure of this kind.
+    pub fn count_error(&self, kind: Kind) {
+        self.families
+            .errors
+            .get_or_create(&self.error_labels(kind))
+            .inc();
+    }
+
+    /// A batch of `size` queries that took `elapsed`.
+    pub fn observe_batch(&self, size: usize, elapsed: Duration) {
+        self.batch_size.observe(size as f64);
+        self.read_seconds.observe(elapsed.as_secs_f64());
+    }
+
+    fn error_labels(&self, kind: Kind) -> ErrorLabels {
+        ErrorLabels {
+            connection: self.name.clone(),
+            kind: kind.label(),
+        }
+    }
+}
+
+impl Drop for ConnectionMetrics {
+    fn drop(&mut self) {
+        let mut live = self.live.lock();
+        if live.get(&self.name).is_some_and(|m| m.strong_count() > 0) {
+            // A new holder of the same name took over: the figures are its own now.
+            return;
+        }
+        live.remove(&self.name);
+        let labels = Labels {
+            connection: self.name.clone(),
+        };
+        self.families.connected.remove(&labels);
+        self.families.stale_answers.remove(&labels);
+        self.families.batch_size.remove(&labels);
+        self.families.read_seconds.remove(&labels);
+        for kind in Kind::ALL {
+            self.families.errors.remove(&self.error_labels(kind));
+        }
+    }
+}

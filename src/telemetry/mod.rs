@@ -1,0 +1,72 @@
+//! Logs and metrics. Nothing global but the log's subscriber: each server has its own registry.
+
+mod connections;
+pub mod logs;
+mod rpc;
+mod triggers;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use prometheus_client::{collector::Collector, encoding::text, registry::Registry};
+
+pub use connections::ConnectionMetrics;
+use connections::Connections;
+pub use rpc::Method;
+use rpc::Rpcs;
+pub use triggers::TriggerCollector;
+
+/// The metrics of one server. Cheap to clone.
+#[derive(Clone)]
+pub struct Telemetry(Arc<Inner>);
+
+struct Inner {
+    registry: Mutex<Registry>,
+    connections: Connections,
+    rpcs: Rpcs,
+}
+
+/// What every metric's name begins with.
+const PREFIX: &str = "backlog_scaler";
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let info = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
+        registry.register(
+            "build",
+            "The version that runs",
+            prometheus_client::metrics::info::Info::new(info),
+        );
+        Telemetry(Arc::new(Inner {
+            connections: Connections::register(&mut registry),
+            rpcs: Rpcs::register(&mut registry),
+            registry: Mutex::new(registry),
+        }))
+    }
+}
+
+impl Telemetry {
+    /// The figures of a connection, shared by all that have its name. They leave `/metrics` with
+    /// the last holder.
+    pub fn connection(&self, name: &str) -> Arc<ConnectionMetrics> {
+        self.0.connections.get(name)
+    }
+
+    /// Measures one call from now on, until what is returned is told its code or dropped.
+    pub fn call(&self, method: Method) -> rpc::Call {
+        self.0.rpcs.start(method)
+    }
+
+    /// Adds figures that are gathered when somebody asks.
+    pub fn register(&self, collector: impl Collector) {
+        self.0.registry.lock().register_collector(Box::new(collector));
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.0.registry.lock())?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,122 @@
+//! The declared keys of a struct, read from its schema: one declaration serves the parser, the
+//! error messages, the `keys` command and the reference page.
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::Serialize;
+use serde_json::Value;
+
+/// One key that a user may write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Key {
+    /// The key as it is written in the metadata.
+    pub name: String,
+    /// What it means: the doc comment of its field.
+    pub meaning: String,
+    /// What its value may be.
+    pub allowed: String,
+    /// The value that it has when it is left out.
+    pub default: Option<String>,
+    /// Leaving it out is an error.
+    pub required: bool,
+    /// Its value appears in no output.
+    pub secret: bool,
+}
+
+/// The keys of one struct, in the order of its declaration.
+#[derive(Clone, Debug, Default)]
+pub struct KeySet(pub Vec<Key>);
+
+impl KeySet {
+    /// Reads the declaration of `T`.
+    pub fn of<T: JsonSchema>() -> Self {
+        let settings = SchemaSettings::default().with(|s| s.inline_subschemas = true);
+        let schema = settings.into_generator().into_root_schema_for::<T>();
+        let required = schema.get("required").and_then(Value::as_array);
+        let is_required = |name: &str| required.is_some_and(|r| r.iter().any(|n| n == name));
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let keys = properties.into_iter().flatten();
+        KeySet(
+            keys.map(|(name, schema)| key(name, schema, is_required(name)))
+                .collect(),
+        )
+    }
+
+    /// The key of this name.
+    pub fn get(&self, name: &str) -> Option<&Key> {
+        self.0.iter().find(|key| key.name == name)
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|key| key.name.as_str())
+    }
+}
+
+fn key(name: &str, schema: &Value, required: bool) -> Key {
+    let text = |field: &str| {
+        find(schema, field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let default = schema.get("default").and_then(|default| match default {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    });
+    Key {
+        name: name.to_owned(),
+        meaning: text("description"),
+        allowed: allowed(schema),
+        default,
+        required,
+        secret: find(schema, "writeOnly").is_some_and(|v| v == &Value::Bool(true)),
+    }
+}
+
+/// A field of the schema, or of the inner one of an `Option`.
+fn find<'a>(schema: &'a Value, field: &str) -> Option<&'a Value> {
+    let inner = schema.get("anyOf").and_then(Value::as_array);
+    schema
+        .get(field)
+        .or_else(|| inner.into_iter().flatten().find_map(|s| s.get(field)))
+}
+
+fn allowed(schema: &Value) -> String {
+    if let Some(allowed) = find(schema, "x-allowed").and_then(Value::as_str) {
+        return allowed.to_owned();
+    }
+    let of_type = |name: &str| match find(schema, "type") {
+        Some(Value::String(t)) => t == name,
+        Some(Value::Array(types)) => types.iter().any(|t| t == name),
+        _ => false,
+    };
+    match of_type("boolean") {
+        true => "true or false".to_owned(),
+        false => "text".to_owned(),
+    }
+}
+
+/// The known name nearest to `name`, if one is near enough to be a slip.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |candidate: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
+    known
+        .into_iter()
+        .map(|candidate| (distance(candidate), candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_finds_its_key_and_another_word_does_not() {
+        let known = ["listName", "listLength", "address"];
+        assert_eq!(nearest("listlenght", known), Some("listLength"));
+        assert_eq!(nearest("adress", known), Some("address"));
+        assert_eq!(nearest("topic", known), None);
+    }
+}
