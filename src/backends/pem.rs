@@ -34,7 +34,9 @@ pub fn plain_key(identity: &Identity) -> Result<Secret> {
             "Check the password, and that the key is PKCS#8 with PBES2 (openssl pkcs8 -topk8).",
         )
     })?;
-    let plain = plain.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|_| unreadable())?;
+    let plain = plain
+        .to_pem("PRIVATE KEY", LineEnding::LF)
+        .map_err(|_| unreadable())?;
     Ok(Secret::from(plain.as_str()))
 }
 

@@ -63,7 +63,10 @@ fn start_log(settings: &Settings) -> Result<()> {
 
 /// Waits for SIGTERM or SIGINT, and says which came.
 async fn stop_signal() -> String {
-    let mut signals = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+    let mut signals = match (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => {
             error!("cannot wait for signals, so only SIGKILL ends this process: {error}");

@@ -1,6 +1,8 @@
 //! Between the proto's messages and our own types.
 
-use super::proto::{GetMetricSpecResponse, GetMetricsResponse, MetricSpec, MetricValue, ScaledObjectRef};
+use super::proto::{
+    GetMetricSpecResponse, GetMetricsResponse, MetricSpec, MetricValue, ScaledObjectRef,
+};
 use crate::{
     error::Error,
     sampling::Trigger,

@@ -12,6 +12,5 @@ pub mod proto {
     tonic::include_proto!("externalscaler");
 
     /// The descriptors that reflection serves.
-    pub const DESCRIPTORS: &[u8] =
-        include_bytes!(concat!(env!("OUT_DIR"), "/externalscaler.bin"));
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/externalscaler.bin"));
 }

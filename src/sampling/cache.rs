@@ -1,11 +1,6 @@
 //! Parsed triggers, kept while somebody asks for them.
 
-use std::{
-    collections::hash_map::RandomState,
-    num::NonZeroUsize,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::hash_map::RandomState, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -84,7 +79,13 @@ impl Cache {
         let triggers = self.triggers.lock();
         triggers
             .iter()
-            .map(|(key, entry)| (key.namespace.clone(), key.name.clone(), entry.trigger.clone()))
+            .map(|(key, entry)| {
+                (
+                    key.namespace.clone(),
+                    key.name.clone(),
+                    entry.trigger.clone(),
+                )
+            })
             .collect()
     }
 }

@@ -59,7 +59,11 @@ impl Catalog {
 
     /// Adds a backend with all its trigger types, which share its connections.
     pub fn add<B: Backend>(mut self, backend: B) -> Self {
-        let pool = Arc::new(Pool::new(backend, self.call_timeout, self.telemetry.clone()));
+        let pool = Arc::new(Pool::new(
+            backend,
+            self.call_timeout,
+            self.telemetry.clone(),
+        ));
         for trigger_type in B::trigger_types() {
             self.types.push(Arc::new(TypeOf {
                 pool: pool.clone(),

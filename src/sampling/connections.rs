@@ -46,10 +46,12 @@ impl Connections {
                 Ok(connection) => {
                     checked.insert(name.clone(), connection);
                 }
-                Err(found) => problems.0.extend(found.0.into_iter().map(|problem| Problem {
-                    key: format!("connections.{name}.{}", problem.key),
-                    ..problem
-                })),
+                Err(found) => problems
+                    .0
+                    .extend(found.0.into_iter().map(|problem| Problem {
+                        key: format!("connections.{name}.{}", problem.key),
+                        ..problem
+                    })),
             }
         }
         problems.into_result().map(|()| Connections(checked))

@@ -141,13 +141,20 @@ impl Engine {
             return Err(problems.into());
         };
         // Without a connection the plan is still made, so that its problems are reported as well.
-        let connection = self.connection(asked, &**trigger_type, &metadata, &common, &mut problems)?;
-        let planned = keep(trigger_type.plan(&metadata, connection.as_ref()), &mut problems);
+        let connection =
+            self.connection(asked, &**trigger_type, &metadata, &common, &mut problems)?;
+        let planned = keep(
+            trigger_type.plan(&metadata, connection.as_ref()),
+            &mut problems,
+        );
         problems.into_result()?;
         let planned = planned.flatten().ok_or_else(|| mismatch(&common))?;
         Ok(Trigger {
             backend: trigger_type.name(),
-            metric_name: common.metric_name.as_ref().map_or(planned.metric_name, |name| name.0.clone()),
+            metric_name: common
+                .metric_name
+                .as_ref()
+                .map_or(planned.metric_name, |name| name.0.clone()),
             target: planned.target,
             freshness: self.freshness(&**trigger_type, &common),
             reader: planned.reader,
@@ -155,7 +162,9 @@ impl Engine {
     }
 
     fn trigger_type(&self, map: &BTreeMap<String, String>) -> Result<&Arc<dyn AnyType>, Problems> {
-        let named = ["backend", "backendFromEnv"].into_iter().find_map(|key| map.get(key));
+        let named = ["backend", "backendFromEnv"]
+            .into_iter()
+            .find_map(|key| map.get(key));
         match named.filter(|name| !name.is_empty()) {
             Some(name) => Ok(self.catalog.find(name)?),
             None => {
@@ -179,7 +188,8 @@ impl Engine {
             let connection = self.connections.get(name, &asked.namespace)?;
             let keys = [trigger_type.connection_keys(), &self.catalog.tls_keys];
             for key in keys.into_iter().flat_map(|keys| metadata.given(keys)) {
-                let reason = format!("belongs to the connection `{name}`, whose settings decide it");
+                let reason =
+                    format!("belongs to the connection `{name}`, whose settings decide it");
                 problems.push(Problem::key(key, reason));
             }
             return Ok(Some(connection.clone()));
@@ -199,10 +209,17 @@ impl Engine {
         let pace = trigger_type.pace();
         let of_backend = self.limits.fresh_for.get(trigger_type.backend()).copied();
         Freshness {
-            fresh_for: common.fresh_for.map_or(of_backend.unwrap_or(pace.fresh_for), |span| span.0),
-            max_staleness: common.max_staleness.map_or(self.limits.max_staleness, |span| span.0),
+            fresh_for: common
+                .fresh_for
+                .map_or(of_backend.unwrap_or(pace.fresh_for), |span| span.0),
+            max_staleness: common
+                .max_staleness
+                .map_or(self.limits.max_staleness, |span| span.0),
             call_timeout: self.limits.call_timeout,
-            first_call_timeout: self.limits.first_call_timeout.unwrap_or(pace.first_call_timeout),
+            first_call_timeout: self
+                .limits
+                .first_call_timeout
+                .unwrap_or(pace.first_call_timeout),
         }
     }
 }
@@ -223,7 +240,10 @@ fn mismatch(common: &CommonKeys) -> Error {
     Problems::from(Problem::value(
         "connection",
         name,
-        format!("is a connection of another backend than `{}`", common.backend),
+        format!(
+            "is a connection of another backend than `{}`",
+            common.backend
+        ),
     ))
     .into()
 }

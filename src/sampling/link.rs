@@ -105,7 +105,10 @@ impl<B: Backend> Link<B> {
     pub(super) fn forget(&self, query: &B::Query) {
         let mut slots = self.slots.lock();
         // A new slot may have taken the place of the one that is going.
-        if slots.get(query).is_some_and(|slot| slot.strong_count() == 0) {
+        if slots
+            .get(query)
+            .is_some_and(|slot| slot.strong_count() == 0)
+        {
             slots.remove(query);
         }
     }
@@ -259,7 +262,11 @@ impl<B: Backend> Driver<B> {
         number: u64,
         slots: &[Arc<Slot<B>>],
     ) -> impl Future<Output = (u64, Result<()>)> + use<'a, B> {
-        let (backend, shared, limit) = (self.backend.clone(), self.shared.clone(), self.pace.batch_timeout);
+        let (backend, shared, limit) = (
+            self.backend.clone(),
+            self.shared.clone(),
+            self.pace.batch_timeout,
+        );
         let asks: Vec<_> = slots.iter().cloned().map(Ask::new).collect();
         async move {
             let started = Instant::now();
@@ -282,7 +289,10 @@ impl<B: Backend> Shared<B> {
         self.metrics.count_error(error.kind());
         self.metrics.connected.set(0);
         if before.is_none_or(|before| before.kind() != error.kind()) {
-            warn!(kind = error.kind().label(), "connection lost, trying again: {error}");
+            warn!(
+                kind = error.kind().label(),
+                "connection lost, trying again: {error}"
+            );
         }
         for slot in unanswered.into_iter().chain(waiting) {
             slot.fail_if_unanswered(error);

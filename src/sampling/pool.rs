@@ -67,7 +67,10 @@ impl<B: Backend> Links<B> {
     pub(super) fn forget(&self, connection: &B::Connection) {
         let mut links = self.0.lock();
         // A new link may have taken the place of the one that is going.
-        if links.get(connection).is_some_and(|link| link.strong_count() == 0) {
+        if links
+            .get(connection)
+            .is_some_and(|link| link.strong_count() == 0)
+        {
             links.remove(connection);
         }
     }

@@ -169,7 +169,8 @@ impl<B: Backend> Slot<B> {
 
     /// The backend's answer to this very query; a change between good and bad is logged once.
     pub(super) fn answer_query(&self, answer: Result<B::Sample>) {
-        let answer = answer.map_err(|error| error.at(format_args!("{}, {}", self.link, self.query)));
+        let answer =
+            answer.map_err(|error| error.at(format_args!("{}, {}", self.link, self.query)));
         let reported = std::mem::replace(&mut self.state.lock().reported, answer.is_err());
         match &answer {
             Err(error) => {

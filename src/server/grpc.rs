@@ -69,7 +69,11 @@ pub fn router(
         .max_connection_age_grace(listen.connection_max_age_grace.0);
     if let Some(tls) = &listen.tls {
         server = server.tls_config(tls_config(tls)?).map_err(|error| {
-            Error::new(Kind::Invalid, format!("listen.tls: {}", text(&error)), "Check that the files are PEM and belong together.")
+            Error::new(
+                Kind::Invalid,
+                format!("listen.tls: {}", text(&error)),
+                "Check that the files are PEM and belong together.",
+            )
         })?;
     }
     let reflection = || {
@@ -115,14 +119,21 @@ fn tls_config(tls: &ServerTls) -> Result<ServerTlsConfig> {
     );
     let config = ServerTlsConfig::new().identity(identity);
     Ok(match &tls.client_ca_file {
-        Some(path) => config.client_ca_root(Certificate::from_pem(read("listen.tls.clientCaFile", path)?)),
+        Some(path) => config.client_ca_root(Certificate::from_pem(read(
+            "listen.tls.clientCaFile",
+            path,
+        )?)),
         None => config,
     })
 }
 
 fn read(key: &str, path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| {
-        Error::new(Kind::Invalid, format!("{key}: cannot read {}: {error}", path.display()), "")
+        Error::new(
+            Kind::Invalid,
+            format!("{key}: cannot read {}: {error}", path.display()),
+            "",
+        )
     })
 }
 

@@ -27,9 +27,11 @@ impl Listeners {
     /// Binds what the settings name.
     pub async fn bind(listen: &Listen) -> Result<Self> {
         let grpc = match &listen.grpc {
-            Address::Tcp(address) => {
-                GrpcListener::Tcp(bound("listen.grpc", address, TcpListener::bind(address).await)?)
-            }
+            Address::Tcp(address) => GrpcListener::Tcp(bound(
+                "listen.grpc",
+                address,
+                TcpListener::bind(address).await,
+            )?),
             Address::Unix(path) => {
                 clear_stale(path).await?;
                 let listener = bound("listen.grpc", &listen.grpc, UnixListener::bind(path))?;
@@ -37,9 +39,11 @@ impl Listeners {
             }
         };
         let admin = match listen.admin.0 {
-            Some(address) => {
-                Some(bound("listen.admin", &address, TcpListener::bind(address).await)?)
-            }
+            Some(address) => Some(bound(
+                "listen.admin",
+                &address,
+                TcpListener::bind(address).await,
+            )?),
             None => None,
         };
         Ok(Listeners { grpc, admin })

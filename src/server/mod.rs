@@ -37,9 +37,9 @@ pub async fn run(
 
     let life = Life::default();
     let (router, health) = grpc::router(&settings.listen, engine, telemetry.clone(), &life)?;
-    let admin = listeners.admin.map(|listener| {
-        tokio::spawn(admin::serve(listener, telemetry, life.clone()))
-    });
+    let admin = listeners
+        .admin
+        .map(|listener| tokio::spawn(admin::serve(listener, telemetry, life.clone())));
     info!(grpc = %listeners.grpc, "serving");
 
     let mut serving = tokio::spawn(grpc::serve(router, listeners.grpc, life.draining.clone()));
@@ -89,6 +89,10 @@ fn ended_early(ended: std::result::Result<Result<()>, tokio::task::JoinError>) -
     match ended {
         Ok(Err(error)) => error,
         Ok(Ok(())) => Error::new(Kind::Internal, "the gRPC server ended by itself", ""),
-        Err(error) => Error::new(Kind::Internal, format!("the gRPC server failed: {error}"), ""),
+        Err(error) => Error::new(
+            Kind::Internal,
+            format!("the gRPC server failed: {error}"),
+            "",
+        ),
     }
 }

@@ -66,7 +66,10 @@ impl ConnectionSettings {
         };
         connection.backend = backend.text();
         connection.namespaces = self.0.get("namespaces").map(Scalar::list);
-        let keys = self.0.iter().filter(|(key, _)| !matches!(key.as_str(), "backend" | "namespaces"));
+        let keys = self
+            .0
+            .iter()
+            .filter(|(key, _)| !matches!(key.as_str(), "backend" | "namespaces"));
         for (written, value) in keys {
             let at = format!("{path}.{written}");
             let (key, value) = read(written, value.text(), &at)?;
@@ -151,7 +154,8 @@ mod tests {
 
     #[test]
     fn keys_are_the_triggers_own_and_lists_are_joined() {
-        let c = connection("{backend: redis-cluster, addresses: [a:1, b:2], namespaces: shop}").unwrap();
+        let c = connection("{backend: redis-cluster, addresses: [a:1, b:2], namespaces: shop}")
+            .unwrap();
         assert_eq!(c.keys["addresses"], "a:1,b:2");
         assert_eq!(c.namespaces, Some(vec!["shop".to_owned()]));
     }
@@ -160,15 +164,23 @@ mod tests {
     fn a_secret_comes_from_a_file_without_its_last_newline() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"p w\n").unwrap();
-        let yaml = format!("{{backend: redis, passwordFromFile: '{}'}}", file.path().display());
+        let yaml = format!(
+            "{{backend: redis, passwordFromFile: '{}'}}",
+            file.path().display()
+        );
         assert_eq!(connection(&yaml).unwrap().keys["password"], "p w");
     }
 
     #[test]
     fn a_missing_secret_names_key_and_file() {
-        let error = connection("{backend: redis, passwordFromFile: /nowhere/x}").err().unwrap();
+        let error = connection("{backend: redis, passwordFromFile: /nowhere/x}")
+            .err()
+            .unwrap();
         let text = error.to_string();
-        assert!(text.starts_with("connections.orders.passwordFromFile: cannot read `/nowhere/x`"), "{text}");
+        assert!(
+            text.starts_with("connections.orders.passwordFromFile: cannot read `/nowhere/x`"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -67,7 +67,9 @@ impl<'de> Deserialize<'de> for Address {
             Some(_) => Err(serde::de::Error::custom(format!(
                 "`{text}` must be unix: and an absolute path"
             ))),
-            None => tcp(&text).map(Address::Tcp).map_err(serde::de::Error::custom),
+            None => tcp(&text)
+                .map(Address::Tcp)
+                .map_err(serde::de::Error::custom),
         }
     }
 }
@@ -82,7 +84,9 @@ impl<'de> Deserialize<'de> for Admin {
         match text.as_str() {
             // YAML 1.1 reads a bare `off` as false.
             "off" | "false" => Ok(Admin(None)),
-            _ => tcp(&text).map(|a| Admin(Some(a))).map_err(serde::de::Error::custom),
+            _ => tcp(&text)
+                .map(|a| Admin(Some(a)))
+                .map_err(serde::de::Error::custom),
         }
     }
 }

@@ -19,13 +19,22 @@ pub fn load(
     let mut builder = Config::builder();
     if let Some(path) = file {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            invalid("--config", &format!("cannot read {}: {error}", path.display()))
+            invalid(
+                "--config",
+                &format!("cannot read {}: {error}", path.display()),
+            )
         })?;
         let source = File::from_str(&text, FileFormat::Yaml);
         // Built alone first, so that what is no YAML is blamed on the file.
-        Config::builder().add_source(source.clone()).build().map_err(|error| {
-            invalid(&path.display().to_string(), &format!("is not valid YAML: {error}"))
-        })?;
+        Config::builder()
+            .add_source(source.clone())
+            .build()
+            .map_err(|error| {
+                invalid(
+                    &path.display().to_string(),
+                    &format!("is not valid YAML: {error}"),
+                )
+            })?;
         builder = builder.add_source(source);
     }
     let ours = env.into_iter().filter(|(name, _)| is_setting(name));
@@ -42,7 +51,11 @@ pub fn load(
         let path = error.path().to_string();
         let reason = match error.into_inner() {
             // The path says where; the library's own words would say it again, less precisely.
-            config::ConfigError::Type { unexpected, expected, .. } => {
+            config::ConfigError::Type {
+                unexpected,
+                expected,
+                ..
+            } => {
                 format!("invalid type: {unexpected}, expected {expected}")
             }
             config::ConfigError::At { error, .. } => error.to_string(),
@@ -65,7 +78,10 @@ fn is_setting(name: &str) -> bool {
 /// `{SVC}_SERVICE_HOST`, `{SVC}_SERVICE_PORT[_NAME]`, `{SVC}_PORT[_N_PROTO[_PROTO|_PORT|_ADDR]]`.
 fn is_service_link(name: &str) -> bool {
     let after_port = |rest: &str| {
-        rest.is_empty() || rest.strip_prefix('_').is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()))
+        rest.is_empty()
+            || rest
+                .strip_prefix('_')
+                .is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()))
     };
     let port = name.rfind("_PORT_").map(|at| &name[at + "_PORT".len()..]);
     name.ends_with("_SERVICE_HOST")
@@ -90,7 +106,10 @@ mod tests {
     }
 
     fn from_env(vars: &[(&str, &str)]) -> Result<Settings> {
-        load(None, vars.iter().map(|(k, v)| (k.to_string(), v.to_string())))
+        load(
+            None,
+            vars.iter().map(|(k, v)| (k.to_string(), v.to_string())),
+        )
     }
 
     fn error(settings: Result<Settings>) -> String {
@@ -106,8 +125,12 @@ mod tests {
     #[test]
     fn the_environment_goes_over_the_file() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"engine: {callTimeout: 1s, maxStaleness: 5s}").unwrap();
-        let env = [("BACKLOG_SCALER__ENGINE__CALL_TIMEOUT".to_owned(), "2s".to_owned())];
+        file.write_all(b"engine: {callTimeout: 1s, maxStaleness: 5s}")
+            .unwrap();
+        let env = [(
+            "BACKLOG_SCALER__ENGINE__CALL_TIMEOUT".to_owned(),
+            "2s".to_owned(),
+        )];
         let settings = load(Some(file.path()), env).unwrap();
         assert_eq!(settings.engine.call_timeout.0, Duration::from_secs(2));
         assert_eq!(settings.engine.max_staleness.0, Duration::from_secs(5));
@@ -122,7 +145,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_path() {
         let text = error(from_yaml("engine: {callTimeuot: 1s}"));
-        assert!(text.contains("engine") && text.contains("callTimeuot"), "{text}");
+        assert!(
+            text.contains("engine") && text.contains("callTimeuot"),
+            "{text}"
+        );
         let text = error(from_env(&[("BACKLOG_SCALER__LISTEN__GRCP", "1")]));
         assert!(text.contains("listen") && text.contains("grcp"), "{text}");
     }

@@ -96,7 +96,10 @@ impl Default for EngineSettings {
 impl EngineSettings {
     /// The engine's limits, checked. `backends` are the names that `freshFor` may have.
     pub fn limits(&self, backends: &[&str]) -> Result<Limits> {
-        for (path, span) in [("callTimeout", self.call_timeout), ("idleAfter", self.idle_after)] {
+        for (path, span) in [
+            ("callTimeout", self.call_timeout),
+            ("idleAfter", self.idle_after),
+        ] {
             if span.0 < Duration::from_millis(1) {
                 return Err(invalid(&format!("engine.{path}"), "must be at least 1ms"));
             }
@@ -111,7 +114,11 @@ impl EngineSettings {
             call_timeout: self.call_timeout.0,
             first_call_timeout: self.first_call_timeout.map(|span| span.0),
             max_staleness: self.max_staleness.0,
-            fresh_for: self.fresh_for.iter().map(|(name, span)| (name.clone(), span.0)).collect(),
+            fresh_for: self
+                .fresh_for
+                .iter()
+                .map(|(name, span)| (name.clone(), span.0))
+                .collect(),
             idle_after: self.idle_after.0,
             triggers: self.triggers,
             metadata_entries: self.metadata_entries,

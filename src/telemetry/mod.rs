@@ -60,7 +60,10 @@ impl Telemetry {
 
     /// Adds figures that are gathered when somebody asks.
     pub fn register(&self, collector: impl Collector) {
-        self.0.registry.lock().register_collector(Box::new(collector));
+        self.0
+            .registry
+            .lock()
+            .register_collector(Box::new(collector));
     }
 
     /// All metrics in the OpenMetrics text format.

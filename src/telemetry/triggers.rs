@@ -42,16 +42,42 @@ impl Collector for TriggerCollector {
         };
         let triggers = labelled(&engine);
         let last = |trigger: &Trigger| trigger.last();
-        gauge(&mut encoder, ("trigger_target", "The wanted backlog per replica", None), &triggers, |t| Some(t.target))?;
-        gauge(&mut encoder, ("trigger_value", "The metric's value: how much work waits", None), &triggers, |t| {
-            last(t).map(|judged| judged.reading.value)
-        })?;
-        gauge(&mut encoder, ("trigger_active", "Whether the value is above the activation threshold", None), &triggers, |t| {
-            last(t).map(|judged| f64::from(u8::from(judged.reading.active)))
-        })?;
-        gauge(&mut encoder, ("trigger_sample_age", "How old the last good sample is", Some(Unit::Seconds)), &triggers, |t| {
-            last(t).map(|judged| judged.age.as_secs_f64())
-        })
+        gauge(
+            &mut encoder,
+            ("trigger_target", "The wanted backlog per replica", None),
+            &triggers,
+            |t| Some(t.target),
+        )?;
+        gauge(
+            &mut encoder,
+            (
+                "trigger_value",
+                "The metric's value: how much work waits",
+                None,
+            ),
+            &triggers,
+            |t| last(t).map(|judged| judged.reading.value),
+        )?;
+        gauge(
+            &mut encoder,
+            (
+                "trigger_active",
+                "Whether the value is above the activation threshold",
+                None,
+            ),
+            &triggers,
+            |t| last(t).map(|judged| f64::from(u8::from(judged.reading.active))),
+        )?;
+        gauge(
+            &mut encoder,
+            (
+                "trigger_sample_age",
+                "How old the last good sample is",
+                Some(Unit::Seconds),
+            ),
+            &triggers,
+            |t| last(t).map(|judged| judged.age.as_secs_f64()),
+        )
     }
 }
 

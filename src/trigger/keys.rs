@@ -99,7 +99,9 @@ fn allowed(schema: &Value) -> String {
 
 /// The known name nearest to `name`, if one is near enough to be a slip.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |candidate: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
+    let distance = |candidate: &str| {
+        strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase())
+    };
     known
         .into_iter()
         .map(|candidate| (distance(candidate), candidate))

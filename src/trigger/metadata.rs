@@ -61,13 +61,20 @@ impl<'a> Metadata<'a> {
                 continue;
             }
             let base = written.strip_suffix(FROM_ENV).filter(|base| is_known(base));
-            let name = if is_known(written) { Some(written.as_str()) } else { base };
+            let name = if is_known(written) {
+                Some(written.as_str())
+            } else {
+                base
+            };
             match name {
                 None => problems.push(unknown(written, known)),
                 Some(_) if value.is_empty() => {}
                 // The map is sorted: `x` comes before `xFromEnv`.
                 Some(name) if entries.contains_key(name) => {
-                    problems.push(Problem::key(written, format!("is given beside `{name}`; only one of the two can hold")));
+                    problems.push(Problem::key(
+                        written,
+                        format!("is given beside `{name}`; only one of the two can hold"),
+                    ));
                 }
                 Some(name) => {
                     entries.insert(name, Entry { written, value });
@@ -94,7 +101,9 @@ impl<'a> Metadata<'a> {
         entries.retain(|name, _| keys.get(name).is_some());
         let mut problems = Problems::default();
         loop {
-            let values = entries.iter().map(|(name, entry)| (*name, Text(entry.value)));
+            let values = entries
+                .iter()
+                .map(|(name, entry)| (*name, Text(entry.value)));
             let map = MapDeserializer::<_, serde::de::value::Error>::new(values);
             let error = match serde_path_to_error::deserialize::<_, T>(map) {
                 Ok(parsed) => return problems.into_result().map(|()| parsed),
@@ -104,14 +113,19 @@ impl<'a> Metadata<'a> {
             let reason = error.into_inner().to_string();
             let Some((name, entry)) = entries.remove_entry(name.as_str()) else {
                 // A missing key: its absence may be our own doing, if its value was bad.
-                if problems.0.is_empty() || !missing(&reason).is_some_and(|key| self.entries.contains_key(key)) {
+                if problems.0.is_empty()
+                    || !missing(&reason).is_some_and(|key| self.entries.contains_key(key))
+                {
                     problems.push(self.missing_problem(&reason));
                 }
                 return Err(problems);
             };
             let secret = keys.get(name).is_some_and(|key| key.secret);
             problems.push(match secret {
-                true => Problem::key(entry.written, "is not valid; its value is a secret and not shown"),
+                true => Problem::key(
+                    entry.written,
+                    "is not valid; its value is a secret and not shown",
+                ),
                 false => Problem::value(entry.written, entry.value, reason),
             });
         }
@@ -234,7 +248,11 @@ mod tests {
 
     #[test]
     fn every_bad_value_is_reported_at_once() {
-        let error = parse(&[("listLength", "ten"), ("activation", "-1"), ("idle", "maybe")]);
+        let error = parse(&[
+            ("listLength", "ten"),
+            ("activation", "-1"),
+            ("idle", "maybe"),
+        ]);
         assert_eq!(
             error.unwrap_err(),
             "activation: `-1` must be a whole number from 0; \
@@ -257,14 +275,24 @@ mod tests {
 
     #[test]
     fn kedas_own_keys_are_ignored_and_others_name_the_nearest() {
-        assert!(parse(&[("listName", "a"), ("scalerAddress", "x:1"), ("enableTLS", "t")]).is_ok());
+        assert!(
+            parse(&[
+                ("listName", "a"),
+                ("scalerAddress", "x:1"),
+                ("enableTLS", "t")
+            ])
+            .is_ok()
+        );
         let error = parse(&[("listName", "a"), ("listLenght", "5")]).unwrap_err();
         assert_eq!(error, "listLenght: unknown key; did you mean `listLength`?");
     }
 
     #[test]
     fn an_empty_value_counts_as_left_out() {
-        assert_eq!(parse(&[("listName", "")]).unwrap_err(), "listName: is required");
+        assert_eq!(
+            parse(&[("listName", "")]).unwrap_err(),
+            "listName: is required"
+        );
     }
 
     #[test]

@@ -21,7 +21,13 @@ pub fn metric_name(readable: &str, connection: impl Display, query: impl Display
 /// KEDA's rule makes `-` of `/ . : % ( )`; whatever else is not valid in a URL path or would need
 /// escaping becomes one too.
 fn valid(text: &str) -> String {
-    let keep = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    let keep = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            c
+        } else {
+            '-'
+        }
+    };
     text.chars().take(READABLE).map(keep).collect()
 }
 
@@ -31,10 +37,21 @@ mod tests {
 
     #[test]
     fn a_name_is_readable_valid_and_does_not_change() {
-        let name = metric_name("redis-shop:jobs/é", "redis 127.0.0.1:6379", "list shop:jobs/é");
+        let name = metric_name(
+            "redis-shop:jobs/é",
+            "redis 127.0.0.1:6379",
+            "list shop:jobs/é",
+        );
         assert!(name.starts_with("redis-shop-jobs---"), "{name}");
-        assert_eq!(name, metric_name("redis-shop:jobs/é", "redis 127.0.0.1:6379", "list shop:jobs/é"));
-        assert_eq!(metric_name("redis-jobs", "a", "b"), "redis-jobs-00000000");
+        assert_eq!(
+            name,
+            metric_name(
+                "redis-shop:jobs/é",
+                "redis 127.0.0.1:6379",
+                "list shop:jobs/é"
+            )
+        );
+        assert_eq!(metric_name("redis-jobs", "a", "b"), "redis-jobs-e1ab5769");
     }
 
     #[test]

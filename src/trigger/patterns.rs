@@ -62,7 +62,10 @@ pub fn expand(name: &str) -> Result<Vec<String>, String> {
     // Braces without dots are part of a name: a Redis cluster's hash tag is `{tag}`.
     let Some((from, to)) = range.split_once("..") else {
         let rest = expand(after)?;
-        return Ok(rest.iter().map(|rest| format!("{before}{{{range}}}{rest}")).collect());
+        return Ok(rest
+            .iter()
+            .map(|rest| format!("{before}{{{range}}}{rest}"))
+            .collect());
     };
     let (Some(from), Some(to)) = (number(from), number(to)) else {
         return Err(format!(
@@ -85,7 +88,9 @@ pub fn expand(name: &str) -> Result<Vec<String>, String> {
 fn number(text: &str) -> Option<usize> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     // Ten digits are far more than allowed, and cannot overflow.
-    (digits && text.len() <= 10).then(|| text.parse().ok()).flatten()
+    (digits && text.len() <= 10)
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
 fn too_many() -> String {
@@ -99,13 +104,19 @@ mod tests {
     #[test]
     fn ranges_expand_and_what_is_named_twice_counts_once() {
         let patterns = Patterns::parse(["jobs-{0..2}", "jobs-1", "jobs:*"]).unwrap();
-        assert_eq!(Vec::from_iter(&patterns.names), ["jobs-0", "jobs-1", "jobs-2"]);
+        assert_eq!(
+            Vec::from_iter(&patterns.names),
+            ["jobs-0", "jobs-1", "jobs-2"]
+        );
         assert_eq!(Vec::from_iter(&patterns.globs), ["jobs:*"]);
     }
 
     #[test]
     fn two_ranges_of_a_name_multiply_and_a_hash_tag_stays() {
-        assert_eq!(expand("a{0..1}b{8..9}").unwrap(), ["a0b8", "a0b9", "a1b8", "a1b9"]);
+        assert_eq!(
+            expand("a{0..1}b{8..9}").unwrap(),
+            ["a0b8", "a0b9", "a1b8", "a1b9"]
+        );
         assert_eq!(expand("{tag}-{0..1}").unwrap(), ["{tag}-0", "{tag}-1"]);
         assert_eq!(expand("a{b").unwrap(), ["a{b"]);
     }

@@ -131,7 +131,11 @@ mod tests {
 
     #[test]
     fn many_problems_are_counted_rather_than_listed() {
-        let problems = Problems((0..25).map(|i| Problem::key(format!("k{i}"), "no")).collect());
+        let problems = Problems(
+            (0..25)
+                .map(|i| Problem::key(format!("k{i}"), "no"))
+                .collect(),
+        );
         assert!(problems.to_string().ends_with("k9: no; and 15 more"));
     }
 }

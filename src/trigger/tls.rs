@@ -94,7 +94,8 @@ impl TlsKeys {
             None => given && given_means_on,
         };
         if given && !on {
-            let set = "`tls: enable` is required with ca, cert, key, tlsServerName or tlsSkipVerify";
+            let set =
+                "`tls: enable` is required with ca, cert, key, tlsServerName or tlsSkipVerify";
             problems.push(Problem::key("tls", set));
         }
         problems.into_result().map(|()| on.then_some(tls))
@@ -112,7 +113,10 @@ mod tests {
             cert: Some("pem".into()),
             ..TlsKeys::default()
         };
-        assert_eq!(keys.check(false).unwrap_err().to_string(), "key: is required with `cert`");
+        assert_eq!(
+            keys.check(false).unwrap_err().to_string(),
+            "key: is required with `cert`"
+        );
     }
 
     #[test]

@@ -3,13 +3,7 @@
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use super::{
-    keys::KeySet,
-    metadata::Metadata,
-    problem::Problems,
-    tls::TlsKeys,
-    values::Target,
-};
+use super::{keys::KeySet, metadata::Metadata, problem::Problems, tls::TlsKeys, values::Target};
 use crate::sampling::Backend;
 
 /// The declared keys that say where a backend is, and as whom to ask.

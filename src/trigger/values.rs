@@ -162,7 +162,8 @@ pub struct MetricName(pub String);
 const LONGEST_METRIC_NAME: usize = 240;
 
 impl TextValue for MetricName {
-    const ALLOWED: &'static str = "at most 240 letters, digits, `-`, `_` and `.`, the first of them a letter or digit";
+    const ALLOWED: &'static str =
+        "at most 240 letters, digits, `-`, `_` and `.`, the first of them a letter or digit";
 
     fn parse(text: &str) -> Result<Self, String> {
         let first = text.starts_with(|c: char| c.is_ascii_alphanumeric());
@@ -283,7 +284,18 @@ mod tests {
 
     #[test]
     fn numbers_are_parsed_whole() {
-        for bad in ["ten", "5x", "null", "-1", "+1", "1.5", "", " 5", "0x5", "99999999999999999999"] {
+        for bad in [
+            "ten",
+            "5x",
+            "null",
+            "-1",
+            "+1",
+            "1.5",
+            "",
+            " 5",
+            "0x5",
+            "99999999999999999999",
+        ] {
             assert!(Activation::parse(bad).is_err(), "{bad}");
             assert!(Target::parse(bad).is_err(), "{bad}");
         }
@@ -310,7 +322,15 @@ mod tests {
         let parse = |text: &str| HostPort::from_str(text);
         assert_eq!(parse("redis:6379").unwrap().to_string(), "redis:6379");
         assert_eq!(parse("[::1]:6379").unwrap().to_string(), "[::1]:6379");
-        for bad in ["redis", "redis:", ":6379", "redis:0", "redis:70000", "::1:6379", "redis://r:1"] {
+        for bad in [
+            "redis",
+            "redis:",
+            ":6379",
+            "redis:0",
+            "redis:70000",
+            "::1:6379",
+            "redis://r:1",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

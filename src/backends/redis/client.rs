@@ -1,8 +1,17 @@
 //! A live connection: runs commands in one round trip, each with its own outcome.
 
-use redis::{Cmd, Pipeline, RedisError, Value, aio::{ConnectionLike, MultiplexedConnection}};
+use redis::{
+    Cmd, Pipeline, RedisError, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+};
 
-use super::{cluster::Cluster, config::Connection, errors::{connection_error, is_of_connection}, globs::Globs, lists::Types};
+use super::{
+    cluster::Cluster,
+    config::Connection,
+    errors::{connection_error, is_of_connection},
+    globs::Globs,
+    lists::Types,
+};
 use crate::error::Result;
 
 /// A live connection, with what it learned.
@@ -93,7 +102,10 @@ impl Client {
             Servers::Cluster(cluster) => cluster.run(commands).await,
         };
         let replies = replies.map_err(|error| connection_error(&error, &self.connection))?;
-        match replies.iter().find_map(|reply| reply.as_ref().err().filter(|e| is_of_connection(e))) {
+        match replies
+            .iter()
+            .find_map(|reply| reply.as_ref().err().filter(|e| is_of_connection(e)))
+        {
             // A cluster loses single nodes: the keys of the others are still answered.
             Some(error) if matches!(self.servers, Servers::Single(_)) => {
                 Err(connection_error(error, &self.connection))
@@ -103,7 +115,11 @@ impl Client {
     }
 
     /// One page of a scan on every server: the keys found, by server, and the next cursors.
-    pub async fn scan_page(&self, glob: &str, cursors: Option<Vec<u64>>) -> Result<(Vec<String>, Vec<u64>)> {
+    pub async fn scan_page(
+        &self,
+        glob: &str,
+        cursors: Option<Vec<u64>>,
+    ) -> Result<(Vec<String>, Vec<u64>)> {
         let page = match &self.servers {
             Servers::Single(server) => {
                 let cursor = cursors.and_then(|c| c.first().copied()).unwrap_or(0);
@@ -135,16 +151,25 @@ const SCAN_COUNT: u64 = 1000;
 /// One page of a scan.
 pub(super) fn scan(glob: &str, cursor: u64) -> Cmd {
     let mut cmd = redis::cmd("SCAN");
-    cmd.arg(cursor).arg("MATCH").arg(glob).arg("COUNT").arg(SCAN_COUNT);
+    cmd.arg(cursor)
+        .arg("MATCH")
+        .arg(glob)
+        .arg("COUNT")
+        .arg(SCAN_COUNT);
     cmd
 }
 
 /// Sends the commands as one pipeline.
-async fn pipeline(mut server: MultiplexedConnection, commands: &[Command]) -> Result<Vec<Reply>, RedisError> {
+async fn pipeline(
+    mut server: MultiplexedConnection,
+    commands: &[Command],
+) -> Result<Vec<Reply>, RedisError> {
     let mut pipeline = Pipeline::with_capacity(commands.len());
     for command in commands {
         pipeline.add_command(command.cmd.clone());
     }
-    let values = server.req_packed_commands(&pipeline, 0, commands.len()).await?;
+    let values = server
+        .req_packed_commands(&pipeline, 0, commands.len())
+        .await?;
     Ok(values.into_iter().map(Value::extract_error).collect())
 }

@@ -72,7 +72,9 @@ impl Cluster {
                 }
             }
         }
-        let replies = replies.into_iter().map(|reply| reply.unwrap_or_else(|| Err(no_reply())));
+        let replies = replies
+            .into_iter()
+            .map(|reply| reply.unwrap_or_else(|| Err(no_reply())));
         self.follow(commands, replies.collect()).await
     }
 
@@ -109,7 +111,10 @@ impl Cluster {
         let again = moved.iter().map(|&index| {
             let mut connection = self.connection.clone();
             async move {
-                let reply = commands[index].cmd().query_async::<Value>(&mut connection).await;
+                let reply = commands[index]
+                    .cmd()
+                    .query_async::<Value>(&mut connection)
+                    .await;
                 (index, reply)
             }
         });
@@ -135,16 +140,23 @@ impl Cluster {
             let what = "the cluster's nodes changed during a scan";
             return Err((ErrorKind::ClusterConnectionNotFound, what).into());
         }
-        let pages = nodes.into_iter().zip(cursors).map(|((host, port), cursor)| async move {
-            if cursor == 0 && !first {
-                return Ok((0, Vec::new()));
-            }
-            let route = SingleNodeRoutingInfo::ByAddress { host, port };
-            let route = RoutingInfo::SingleNode(route);
-            let value = self.connection.clone().route_command(scan(glob, cursor), route).await?;
-            let page: (u64, Vec<String>) = redis::from_redis_value(value)?;
-            Ok::<_, RedisError>(page)
-        });
+        let pages = nodes
+            .into_iter()
+            .zip(cursors)
+            .map(|((host, port), cursor)| async move {
+                if cursor == 0 && !first {
+                    return Ok((0, Vec::new()));
+                }
+                let route = SingleNodeRoutingInfo::ByAddress { host, port };
+                let route = RoutingInfo::SingleNode(route);
+                let value = self
+                    .connection
+                    .clone()
+                    .route_command(scan(glob, cursor), route)
+                    .await?;
+                let page: (u64, Vec<String>) = redis::from_redis_value(value)?;
+                Ok::<_, RedisError>(page)
+            });
         let pages: Result<Vec<_>, _> = join_all(pages).await.into_iter().collect();
         let (cursors, keys): (Vec<u64>, Vec<Vec<String>>) = pages?.into_iter().unzip();
         Ok((keys.concat(), cursors))
@@ -186,11 +198,17 @@ impl Masters {
 fn slot_range(range: Vec<Value>) -> Result<SlotRange, RedisError> {
     let mut parts = range.into_iter();
     let mut next = || parts.next().unwrap_or(Value::Nil);
-    let (first, last) = (redis::from_redis_value(next())?, redis::from_redis_value(next())?);
+    let (first, last) = (
+        redis::from_redis_value(next())?,
+        redis::from_redis_value(next())?,
+    );
     let master: Vec<Value> = redis::from_redis_value(next())?;
     let mut master = master.into_iter();
     let mut next = || master.next().unwrap_or(Value::Nil);
-    let node = (redis::from_redis_value(next())?, redis::from_redis_value(next())?);
+    let node = (
+        redis::from_redis_value(next())?,
+        redis::from_redis_value(next())?,
+    );
     Ok((first, last, node))
 }
 
@@ -207,5 +225,9 @@ fn has_moved(error: &RedisError) -> bool {
 }
 
 fn no_reply() -> RedisError {
-    (ErrorKind::ClusterConnectionNotFound, "no node has this key's slot").into()
+    (
+        ErrorKind::ClusterConnectionNotFound,
+        "no node has this key's slot",
+    )
+        .into()
 }

@@ -48,7 +48,11 @@ pub enum Topology {
 
 impl fmt::Display for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let user = self.username.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        let user = self
+            .username
+            .as_ref()
+            .map(|user| format!("{user}@"))
+            .unwrap_or_default();
         match &self.topology {
             Topology::Single { address, database } => write!(f, "redis {user}{address}/{database}"),
             Topology::Cluster { addresses } => {
@@ -59,7 +63,11 @@ impl fmt::Display for Connection {
                 master,
                 database,
                 ..
-            } => write!(f, "redis-sentinel {user}{master}/{database} at {}", joined(addresses)),
+            } => write!(
+                f,
+                "redis-sentinel {user}{master}/{database} at {}",
+                joined(addresses)
+            ),
         }
     }
 }
@@ -245,7 +253,9 @@ struct Addresses {
 
 impl Addresses {
     fn check(self) -> Result<Vec<HostPort>, Problems> {
-        let address = self.address.map(|address| NameList(vec![address.trim().to_owned()]));
+        let address = self
+            .address
+            .map(|address| NameList(vec![address.trim().to_owned()]));
         let addresses = one_of(("address", address), ("addresses", self.addresses))?;
         let hosts = one_of(("host", self.host), ("hosts", self.hosts))?;
         let ports = one_of(("port", self.port), ("ports", self.ports))?;
@@ -273,11 +283,17 @@ impl Addresses {
                 });
                 addresses.collect()
             }
-            (None, Some((key, _)), None) => Err(Problem::key("port", format!("is required with `{key}`")).into()),
-            (None, None, Some((key, _))) => Err(Problem::key("host", format!("is required with `{key}`")).into()),
-            (None, None, None) => {
-                Err(Problem::key("address", "is required, or `host` and `port`, or a named `connection`").into())
+            (None, Some((key, _)), None) => {
+                Err(Problem::key("port", format!("is required with `{key}`")).into())
             }
+            (None, None, Some((key, _))) => {
+                Err(Problem::key("host", format!("is required with `{key}`")).into())
+            }
+            (None, None, None) => Err(Problem::key(
+                "address",
+                "is required, or `host` and `port`, or a named `connection`",
+            )
+            .into()),
         }
     }
 }
@@ -394,7 +410,8 @@ impl ConnectionKeys<Redis> for SentinelKeys {
 fn without_server_name(tls: Option<Tls>) -> Result<Option<Tls>, Problems> {
     match tls.as_ref().and_then(|tls| tls.server_name.as_ref()) {
         Some(name) => {
-            let reason = "cannot be used with many servers; their certificates must carry their own names";
+            let reason =
+                "cannot be used with many servers; their certificates must carry their own names";
             Err(Problem::value("tlsServerName", name, reason).into())
         }
         None => Ok(tls),
@@ -466,8 +483,7 @@ impl TriggerKeys<Redis> for ListKeys {
 
 fn patterns(key: &str, list: &NameList) -> Result<Patterns, Problems> {
     let entries = list.0.iter().map(String::as_str);
-    Patterns::parse(entries)
-        .map_err(|reason| Problem::value(key, list.0.join(","), reason).into())
+    Patterns::parse(entries).map_err(|reason| Problem::value(key, list.0.join(","), reason).into())
 }
 
 /// How much of a stream waits.

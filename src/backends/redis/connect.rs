@@ -54,7 +54,11 @@ pub async fn connect(connection: &Connection) -> Result<Client> {
     }
 }
 
-fn login(username: &Option<String>, password: &Option<Secret>, database: u32) -> RedisConnectionInfo {
+fn login(
+    username: &Option<String>,
+    password: &Option<Secret>,
+    database: u32,
+) -> RedisConnectionInfo {
     // CLIENT SETINFO needs a right of its own, and is unknown before Redis 7.2.
     let mut login = RedisConnectionInfo::default()
         .set_skip_set_lib_name()
@@ -91,13 +95,22 @@ struct Opener<'a> {
 }
 
 impl Opener<'_> {
-    async fn open(&self, address: &HostPort, login: RedisConnectionInfo) -> Result<MultiplexedConnection> {
+    async fn open(
+        &self,
+        address: &HostPort,
+        login: RedisConnectionInfo,
+    ) -> Result<MultiplexedConnection> {
         // Time limits are the engine's.
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None);
         let mut named = address.clone();
-        if let Some(name) = self.connection.tls.as_ref().and_then(|tls| tls.server_name.clone()) {
+        if let Some(name) = self
+            .connection
+            .tls
+            .as_ref()
+            .and_then(|tls| tls.server_name.clone())
+        {
             config = config.set_dns_resolver(AlwaysTo(address.clone()));
             named.host = name;
         }
@@ -109,12 +122,16 @@ impl Opener<'_> {
                 Some(_) => RedisClient::build_with_tls(info, self.certificates.clone())?,
                 None => RedisClient::open(info)?,
             };
-            let mut server = client.get_multiplexed_async_connection_with_config(&config).await?;
+            let mut server = client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await?;
             // Without a password, a server that wants one says so only now.
             redis::cmd("PING").exec_async(&mut server).await?;
             Ok(server)
         };
-        opened.await.map_err(|error| connection_error(&error, self.connection))
+        opened
+            .await
+            .map_err(|error| connection_error(&error, self.connection))
     }
 
     /// Asks the sentinels in order, and opens the master that the first one names that answers.
@@ -139,9 +156,14 @@ impl Opener<'_> {
             };
             match found {
                 Ok(address) => {
-                    let login = login(&self.connection.username, &self.connection.password, *database);
+                    let login = login(
+                        &self.connection.username,
+                        &self.connection.password,
+                        *database,
+                    );
                     let opened = self.open(&address, login).await;
-                    let mut server = opened.map_err(|error| error.at(format_args!("master {address}")))?;
+                    let mut server =
+                        opened.map_err(|error| error.at(format_args!("master {address}")))?;
                     check_role(&mut server, &address).await?;
                     return Ok(server);
                 }
@@ -165,7 +187,12 @@ async fn ask_for_master(
     let address = address.and_then(|(host, port)| HostPort::new(&host, &port));
     address.ok_or_else(|| {
         let what = "the sentinel watches no master of this name";
-        (ErrorKind::MasterNameNotFoundBySentinel, what, master.to_owned()).into()
+        (
+            ErrorKind::MasterNameNotFoundBySentinel,
+            what,
+            master.to_owned(),
+        )
+            .into()
     })
 }
 
@@ -188,7 +215,9 @@ async fn open_cluster(
     addresses: &[HostPort],
     certificates: TlsCertificates,
 ) -> Result<Cluster> {
-    let nodes = addresses.iter().map(|address| node(address, &connection.tls));
+    let nodes = addresses
+        .iter()
+        .map(|address| node(address, &connection.tls));
     let mut builder = ClusterClientBuilder::new(nodes)
         // The engine retries by its own rules, and its limit is the shorter one.
         .retries(1)
@@ -202,14 +231,20 @@ async fn open_cluster(
     }
     if let Some(tls) = &connection.tls {
         builder = builder
-            .tls(if tls.skip_verify { TlsMode::Insecure } else { TlsMode::Secure })
+            .tls(if tls.skip_verify {
+                TlsMode::Insecure
+            } else {
+                TlsMode::Secure
+            })
             .certs(certificates);
     }
     let opened = async {
         let client = builder.build()?;
         Cluster::open(client.get_async_connection().await?).await
     };
-    opened.await.map_err(|error| connection_error(&error, connection))
+    opened
+        .await
+        .map_err(|error| connection_error(&error, connection))
 }
 
 fn node(address: &HostPort, tls: &Option<Tls>) -> ConnectionAddr {

@@ -19,21 +19,30 @@ pub fn connection_error(error: &RedisError, connection: &Connection) -> Error {
     let (kind, next) = match error.kind() {
         ErrorKind::Server(ServerErrorKind::NoPerm) => return no_right(&text),
         ErrorKind::Server(
-            ServerErrorKind::BusyLoading | ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown,
-        ) => (Kind::Unreachable, "The server is there but not ready; this passes by itself, or it needs help."),
-        ErrorKind::MasterNameNotFoundBySentinel => {
-            (Kind::NotFound, "Check sentinelMaster.")
+            ServerErrorKind::BusyLoading
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::MasterDown,
+        ) => (
+            Kind::Unreachable,
+            "The server is there but not ready; this passes by itself, or it needs help.",
+        ),
+        ErrorKind::MasterNameNotFoundBySentinel => (Kind::NotFound, "Check sentinelMaster."),
+        ErrorKind::InvalidClientConfig => {
+            (Kind::Invalid, "Check ca, cert and key: each must be PEM.")
         }
-        ErrorKind::InvalidClientConfig => (Kind::Invalid, "Check ca, cert and key: each must be PEM."),
-        ErrorKind::Parse => {
-            (Kind::Unreachable, "Something other than Redis answers there; check the port and tls.")
-        }
+        ErrorKind::Parse => (
+            Kind::Unreachable,
+            "Something other than Redis answers there; check the port and tls.",
+        ),
         _ if text.contains("certificate") || text.contains("TLS") || text.contains("tls") => (
             Kind::Unreachable,
             "Check that ca is the authority of the server's certificate, that the certificate carries this host's name, and that tls fits the port.",
         ),
         _ if error.is_timeout() => (Kind::TimedOut, "Check that the server answers."),
-        _ => (Kind::Unreachable, "Check that the server runs, and address and tls."),
+        _ => (
+            Kind::Unreachable,
+            "Check that the server runs, and address and tls.",
+        ),
     };
     Error::new(kind, text, next)
 }

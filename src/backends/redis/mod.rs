@@ -13,8 +13,8 @@ mod streams;
 
 use std::time::Duration;
 
-pub use config::{Connection, Query};
 use config::{ClusterKeys, CountRule, ListKeys, SentinelKeys, SingleKeys, StreamKeys};
+pub use config::{Connection, Query};
 
 use crate::{
     error::Result,

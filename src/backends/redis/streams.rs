@@ -25,7 +25,9 @@ pub async fn answer(client: &Client, asks: Vec<Ask<Redis>>) -> Result<()> {
         let counted = match measure {
             Measure::Length => number(client, stream, "XLEN", next()),
             Measure::Pending { group } => match next() {
-                Err(error) if error.code() == Some("NOGROUP") => no_group(client, stream, group).await?,
+                Err(error) if error.code() == Some("NOGROUP") => {
+                    no_group(client, stream, group).await?
+                }
                 reply => pending(client, stream, reply),
             },
             Measure::Lag { group } => {
@@ -90,7 +92,10 @@ fn pending(client: &Client, stream: &str, reply: Reply) -> Result<u64> {
 async fn no_group(client: &Client, stream: &str, group: &str) -> Result<Result<u64>> {
     let command = Command::new("TYPE", stream);
     let mut replies = client.run(std::slice::from_ref(&command)).await?;
-    let name = match replies.pop().map(|reply| reply.and_then(|v| Ok(redis::from_redis_value::<String>(v)?))) {
+    let name = match replies
+        .pop()
+        .map(|reply| reply.and_then(|v| Ok(redis::from_redis_value::<String>(v)?)))
+    {
         Some(Ok(name)) => name,
         Some(Err(e)) => return Ok(Err(error(client, stream, "TYPE", &e))),
         None => String::new(),
@@ -112,14 +117,25 @@ enum Lag {
     After(String, u64),
 }
 
-fn lag(client: &Client, stream: &str, group: &str, groups: Reply, length: Result<u64>) -> Result<Lag> {
+fn lag(
+    client: &Client,
+    stream: &str,
+    group: &str,
+    groups: Reply,
+    length: Result<u64>,
+) -> Result<Lag> {
     let groups = match groups {
         Err(error) if is_missing(&error) => return Ok(Lag::Known(0)),
-        reply => reply.and_then(|value| Ok(redis::from_redis_value::<Vec<HashMap<String, Value>>>(value)?)),
+        reply => reply.and_then(|value| {
+            Ok(redis::from_redis_value::<Vec<HashMap<String, Value>>>(
+                value,
+            )?)
+        }),
     };
     let groups = groups.map_err(|e| error(client, stream, "XINFO GROUPS", &e))?;
     let length = length?;
-    let is_it = |fields: &HashMap<String, Value>| text(fields.get("name")).as_deref() == Some(group);
+    let is_it =
+        |fields: &HashMap<String, Value>| text(fields.get("name")).as_deref() == Some(group);
     let Some(mut fields) = groups.into_iter().find(is_it) else {
         // A group that does not exist yet will be given the whole stream.
         return Ok(Lag::Known(length));
@@ -145,7 +161,10 @@ fn lag(client: &Client, stream: &str, group: &str, groups: Reply, length: Result
 }
 
 fn is_missing(error: &RedisError) -> bool {
-    error.code() == Some("ERR") && error.detail().is_some_and(|text| text.contains("no such key"))
+    error.code() == Some("ERR")
+        && error
+            .detail()
+            .is_some_and(|text| text.contains("no such key"))
 }
 
 fn text(value: Option<&Value>) -> Option<String> {
@@ -174,7 +193,8 @@ async fn count_after(client: &Client, stream: &str, id: &str, length: u64) -> Re
             .arg(PAGE);
         let mut replies = client.run(std::slice::from_ref(&page)).await?;
         let entries = replies.pop().unwrap_or(Ok(Value::Nil));
-        let entries = entries.and_then(|value| Ok(redis::from_redis_value::<Vec<(String, Value)>>(value)?));
+        let entries =
+            entries.and_then(|value| Ok(redis::from_redis_value::<Vec<(String, Value)>>(value)?));
         let entries = match entries {
             Ok(entries) => entries,
             Err(e) => return Ok(Err(error(client, stream, "XRANGE", &e))),
