@@ -56,6 +56,12 @@ impl<B: Backend> Pool<B> {
         link
     }
 
+    /// How many connections are held.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.links.0.lock().len()
+    }
+
     /// The backend's own pace, for defaults.
     pub fn pace(&self) -> super::backend::Pace {
         self.backend.pace(self.call_timeout)

@@ -1,0 +1,168 @@
+//! Sharing, freshness, batches, forgetting.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, advance, sleep};
+
+use super::scripted::{Name, Script, Scripted, ask, trigger};
+use crate::{
+    error::Kind,
+    sampling::{Limits, pool::Pool},
+    telemetry::Telemetry,
+};
+
+#[tokio::test(start_paused = true)]
+async fn many_callers_cost_one_read() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+
+    let answers = join_all((0..100).map(|_| ask(&engine, "a", "jobs"))).await;
+
+    assert!(answers.iter().all(|a| a.as_ref().unwrap().reading.value == 7.0));
+    assert_eq!(script.batches(), [["jobs"]]);
+    assert_eq!(script.connects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sample_answers_while_it_is_fresh_and_is_read_anew_after() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+
+    ask(&engine, "a", "jobs").await.unwrap();
+    advance(Duration::from_millis(990)).await;
+    ask(&engine, "a", "jobs").await.unwrap();
+    assert_eq!(script.batches().len(), 1, "still fresh");
+
+    advance(Duration::from_millis(20)).await;
+    script.server("a", |s| s.count = 8);
+    let judged = ask(&engine, "a", "jobs").await.unwrap();
+    assert_eq!((judged.reading.value, script.batches().len()), (8.0, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_during_a_batch_goes_into_the_next_one_together() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    script.server("a", |s| s.takes = Duration::from_millis(100));
+
+    let first = ask(&engine, "a", "first");
+    let rest = async {
+        sleep(Duration::from_millis(50)).await;
+        let names: Vec<String> = (0..1000).map(|i| format!("q{i}")).collect();
+        let asked = names.iter().map(|name| ask(&engine, "a", name));
+        join_all(asked).await
+    };
+    let (first, rest) = tokio::join!(first, rest);
+
+    assert!(first.is_ok() && rest.iter().all(Result::is_ok));
+    let sizes: Vec<usize> = script.batches().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [1, 1000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_connection_does_not_delay_another() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    script.server("slow", |s| s.takes = Duration::from_secs(10));
+
+    let slow = ask(&engine, "slow", "jobs");
+    let quick = async {
+        let asked = Instant::now();
+        ask(&engine, "quick", "jobs").await.unwrap();
+        asked.elapsed()
+    };
+    let (_, quick) = tokio::join!(slow, quick);
+
+    assert!(quick < Duration::from_millis(10), "{quick:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_query_does_not_fail_its_batch() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+
+    let (good, bad) = tokio::join!(ask(&engine, "a", "good"), ask(&engine, "a", "bad"));
+
+    assert!(good.is_ok());
+    let error = bad.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreachable);
+    assert_eq!(error.to_string(), "a, bad: bad queue. Wait.");
+    assert_eq!(script.connects(), 1, "the connection is good");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_asks_for_is_forgotten_with_its_connection() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    ask(&engine, "a", "jobs").await.unwrap();
+    ask(&engine, "b", "jobs").await.unwrap();
+    assert_eq!((engine.triggers().len(), script.open()), (2, 2));
+
+    // One is asked on, the other is not.
+    for _ in 0..30 {
+        sleep(Duration::from_secs(30)).await;
+        ask(&engine, "b", "jobs").await.unwrap();
+    }
+    assert_eq!((engine.triggers().len(), script.open()), (1, 1));
+
+    sleep(Duration::from_secs(15 * 60)).await;
+    assert_eq!((engine.triggers().len(), script.open()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_slot_leaves_nothing_in_its_pool() {
+    let script = Script::default();
+    let pool = Pool::new(Scripted(script), Duration::from_secs(3), Telemetry::default());
+    let (a, jobs) = (Name("a".to_owned()), Name("jobs".to_owned()));
+
+    let one = pool.slot(&a, &jobs);
+    let same = pool.slot(&a, &jobs);
+    assert!(std::sync::Arc::ptr_eq(&one, &same));
+    drop(one);
+    assert_eq!(pool.len(), 1);
+    drop(same);
+    assert_eq!(pool.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_triggers_is_bounded() {
+    let script = Script::default();
+    let limits = Limits {
+        triggers: NonZeroUsize::new(10).unwrap(),
+        ..Limits::default()
+    };
+    let engine = script.engine(limits);
+
+    for i in 0..100 {
+        ask(&engine, &format!("server-{i}"), "jobs").await.unwrap();
+    }
+    sleep(Duration::from_millis(10)).await;
+
+    assert_eq!((engine.triggers().len(), script.open()), (10, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_is_parsed_once_for_each_distinct_map() {
+    let engine = Script::default().engine(Limits::default());
+    let parse = |queue| engine.trigger(trigger("a", queue)).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&parse("jobs"), &parse("jobs")));
+    assert!(!std::sync::Arc::ptr_eq(&parse("jobs"), &parse("mail")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_says_how_fresh_its_samples_are() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    let mut patient = trigger("a", "jobs");
+    patient.metadata.insert("freshFor".to_owned(), "1m".to_owned());
+
+    let patient = engine.trigger(patient).unwrap();
+    patient.read().await.unwrap();
+    sleep(Duration::from_secs(50)).await;
+    patient.read().await.unwrap();
+    assert_eq!(script.batches().len(), 1);
+
+    ask(&engine, "a", "jobs").await.unwrap();
+    assert_eq!(script.batches().len(), 2, "another trigger of the same queue is less patient");
+}

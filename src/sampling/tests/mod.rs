@@ -1,0 +1,5 @@
+//! The engine over a scripted backend, under paused time: a second here costs nothing.
+
+mod engine;
+mod outages;
+mod scripted;

@@ -1,0 +1,183 @@
+//! What callers see when a backend is slow, broken or gone.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::scripted::{Script, ask};
+use crate::{error::Kind, sampling::Limits};
+
+#[tokio::test(start_paused = true)]
+async fn the_last_good_sample_answers_until_it_is_too_old_and_then_the_error_does() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    ask(&engine, "a", "jobs").await.unwrap();
+    script.server("a", |s| (s.breaks, s.refuses) = (true, true));
+
+    sleep(Duration::from_secs(30)).await;
+    let judged = ask(&engine, "a", "jobs").await.unwrap();
+    assert_eq!(judged.reading.value, 7.0);
+    assert_eq!(judged.age.as_secs(), 30);
+    assert_eq!(judged.stale.unwrap().kind(), Kind::Unreachable);
+
+    sleep(Duration::from_secs(31)).await;
+    let error = ask(&engine, "a", "jobs").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a: refused (the last good sample is 61s old). Wait."
+    );
+
+    script.server("a", |s| (s.breaks, s.refuses, s.count) = (false, false, 9));
+    sleep(Duration::from_secs(11)).await;
+    let judged = ask(&engine, "a", "jobs").await.unwrap();
+    assert_eq!((judged.reading.value, judged.stale), (9.0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn staleness_can_be_switched_off() {
+    let script = Script::default();
+    let limits = Limits {
+        max_staleness: Duration::ZERO,
+        ..Limits::default()
+    };
+    let engine = script.engine(limits);
+    ask(&engine, "a", "jobs").await.unwrap();
+    script.server("a", |s| (s.breaks, s.refuses) = (true, true));
+
+    sleep(Duration::from_secs(2)).await;
+
+    assert!(ask(&engine, "a", "jobs").await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_never_a_zero() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    script.server("a", |s| s.refuses = true);
+    let error = ask(&engine, "a", "jobs").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreachable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_of_a_lost_connection_fail_fast_while_it_is_tried_in_the_background() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    script.server("a", |s| s.refuses = true);
+    ask(&engine, "a", "jobs").await.unwrap_err();
+
+    let asked = Instant::now();
+    for _ in 0..1000 {
+        ask(&engine, "a", "jobs").await.unwrap_err();
+    }
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+
+    sleep(Duration::from_secs(60)).await;
+    let tried = script.connects();
+    // 0.1 s doubling to 5 s, each with up to as much jitter.
+    assert!((8..=24).contains(&tried), "{tried} attempts in a minute");
+    script.server("a", |s| s.refuses = false);
+    sleep(Duration::from_secs(10)).await;
+    assert!(ask(&engine, "a", "jobs").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_broke_while_idle_costs_no_caller_its_answer() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    ask(&engine, "a", "jobs").await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    script.server("a", |s| (s.breaks, s.takes) = (true, Duration::from_millis(100)));
+
+    let answer = async {
+        let judged = ask(&engine, "a", "jobs").await.unwrap();
+        (judged.age, judged.stale)
+    };
+    let mend = async {
+        // After the batch has met the broken connection, before it is asked on the next one.
+        sleep(Duration::from_millis(150)).await;
+        script.server("a", |s| s.breaks = false);
+    };
+    let (answer, ()) = tokio::join!(answer, mend);
+
+    assert_eq!(answer, (Duration::ZERO, None));
+    assert_eq!(script.connects(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_breaks_with_every_batch_is_given_up_not_hammered() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    ask(&engine, "a", "jobs").await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    script.server("a", |s| s.breaks = true);
+
+    let judged = ask(&engine, "a", "jobs").await.unwrap();
+
+    assert_eq!(judged.stale.unwrap().to_string(), "a: broken. Wait.");
+    assert_eq!(script.batches().len(), 3, "asked, and asked once more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_gives_up_waiting_and_answers_from_the_last_sample() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    ask(&engine, "a", "jobs").await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    script.server("a", |s| s.takes = Duration::from_secs(10));
+
+    let asked = Instant::now();
+    let judged = ask(&engine, "a", "jobs").await.unwrap();
+
+    assert_eq!(asked.elapsed(), Duration::from_secs(3));
+    let error = judged.stale.unwrap();
+    assert_eq!(error.kind(), Kind::TimedOut);
+    assert!(error.to_string().starts_with("a: no answer for jobs within 3s"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_was_never_answered_waits_longer() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    script.server("a", |s| s.takes = Duration::from_secs(12));
+
+    let asked = Instant::now();
+    assert!(ask(&engine, "a", "jobs").await.is_ok());
+    assert_eq!(asked.elapsed(), Duration::from_secs(12));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_never_ends_loses_its_connection() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    script.server("a", |s| s.takes = Duration::from_secs(3600));
+    let error = ask(&engine, "a", "jobs").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::TimedOut);
+
+    // Until the connection is tried again, callers learn at once why it was lost.
+    sleep(Duration::from_millis(5050)).await;
+    let error = ask(&engine, "a", "jobs").await.unwrap_err();
+    assert!(error.to_string().contains("reading took longer than 20s"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_backend_is_an_error_and_the_next_read_works() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    script.server("a", |s| s.panics = true);
+    let error = ask(&engine, "a", "jobs").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Internal);
+    assert!(error.to_string().contains("as scripted"), "{error}");
+
+    script.server("a", |s| s.panics = false);
+    sleep(Duration::from_secs(1)).await;
+    assert!(ask(&engine, "a", "jobs").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_a_batch_leaves_out_is_an_error() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    script.server("a", |s| s.forgets = true);
+    let error = ask(&engine, "a", "jobs").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Internal);
+}

@@ -1,0 +1,235 @@
+//! A backend that does what a test says, for what no real server can be made to do on time.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    error::{Error, Kind, Result},
+    sampling::{Ask, Backend, Catalog, Engine, Judged, Limits, Pace, Reading, Rule},
+    telemetry::Telemetry,
+    trigger::{
+        ConnectionKeys, Plan, TriggerKeys, TriggerRef, TriggerType, problem::Problems, tls::TlsKeys,
+        values::Target,
+    },
+};
+
+/// What the test says, and what it sees.
+#[derive(Clone, Default)]
+pub struct Script(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    servers: Mutex<BTreeMap<String, Server>>,
+    batches: Mutex<Vec<Vec<String>>>,
+    connects: AtomicUsize,
+    clients: AtomicUsize,
+}
+
+/// How one server behaves.
+#[derive(Clone)]
+pub struct Server {
+    /// Refuses connections.
+    pub refuses: bool,
+    /// Breaks the connection in the middle of a batch.
+    pub breaks: bool,
+    /// Panics in the middle of a batch.
+    pub panics: bool,
+    /// Ends a batch without answering.
+    pub forgets: bool,
+    /// What a batch takes.
+    pub takes: Duration,
+    /// What each query counts; the name `bad` fails.
+    pub count: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            refuses: false,
+            breaks: false,
+            panics: false,
+            forgets: false,
+            takes: Duration::from_millis(1),
+            count: 7,
+        }
+    }
+}
+
+impl Script {
+    /// From now on, this server behaves like that.
+    pub fn server(&self, name: &str, change: impl FnOnce(&mut Server)) {
+        change(self.0.servers.lock().entry(name.to_owned()).or_default());
+    }
+
+    /// The queries of every batch so far.
+    pub fn batches(&self) -> Vec<Vec<String>> {
+        self.0.batches.lock().clone()
+    }
+
+    /// How often a connection was tried.
+    pub fn connects(&self) -> usize {
+        self.0.connects.load(SeqCst)
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.0.clients.load(SeqCst)
+    }
+
+    /// An engine over this script.
+    pub fn engine(&self, limits: Limits) -> Arc<Engine> {
+        let catalog = Catalog::new(limits.call_timeout, Telemetry::default());
+        let catalog = catalog.add(Scripted(self.clone()));
+        Engine::start(catalog, &BTreeMap::new(), limits).expect("has no connections to check")
+    }
+
+    fn behaviour(&self, name: &str) -> Server {
+        self.0.servers.lock().get(name).cloned().unwrap_or_default()
+    }
+}
+
+/// Asks an engine for one queue of one server, as a call of KEDA does.
+pub async fn ask(engine: &Engine, server: &str, queue: &str) -> Result<Judged> {
+    engine.trigger(trigger(server, queue))?.read().await
+}
+
+/// What KEDA would send.
+pub fn trigger(server: &str, queue: &str) -> TriggerRef {
+    let metadata = [("backend", "scripted"), ("server", server), ("queue", queue)];
+    TriggerRef {
+        namespace: "shop".to_owned(),
+        name: "worker".to_owned(),
+        metadata: metadata.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+    }
+}
+
+pub struct Scripted(pub Script);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Name(pub String);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct WhereKeys {
+    server: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct WhatKeys {
+    queue: String,
+}
+
+impl ConnectionKeys<Scripted> for WhereKeys {
+    fn check(self, _: TlsKeys) -> Result<Name, Problems> {
+        Ok(Name(self.server))
+    }
+}
+
+impl TriggerKeys<Scripted> for WhatKeys {
+    fn check(self) -> Result<Plan<Scripted>, Problems> {
+        Ok(Plan {
+            readable_name: self.queue.clone(),
+            query: Name(self.queue),
+            rule: AsItIs,
+            target: Target(5),
+        })
+    }
+}
+
+pub struct AsItIs;
+
+impl Rule<u64> for AsItIs {
+    fn judge(&self, count: &u64, _: Instant) -> Reading {
+        Reading {
+            value: *count as f64,
+            active: *count > 0,
+        }
+    }
+}
+
+pub struct Client {
+    server: String,
+    script: Script,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.script.0.clients.fetch_sub(1, SeqCst);
+    }
+}
+
+fn failure(what: &str) -> Error {
+    Error::new(Kind::Unreachable, what, "Wait.")
+}
+
+impl Backend for Scripted {
+    const NAME: &'static str = "scripted";
+
+    type Connection = Name;
+    type Query = Name;
+    type Sample = u64;
+    type Rule = AsItIs;
+    type Client = Client;
+
+    fn trigger_types() -> Vec<TriggerType<Self>> {
+        vec![TriggerType::of::<WhereKeys, WhatKeys>("scripted")]
+    }
+
+    fn pace(&self, call_timeout: Duration) -> Pace {
+        Pace {
+            fresh_for: Duration::from_secs(1),
+            first_call_timeout: Duration::from_secs(15),
+            connect_timeout: call_timeout,
+            batch_timeout: Duration::from_secs(20),
+            overlap: 1,
+        }
+    }
+
+    async fn connect(&self, connection: &Name) -> Result<Client> {
+        let Scripted(script) = self;
+        script.0.connects.fetch_add(1, SeqCst);
+        if script.behaviour(&connection.0).refuses {
+            return Err(failure("refused"));
+        }
+        script.0.clients.fetch_add(1, SeqCst);
+        Ok(Client {
+            server: connection.0.clone(),
+            script: script.clone(),
+        })
+    }
+
+    async fn sample(&self, client: &Client, batch: Vec<Ask<Self>>) -> Result<()> {
+        let queries = batch.iter().map(|ask| ask.query().0.clone());
+        self.0.0.batches.lock().push(queries.collect());
+        let server = self.0.behaviour(&client.server);
+        sleep(server.takes).await;
+        // The server may have changed its ways meanwhile.
+        let server = self.0.behaviour(&client.server);
+        assert!(!server.panics, "as scripted");
+        if server.breaks {
+            return Err(failure("broken"));
+        }
+        for ask in batch.into_iter().filter(|_| !server.forgets) {
+            let bad = ask.query().0 == "bad";
+            ask.answer(if bad { Err(failure("bad queue")) } else { Ok(server.count) });
+        }
+        Ok(())
+    }
+}

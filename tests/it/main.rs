@@ -1,0 +1,4 @@
+//! Integration tests, in one binary: our server against real backends, asked as KEDA asks.
+
+mod redis;
+mod support;

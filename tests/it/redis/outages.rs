@@ -1,0 +1,127 @@
+//! Servers that die, come back, hang, or are something else.
+
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tonic::Code;
+
+use super::{list, needs_redis};
+use crate::support::{
+    redis::Redis,
+    scaler::{Scaler, trigger, with},
+};
+
+#[tokio::test]
+async fn a_killed_server_is_never_a_zero_and_comes_back_by_itself() {
+    needs_redis!();
+    let (redis, scaler) = (Redis::start().await, Scaler::start().await);
+    redis.rpush("jobs", 7).await;
+    let patient = with(list(&redis, "jobs"), "freshFor", "0");
+    let strict = with(patient.clone(), "maxStaleness", "0");
+    assert_eq!(scaler.evaluate(&patient).await.unwrap().value, 7.0);
+
+    redis.kill();
+    let found = scaler.evaluate(&patient).await.unwrap();
+    assert_eq!((found.value, found.stale.as_deref()), (7.0, Some("unreachable")));
+    let error = scaler.evaluate(&strict).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(error.message().contains(&redis.address()), "{}", error.message());
+
+    redis.restart().await;
+    redis.rpush("jobs", 3).await;
+    let started = Instant::now();
+    loop {
+        match scaler.evaluate(&strict).await {
+            Ok(found) if found.value == 3.0 => break,
+            last if started.elapsed() > Duration::from_secs(15) => panic!("still {last:?}"),
+            _ => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_costs_no_caller_its_answer() {
+    needs_redis!();
+    let (redis, scaler) = (Redis::start().await, Scaler::start().await);
+    redis.rpush("jobs", 7).await;
+    let strict = with(with(list(&redis, "jobs"), "freshFor", "0"), "maxStaleness", "0");
+    scaler.evaluate(&strict).await.unwrap();
+
+    redis.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+
+    assert_eq!(scaler.evaluate(&strict).await.unwrap().value, 7.0);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_answered_for_in_time() {
+    needs_redis!();
+    let (redis, scaler) = (Redis::start().await, Scaler::start().await);
+    redis.rpush("jobs", 7).await;
+    let work = with(list(&redis, "jobs"), "freshFor", "0");
+    scaler.evaluate(&work).await.unwrap();
+
+    redis.pause();
+    let started = Instant::now();
+    let found = scaler.evaluate(&work).await.unwrap();
+    redis.resume();
+
+    assert_eq!((found.value, found.stale.as_deref()), (7.0, Some("timed_out")));
+    // GetMetrics waits, then IsActive fails fast.
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+/// Accepts connections and runs `answer` on each.
+async fn impostor(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+            held.push(stream);
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn something_that_accepts_and_never_answers_is_a_timeout() {
+    let address = impostor(b"").await;
+    let scaler = Scaler::start().await;
+    let work = trigger([("backend", "redis"), ("address", &address), ("listName", "jobs")]);
+    let started = Instant::now();
+
+    let error = scaler.evaluate(&work).await.unwrap_err();
+
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+    let text = error.message();
+    assert!(text.starts_with(&format!("redis {address}/0: connecting took longer than")), "{text}");
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_port_that_speaks_http_is_recognised_as_something_else() {
+    let address = impostor(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await;
+    let scaler = Scaler::start().await;
+    let work = trigger([("backend", "redis"), ("address", &address), ("listName", "jobs")]);
+
+    let error = scaler.evaluate(&work).await.unwrap_err();
+
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(error.message().contains("Something other than Redis"), "{}", error.message());
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_and_a_refused_port_say_so() {
+    let scaler = Scaler::start().await;
+    let at = |address| trigger([("backend", "redis"), ("address", address), ("listName", "jobs")]);
+
+    let error = scaler.evaluate(&at("redis.invalid:6379")).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(error.message().contains("redis.invalid:6379"), "{}", error.message());
+    assert!(error.message().contains("lookup"), "{}", error.message());
+
+    let error = scaler.evaluate(&at("127.0.0.1:1")).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(error.message().contains("Connection refused"), "{}", error.message());
+}

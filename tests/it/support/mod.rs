@@ -1,0 +1,44 @@
+//! Helpers: real servers, our own server, and what it is asked.
+
+pub mod certs;
+pub mod process;
+pub mod redis;
+pub mod scaler;
+
+use std::io::Write;
+
+/// Set by `make test`, which installs everything: what is missing is then a failure.
+const ALL: &str = "BACKLOG_SCALER_TEST_ALL";
+
+/// Whether a test can run. If not it says so, past libtest's capture, and passes; under
+/// `make test` it fails.
+///
+/// ```ignore
+/// if !support::require(support::redis::available(), "redis-server") { return }
+/// ```
+pub fn require(available: bool, what: &str) -> bool {
+    if available {
+        return true;
+    }
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    assert!(
+        std::env::var_os(ALL).is_none(),
+        "{what} is not installed; `make test` should have installed it"
+    );
+    // libtest captures print!, not a write to the stream itself.
+    let line = format!("skipped {test}: {what} is not installed; `make test` installs it\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    false
+}
+
+/// A program of the test set-up, found by a variable of `make test` or on the PATH.
+pub fn program(variable: &str, name: &str) -> Option<std::path::PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Some(path.into());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
