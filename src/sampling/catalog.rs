@@ -57,8 +57,8 @@ impl Catalog {
         }
     }
 
-    /// Adds a backend with all its trigger types, which share its connections.
-    pub fn add<B: Backend>(mut self, backend: B) -> Self {
+    /// The catalog with one more backend and all its trigger types, which share its connections.
+    pub fn with<B: Backend>(mut self, backend: B) -> Self {
         let pool = Arc::new(Pool::new(
             backend,
             self.call_timeout,

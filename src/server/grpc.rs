@@ -45,7 +45,7 @@ impl Health {
 }
 
 /// All services, ready to be served.
-pub fn router(
+pub async fn router(
     listen: &Listen,
     engine: Arc<Engine>,
     telemetry: Telemetry,
@@ -89,7 +89,9 @@ pub fn router(
         .add_service(health_service)
         .add_service(reflection().build_v1().map_err(broken)?)
         .add_service(reflection().build_v1alpha().map_err(broken)?);
-    Ok((router, Health(reporter)))
+    let health = Health(reporter);
+    health.set(ServingStatus::Serving).await;
+    Ok((router, health))
 }
 
 /// Serves until told to drain, and returns when every call is answered.

@@ -36,7 +36,7 @@ pub async fn run(
     telemetry.register(TriggerCollector::new(&engine));
 
     let life = Life::default();
-    let (router, health) = grpc::router(&settings.listen, engine, telemetry.clone(), &life)?;
+    let (router, health) = grpc::router(&settings.listen, engine, telemetry.clone(), &life).await?;
     let admin = listeners
         .admin
         .map(|listener| tokio::spawn(admin::serve(listener, telemetry, life.clone())));

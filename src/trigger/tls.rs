@@ -60,6 +60,10 @@ impl TlsKeys {
     /// key switches TLS on by itself, as the backend's KEDA scaler does.
     pub fn check(self, given_means_on: bool) -> Result<Option<Tls>, Problems> {
         let mut problems = Problems::default();
+        must_be_pem(&mut problems, "ca", self.ca.as_deref(), "CERTIFICATE");
+        must_be_pem(&mut problems, "cert", self.cert.as_deref(), "CERTIFICATE");
+        let key = self.key.as_ref().map(Secret::expose);
+        must_be_pem(&mut problems, "key", key, "PRIVATE KEY");
         let identity = match (self.cert, self.key) {
             (Some(cert), Some(key)) => Some(Identity {
                 cert,
@@ -102,15 +106,43 @@ impl TlsKeys {
     }
 }
 
+/// Client libraries read a text without PEM as no certificates at all, and blame the server's.
+fn must_be_pem(problems: &mut Problems, key: &str, text: Option<&str>, label: &str) {
+    let ends = format!("{label}-----");
+    let is_pem = |text: &str| text.contains("-----BEGIN ") && text.contains(&ends);
+    if text.is_some_and(|text| !is_pem(text)) {
+        let reason = format!("must be PEM, with its lines: -----BEGIN {label}----- and so on");
+        problems.push(Problem::key(key, reason));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CERT: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn what_is_no_pem_is_said_without_showing_it() {
+        let keys = TlsKeys {
+            tls: Some(Switch::Enable),
+            ca: Some("/etc/ca.crt".into()),
+            key: Some(Secret::from("hunter2")),
+            ..TlsKeys::default()
+        };
+        let text = keys.check(false).unwrap_err().to_string();
+        assert!(text.starts_with("ca: must be PEM"), "{text}");
+        assert!(
+            text.contains("key: must be PEM") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn a_certificate_and_its_key_need_each_other() {
         let keys = TlsKeys {
             tls: Some(Switch::Enable),
-            cert: Some("pem".into()),
+            cert: Some(CERT.into()),
             ..TlsKeys::default()
         };
         assert_eq!(
@@ -122,7 +154,7 @@ mod tests {
     #[test]
     fn tls_keys_without_tls_are_refused_rather_than_ignored() {
         let keys = TlsKeys {
-            ca: Some("pem".into()),
+            ca: Some(CERT.into()),
             ..TlsKeys::default()
         };
         assert!(keys.clone().check(false).is_err());

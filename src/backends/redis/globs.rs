@@ -24,7 +24,10 @@ const LONGEST_SCAN: Duration = Duration::from_millis(1800);
 
 /// The keys of each glob, when they were found.
 #[derive(Default)]
-pub struct Globs(Mutex<HashMap<String, (Instant, Arc<BTreeSet<String>>)>>);
+pub struct Globs(Mutex<HashMap<String, Found>>);
+
+/// When they were found, and which they are.
+type Found = (Instant, Arc<BTreeSet<String>>);
 
 impl Globs {
     /// All names of the patterns: the plain ones and those that match.

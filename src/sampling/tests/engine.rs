@@ -19,7 +19,11 @@ async fn many_callers_cost_one_read() {
 
     let answers = join_all((0..100).map(|_| ask(&engine, "a", "jobs"))).await;
 
-    assert!(answers.iter().all(|a| a.as_ref().unwrap().reading.value == 7.0));
+    assert!(
+        answers
+            .iter()
+            .all(|a| a.as_ref().unwrap().reading.value == 7.0)
+    );
     assert_eq!(script.batches(), [["jobs"]]);
     assert_eq!(script.connects(), 1);
 }
@@ -113,7 +117,11 @@ async fn what_nobody_asks_for_is_forgotten_with_its_connection() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_slot_leaves_nothing_in_its_pool() {
     let script = Script::default();
-    let pool = Pool::new(Scripted(script), Duration::from_secs(3), Telemetry::default());
+    let pool = Pool::new(
+        Scripted(script),
+        Duration::from_secs(3),
+        Telemetry::default(),
+    );
     let (a, jobs) = (Name("a".to_owned()), Name("jobs".to_owned()));
 
     let one = pool.slot(&a, &jobs);
@@ -155,7 +163,9 @@ async fn a_trigger_says_how_fresh_its_samples_are() {
     let script = Script::default();
     let engine = script.engine(Limits::default());
     let mut patient = trigger("a", "jobs");
-    patient.metadata.insert("freshFor".to_owned(), "1m".to_owned());
+    patient
+        .metadata
+        .insert("freshFor".to_owned(), "1m".to_owned());
 
     let patient = engine.trigger(patient).unwrap();
     patient.read().await.unwrap();
@@ -164,5 +174,9 @@ async fn a_trigger_says_how_fresh_its_samples_are() {
     assert_eq!(script.batches().len(), 1);
 
     ask(&engine, "a", "jobs").await.unwrap();
-    assert_eq!(script.batches().len(), 2, "another trigger of the same queue is less patient");
+    assert_eq!(
+        script.batches().len(),
+        2,
+        "another trigger of the same queue is less patient"
+    );
 }

@@ -86,7 +86,9 @@ async fn a_connection_that_broke_while_idle_costs_no_caller_its_answer() {
     let engine = script.engine(Limits::default());
     ask(&engine, "a", "jobs").await.unwrap();
     sleep(Duration::from_secs(5)).await;
-    script.server("a", |s| (s.breaks, s.takes) = (true, Duration::from_millis(100)));
+    script.server("a", |s| {
+        (s.breaks, s.takes) = (true, Duration::from_millis(100))
+    });
 
     let answer = async {
         let judged = ask(&engine, "a", "jobs").await.unwrap();
@@ -131,7 +133,12 @@ async fn a_call_gives_up_waiting_and_answers_from_the_last_sample() {
     assert_eq!(asked.elapsed(), Duration::from_secs(3));
     let error = judged.stale.unwrap();
     assert_eq!(error.kind(), Kind::TimedOut);
-    assert!(error.to_string().starts_with("a: no answer for jobs within 3s"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("a: no answer for jobs within 3s"),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +163,10 @@ async fn a_batch_that_never_ends_loses_its_connection() {
     // Until the connection is tried again, callers learn at once why it was lost.
     sleep(Duration::from_millis(5050)).await;
     let error = ask(&engine, "a", "jobs").await.unwrap_err();
-    assert!(error.to_string().contains("reading took longer than 20s"), "{error}");
+    assert!(
+        error.to_string().contains("reading took longer than 20s"),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,8 +20,8 @@ use crate::{
     sampling::{Ask, Backend, Catalog, Engine, Judged, Limits, Pace, Reading, Rule},
     telemetry::Telemetry,
     trigger::{
-        ConnectionKeys, Plan, TriggerKeys, TriggerRef, TriggerType, problem::Problems, tls::TlsKeys,
-        values::Target,
+        ConnectionKeys, Plan, TriggerKeys, TriggerRef, TriggerType, problem::Problems,
+        tls::TlsKeys, values::Target,
     },
 };
 
@@ -91,7 +91,7 @@ impl Script {
     /// An engine over this script.
     pub fn engine(&self, limits: Limits) -> Arc<Engine> {
         let catalog = Catalog::new(limits.call_timeout, Telemetry::default());
-        let catalog = catalog.add(Scripted(self.clone()));
+        let catalog = catalog.with(Scripted(self.clone()));
         Engine::start(catalog, &BTreeMap::new(), limits).expect("has no connections to check")
     }
 
@@ -107,7 +107,11 @@ pub async fn ask(engine: &Engine, server: &str, queue: &str) -> Result<Judged> {
 
 /// What KEDA would send.
 pub fn trigger(server: &str, queue: &str) -> TriggerRef {
-    let metadata = [("backend", "scripted"), ("server", server), ("queue", queue)];
+    let metadata = [
+        ("backend", "scripted"),
+        ("server", server),
+        ("queue", queue),
+    ];
     TriggerRef {
         namespace: "shop".to_owned(),
         name: "worker".to_owned(),
@@ -228,7 +232,11 @@ impl Backend for Scripted {
         }
         for ask in batch.into_iter().filter(|_| !server.forgets) {
             let bad = ask.query().0 == "bad";
-            ask.answer(if bad { Err(failure("bad queue")) } else { Ok(server.count) });
+            ask.answer(if bad {
+                Err(failure("bad queue"))
+            } else {
+                Ok(server.count)
+            });
         }
         Ok(())
     }

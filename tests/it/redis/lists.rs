@@ -15,15 +15,30 @@ async fn every_type_with_a_length_is_counted() {
     redis.rpush("a-list", 7).await;
     redis.command(&["SADD", "a-set", "1", "2", "3"]).await;
     redis.command(&["ZADD", "a-zset", "1", "a", "2", "b"]).await;
-    redis.command(&["HSET", "a-hash", "k1", "v", "k2", "v", "k3", "v", "k4", "v"]).await;
+    redis
+        .command(&["HSET", "a-hash", "k1", "v", "k2", "v", "k3", "v", "k4", "v"])
+        .await;
 
-    for (name, value) in [("a-list", 7.0), ("a-set", 3.0), ("a-zset", 2.0), ("a-hash", 4.0), ("missing", 0.0)] {
+    for (name, value) in [
+        ("a-list", 7.0),
+        ("a-set", 3.0),
+        ("a-zset", 2.0),
+        ("a-hash", 4.0),
+        ("missing", 0.0),
+    ] {
         // The second time its type is known.
         for _ in 0..2 {
-            let found = scaler.evaluate(&with(list(&redis, name), "freshFor", "0")).await.unwrap();
+            let found = scaler
+                .evaluate(&with(list(&redis, name), "freshFor", "0"))
+                .await
+                .unwrap();
             assert_eq!((found.value, found.active), (value, value > 0.0), "{name}");
             assert_eq!(found.target, 5.0);
-            assert!(found.metric.starts_with(&format!("redis-{name}-")), "{}", found.metric);
+            assert!(
+                found.metric.starts_with(&format!("redis-{name}-")),
+                "{}",
+                found.metric
+            );
         }
     }
 }
@@ -35,13 +50,28 @@ async fn a_key_without_a_length_is_an_error_that_names_its_type() {
     redis.command(&["SET", "a-string", "x"]).await;
     redis.command(&["XADD", "a-stream", "*", "k", "v"]).await;
 
-    let error = scaler.evaluate(&list(&redis, "a-string")).await.unwrap_err();
+    let error = scaler
+        .evaluate(&list(&redis, "a-string"))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
-    let place = format!("redis {}/0, length of a-string: a-string is a string", redis.address());
+    let place = format!(
+        "redis {}/0, length of a-string: a-string is a string",
+        redis.address()
+    );
     assert!(error.message().starts_with(&place), "{}", error.message());
 
-    let error = scaler.evaluate(&list(&redis, "a-stream")).await.unwrap_err();
-    assert!(error.message().ends_with("Use backend: redis-streams for streams."), "{}", error.message());
+    let error = scaler
+        .evaluate(&list(&redis, "a-stream"))
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .message()
+            .ends_with("Use backend: redis-streams for streams."),
+        "{}",
+        error.message()
+    );
 }
 
 #[tokio::test]
@@ -117,7 +147,11 @@ async fn a_glob_that_matches_too_much_is_an_error_not_a_partial_sum() {
     let error = scaler.evaluate(&all).await.unwrap_err();
 
     assert_eq!(error.code(), Code::ResourceExhausted);
-    assert!(error.message().contains("more than 10000 keys match l:*"), "{}", error.message());
+    assert!(
+        error.message().contains("more than 10000 keys match l:*"),
+        "{}",
+        error.message()
+    );
 }
 
 #[tokio::test]
@@ -147,7 +181,11 @@ async fn databases_are_told_apart() {
 
     let beyond = with(list(&redis, "jobs"), "databaseIndex", "99");
     let error = scaler.evaluate(&beyond).await.unwrap_err();
-    assert!(error.message().contains("DB index is out of range"), "{}", error.message());
+    assert!(
+        error.message().contains("DB index is out of range"),
+        "{}",
+        error.message()
+    );
 }
 
 #[tokio::test]
@@ -162,10 +200,14 @@ async fn a_thousand_triggers_share_a_connection_and_few_reads() {
 
     let asked = triggers.iter().map(|trigger| {
         let mut client = client.clone();
-        async move { client.get_metrics(backlog_scaler::keda::proto::GetMetricsRequest {
-            scaled_object_ref: Some(trigger.clone()),
-            metric_name: String::new(),
-        }).await }
+        async move {
+            client
+                .get_metrics(backlog_scaler::keda::proto::GetMetricsRequest {
+                    scaled_object_ref: Some(trigger.clone()),
+                    metric_name: String::new(),
+                })
+                .await
+        }
     });
     let answers = futures_util::future::join_all(asked).await;
 
@@ -174,12 +216,18 @@ async fn a_thousand_triggers_share_a_connection_and_few_reads() {
         assert_eq!(value, (i % 5 + 1) as f64, "l-{i}");
     }
     let (_, metrics) = scaler.page("/metrics").await;
-    let name = format!("backlog_scaler_batch_size_count{{connection=\"redis {}/0\"}} ", redis.address());
+    let name = format!(
+        "backlog_scaler_batch_size_count{{connection=\"redis {}/0\"}} ",
+        redis.address()
+    );
     let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
     let reads: usize = line.expect("reads are counted").parse().unwrap();
     assert!(reads <= 50, "{reads} reads for 1000 triggers");
     let clients = redis.command(&["INFO", "clients"]).await;
     let clients: String = redis::from_redis_value(clients).unwrap();
     // One is ours; the helper may hold its own.
-    assert!(clients.contains("connected_clients:1") || clients.contains("connected_clients:2"), "{clients}");
+    assert!(
+        clients.contains("connected_clients:1") || clients.contains("connected_clients:2"),
+        "{clients}"
+    );
 }

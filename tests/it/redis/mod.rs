@@ -20,14 +20,19 @@ pub fn list(redis: &Redis, name: &str) -> ScaledObjectRef {
 }
 
 /// A trigger on one stream of a server.
-pub fn stream<const N: usize>(redis: &Redis, name: &str, keys: [(&str, &str); N]) -> ScaledObjectRef {
+pub fn stream<const N: usize>(
+    redis: &Redis,
+    name: &str,
+    keys: [(&str, &str); N],
+) -> ScaledObjectRef {
     let trigger = scaler::trigger([
         ("backend", "redis-streams"),
         ("address", &redis.address()),
         ("stream", name),
     ]);
-    keys.into_iter()
-        .fold(trigger, |trigger, (key, value)| scaler::with(trigger, key, value))
+    keys.into_iter().fold(trigger, |trigger, (key, value)| {
+        scaler::with(trigger, key, value)
+    })
 }
 
 /// Skips a test where no Redis is installed.

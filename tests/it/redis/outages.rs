@@ -22,10 +22,17 @@ async fn a_killed_server_is_never_a_zero_and_comes_back_by_itself() {
 
     redis.kill();
     let found = scaler.evaluate(&patient).await.unwrap();
-    assert_eq!((found.value, found.stale.as_deref()), (7.0, Some("unreachable")));
+    assert_eq!(
+        (found.value, found.stale.as_deref()),
+        (7.0, Some("unreachable"))
+    );
     let error = scaler.evaluate(&strict).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
-    assert!(error.message().contains(&redis.address()), "{}", error.message());
+    assert!(
+        error.message().contains(&redis.address()),
+        "{}",
+        error.message()
+    );
 
     redis.restart().await;
     redis.rpush("jobs", 3).await;
@@ -44,10 +51,16 @@ async fn a_connection_that_the_server_closed_costs_no_caller_its_answer() {
     needs_redis!();
     let (redis, scaler) = (Redis::start().await, Scaler::start().await);
     redis.rpush("jobs", 7).await;
-    let strict = with(with(list(&redis, "jobs"), "freshFor", "0"), "maxStaleness", "0");
+    let strict = with(
+        with(list(&redis, "jobs"), "freshFor", "0"),
+        "maxStaleness",
+        "0",
+    );
     scaler.evaluate(&strict).await.unwrap();
 
-    redis.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+    redis
+        .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
+        .await;
 
     assert_eq!(scaler.evaluate(&strict).await.unwrap().value, 7.0);
 }
@@ -65,9 +78,16 @@ async fn a_server_that_hangs_is_answered_for_in_time() {
     let found = scaler.evaluate(&work).await.unwrap();
     redis.resume();
 
-    assert_eq!((found.value, found.stale.as_deref()), (7.0, Some("timed_out")));
+    assert_eq!(
+        (found.value, found.stale.as_deref()),
+        (7.0, Some("timed_out"))
+    );
     // GetMetrics waits, then IsActive fails fast.
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 /// Accepts connections and runs `answer` on each.
@@ -88,40 +108,76 @@ async fn impostor(answer: &'static [u8]) -> String {
 async fn something_that_accepts_and_never_answers_is_a_timeout() {
     let address = impostor(b"").await;
     let scaler = Scaler::start().await;
-    let work = trigger([("backend", "redis"), ("address", &address), ("listName", "jobs")]);
+    let work = trigger([
+        ("backend", "redis"),
+        ("address", &address),
+        ("listName", "jobs"),
+    ]);
     let started = Instant::now();
 
     let error = scaler.evaluate(&work).await.unwrap_err();
 
     assert_eq!(error.code(), Code::DeadlineExceeded);
     let text = error.message();
-    assert!(text.starts_with(&format!("redis {address}/0: connecting took longer than")), "{text}");
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(
+        text.starts_with(&format!("redis {address}/0: connecting took longer than")),
+        "{text}"
+    );
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test]
 async fn a_port_that_speaks_http_is_recognised_as_something_else() {
     let address = impostor(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await;
     let scaler = Scaler::start().await;
-    let work = trigger([("backend", "redis"), ("address", &address), ("listName", "jobs")]);
+    let work = trigger([
+        ("backend", "redis"),
+        ("address", &address),
+        ("listName", "jobs"),
+    ]);
 
     let error = scaler.evaluate(&work).await.unwrap_err();
 
     assert_eq!(error.code(), Code::Unavailable);
-    assert!(error.message().contains("Something other than Redis"), "{}", error.message());
+    assert!(
+        error.message().contains("Something other than Redis"),
+        "{}",
+        error.message()
+    );
 }
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_and_a_refused_port_say_so() {
     let scaler = Scaler::start().await;
-    let at = |address| trigger([("backend", "redis"), ("address", address), ("listName", "jobs")]);
+    let at = |address| {
+        trigger([
+            ("backend", "redis"),
+            ("address", address),
+            ("listName", "jobs"),
+        ])
+    };
 
-    let error = scaler.evaluate(&at("redis.invalid:6379")).await.unwrap_err();
+    let error = scaler
+        .evaluate(&at("redis.invalid:6379"))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
-    assert!(error.message().contains("redis.invalid:6379"), "{}", error.message());
+    assert!(
+        error.message().contains("redis.invalid:6379"),
+        "{}",
+        error.message()
+    );
     assert!(error.message().contains("lookup"), "{}", error.message());
 
     let error = scaler.evaluate(&at("127.0.0.1:1")).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
-    assert!(error.message().contains("Connection refused"), "{}", error.message());
+    assert!(
+        error.message().contains("Connection refused"),
+        "{}",
+        error.message()
+    );
 }

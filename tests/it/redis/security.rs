@@ -31,7 +31,10 @@ async fn a_password_of_any_characters_works_and_is_in_no_output() {
     assert_eq!(error.code(), Code::InvalidArgument);
     let (_, metrics) = scaler.page("/metrics").await;
     for output in [error.message(), &metrics] {
-        assert!(!output.contains("p@ss") && !output.contains(AWKWARD), "{output}");
+        assert!(
+            !output.contains("p@ss") && !output.contains(AWKWARD),
+            "{output}"
+        );
     }
 }
 
@@ -41,7 +44,9 @@ async fn a_wrong_or_missing_password_is_told_apart_from_an_outage() {
     let redis = Redis::builder().password("right-secret").start().await;
     let scaler = Scaler::start().await;
 
-    let wrong = scaler.evaluate(&with(list(&redis, "jobs"), "password", "wrong-secret")).await;
+    let wrong = scaler
+        .evaluate(&with(list(&redis, "jobs"), "password", "wrong-secret"))
+        .await;
     let missing = scaler.evaluate(&list(&redis, "jobs")).await;
 
     for error in [wrong.unwrap_err(), missing.unwrap_err()] {
@@ -60,13 +65,22 @@ const LEAST_RIGHTS: &str = "resetchannels ~jobs* +llen +scard +zcard +hlen +xlen
 #[tokio::test]
 async fn the_documented_rights_are_enough() {
     needs_redis!();
-    let redis = Redis::builder().acl_user("scaler", "pw", LEAST_RIGHTS).start().await;
+    let redis = Redis::builder()
+        .acl_user("scaler", "pw", LEAST_RIGHTS)
+        .start()
+        .await;
     let scaler = Scaler::start().await;
     redis.rpush("jobs", 3).await;
     redis.command(&["SADD", "jobs-set", "1"]).await;
-    redis.command(&["XADD", "jobs-stream", "1-0", "k", "v"]).await;
-    redis.command(&["XADD", "jobs-stream", "2-0", "k", "v"]).await;
-    redis.command(&["XGROUP", "CREATE", "jobs-stream", "g", "1-0"]).await;
+    redis
+        .command(&["XADD", "jobs-stream", "1-0", "k", "v"])
+        .await;
+    redis
+        .command(&["XADD", "jobs-stream", "2-0", "k", "v"])
+        .await;
+    redis
+        .command(&["XGROUP", "CREATE", "jobs-stream", "g", "1-0"])
+        .await;
     let login = |trigger| with(with(trigger, "username", "scaler"), "password", "pw");
 
     let many = trigger([
@@ -79,7 +93,9 @@ async fn the_documented_rights_are_enough() {
         ([("consumerGroup", "g"), ("lagCount", "1")], 1.0),
         ([("consumerGroup", "g"), ("pendingEntriesCount", "1")], 0.0),
     ] {
-        let found = scaler.evaluate(&login(super::stream(&redis, "jobs-stream", keys))).await;
+        let found = scaler
+            .evaluate(&login(super::stream(&redis, "jobs-stream", keys)))
+            .await;
         assert_eq!(found.unwrap().value, value, "{keys:?}");
     }
 }
@@ -94,9 +110,16 @@ async fn a_missing_right_is_an_error_that_names_the_command_or_key() {
     let scaler = Scaler::start().await;
     let narrow = |trigger| with(with(trigger, "username", "narrow"), "password", "pw");
 
-    let error = scaler.evaluate(&narrow(list(&redis, "jobs"))).await.unwrap_err();
+    let error = scaler
+        .evaluate(&narrow(list(&redis, "jobs")))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
-    assert!(error.message().contains("'llen' command"), "{}", error.message());
+    assert!(
+        error.message().contains("'llen' command"),
+        "{}",
+        error.message()
+    );
     let lag = super::stream(&redis, "jobs", [("consumerGroup", "g"), ("lagCount", "1")]);
     let error = scaler.evaluate(&narrow(lag)).await.unwrap_err();
     assert!(error.message().contains("xinfo"), "{}", error.message());
@@ -106,7 +129,11 @@ async fn a_missing_right_is_an_error_that_names_the_command_or_key() {
         ("lists", "jobs*"),
     ]);
     let error = scaler.evaluate(&narrow(glob)).await.unwrap_err();
-    assert!(error.message().contains("'scan' command"), "{}", error.message());
+    assert!(
+        error.message().contains("'scan' command"),
+        "{}",
+        error.message()
+    );
 }
 
 #[tokio::test]
@@ -119,18 +146,40 @@ async fn tls_with_a_private_authority_works_and_with_another_names_the_reason() 
     redis.rpush("jobs", 3).await;
     let tls = |ca: &str| with(with(list(&redis, "jobs"), "tls", "enable"), "ca", ca);
 
-    assert_eq!(scaler.evaluate(&tls(&certs.ca.text)).await.unwrap().value, 3.0);
+    assert_eq!(
+        scaler.evaluate(&tls(&certs.ca.text)).await.unwrap().value,
+        3.0
+    );
 
-    let error = scaler.evaluate(&tls(&certs.other_ca.text)).await.unwrap_err();
+    let error = scaler
+        .evaluate(&tls(&certs.other_ca.text))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
-    assert!(error.message().contains("UnknownIssuer"), "{}", error.message());
-    assert!(error.message().contains("Check that ca is the authority"), "{}", error.message());
+    assert!(
+        error.message().contains("UnknownIssuer"),
+        "{}",
+        error.message()
+    );
+    assert!(
+        error.message().contains("Check that ca is the authority"),
+        "{}",
+        error.message()
+    );
 
-    let skipped = with(with(list(&redis, "jobs"), "tls", "enable"), "tlsSkipVerify", "true");
+    let skipped = with(
+        with(list(&redis, "jobs"), "tls", "enable"),
+        "tlsSkipVerify",
+        "true",
+    );
     assert_eq!(scaler.evaluate(&skipped).await.unwrap().value, 3.0);
 
     let error = scaler.evaluate(&tls("no PEM")).await.unwrap_err();
-    assert!(error.message().contains("Check ca, cert and key"), "{}", error.message());
+    assert!(
+        error.message().contains("ca: must be PEM"),
+        "{}",
+        error.message()
+    );
 }
 
 #[tokio::test]
@@ -140,13 +189,21 @@ async fn the_expected_name_of_the_server_can_be_given() {
     let certs = Certs::generate(dir.path());
     let redis = Redis::builder().tls(&certs).start().await;
     let scaler = Scaler::start().await;
-    let tls = with(with(list(&redis, "jobs"), "tls", "enable"), "ca", &certs.ca.text);
+    let tls = with(
+        with(list(&redis, "jobs"), "tls", "enable"),
+        "ca",
+        &certs.ca.text,
+    );
 
     let right = with(tls.clone(), "tlsServerName", "localhost");
     assert!(scaler.evaluate(&right).await.is_ok());
     let wrong = with(tls, "tlsServerName", "redis.shop");
     let error = scaler.evaluate(&wrong).await.unwrap_err();
-    assert!(error.message().contains("redis.shop"), "{}", error.message());
+    assert!(
+        error.message().contains("redis.shop"),
+        "{}",
+        error.message()
+    );
 }
 
 #[tokio::test]
@@ -157,7 +214,11 @@ async fn a_client_certificate_opens_a_server_that_wants_one() {
     let redis = Redis::builder().mtls(&certs).start().await;
     let scaler = Scaler::start().await;
     redis.rpush("jobs", 3).await;
-    let tls = with(with(list(&redis, "jobs"), "tls", "enable"), "ca", &certs.ca.text);
+    let tls = with(
+        with(list(&redis, "jobs"), "tls", "enable"),
+        "ca",
+        &certs.ca.text,
+    );
 
     let known = with(tls.clone(), "cert", &certs.client.cert.text);
     let half = scaler.evaluate(&known).await.unwrap_err();
@@ -165,8 +226,16 @@ async fn a_client_certificate_opens_a_server_that_wants_one() {
     let known = with(known, "key", &certs.client.key.text);
     assert_eq!(scaler.evaluate(&known).await.unwrap().value, 3.0);
 
+    let stranger = with(tls.clone(), "cert", &certs.stranger.cert.text);
+    let stranger = with(stranger, "key", &certs.stranger.key.text);
+    let error = scaler.evaluate(&stranger).await.unwrap_err();
+    assert!(error.message().contains("UnknownCA"), "{}", error.message());
     let error = scaler.evaluate(&tls).await.unwrap_err();
-    assert!(error.message().contains("CertificateRequired"), "{}", error.message());
+    assert!(
+        error.message().contains("CertificateRequired"),
+        "{}",
+        error.message()
+    );
 }
 
 #[tokio::test]
@@ -181,24 +250,51 @@ async fn an_encrypted_key_is_opened_with_its_password() {
     let scaler = Scaler::start().await;
     let encrypted = dir.path().join("encrypted.key");
     let done = std::process::Command::new("openssl")
-        .args(["pkcs8", "-topk8", "-v2", "aes-256-cbc", "-passout", "pass:key-secret", "-in"])
+        .args([
+            "pkcs8",
+            "-topk8",
+            "-v2",
+            "aes-256-cbc",
+            "-passout",
+            "pass:key-secret",
+            "-in",
+        ])
         .arg(&certs.client.key.path)
         .arg("-out")
         .arg(&encrypted)
         .status();
     assert!(done.unwrap().success());
     let key = std::fs::read_to_string(&encrypted).unwrap();
-    let tls = with(with(list(&redis, "jobs"), "tls", "enable"), "ca", &certs.ca.text);
+    let tls = with(
+        with(list(&redis, "jobs"), "tls", "enable"),
+        "ca",
+        &certs.ca.text,
+    );
     let tls = with(with(tls, "cert", &certs.client.cert.text), "key", &key);
 
-    assert!(scaler.evaluate(&with(tls.clone(), "keyPassword", "key-secret")).await.is_ok());
+    assert!(
+        scaler
+            .evaluate(&with(tls.clone(), "keyPassword", "key-secret"))
+            .await
+            .is_ok()
+    );
 
-    let error = scaler.evaluate(&with(tls.clone(), "keyPassword", "wrong-secret")).await;
+    let error = scaler
+        .evaluate(&with(tls.clone(), "keyPassword", "wrong-secret"))
+        .await;
     let error = error.unwrap_err();
-    assert!(error.message().contains("cannot be decrypted"), "{}", error.message());
+    assert!(
+        error.message().contains("cannot be decrypted"),
+        "{}",
+        error.message()
+    );
     assert!(!error.message().contains("secret"), "{}", error.message());
     let error = scaler.evaluate(&tls).await.unwrap_err();
-    assert!(error.message().contains("keyPassword: is required"), "{}", error.message());
+    assert!(
+        error.message().contains("keyPassword: is required"),
+        "{}",
+        error.message()
+    );
 }
 
 #[tokio::test]
@@ -211,9 +307,16 @@ async fn a_mismatch_of_tls_and_plain_is_answered_in_time() {
     let scaler = Scaler::start().await;
     let started = std::time::Instant::now();
 
-    let error = scaler.evaluate(&list(&encrypted, "jobs")).await.unwrap_err();
+    let error = scaler
+        .evaluate(&list(&encrypted, "jobs"))
+        .await
+        .unwrap_err();
     assert!(error.message().contains("tls"), "{}", error.message());
-    let tls = with(with(list(&plain, "jobs"), "tls", "enable"), "ca", &certs.ca.text);
+    let tls = with(
+        with(list(&plain, "jobs"), "tls", "enable"),
+        "ca",
+        &certs.ca.text,
+    );
     let error = scaler.evaluate(&tls).await.unwrap_err();
     assert!(error.message().contains("tls"), "{}", error.message());
     assert!(started.elapsed().as_secs() < 6, "{:?}", started.elapsed());

@@ -30,26 +30,45 @@ async fn a_cluster_is_read_node_by_node() {
         let list = format!("jobs-{i}");
         cluster.owner(&list).await.rpush(&list, 2).await;
     }
-    cluster.owner("a-set").await.command(&["SADD", "a-set", "1", "2", "3"]).await;
+    cluster
+        .owner("a-set")
+        .await
+        .command(&["SADD", "a-set", "1", "2", "3"])
+        .await;
     let login = |trigger| with(trigger, "password", "pw");
 
-    let all = scaler.evaluate(&login(in_cluster(&cluster, "jobs-{0..49}, a-set"))).await;
+    let all = scaler
+        .evaluate(&login(in_cluster(&cluster, "jobs-{0..49}, a-set")))
+        .await;
     assert_eq!(all.unwrap().value, 103.0);
-    let glob = scaler.evaluate(&login(in_cluster(&cluster, "jobs-*"))).await;
+    let glob = scaler
+        .evaluate(&login(in_cluster(&cluster, "jobs-*")))
+        .await;
     assert_eq!(glob.unwrap().value, 100.0);
 
     // One address is enough to find the others.
-    let one = with(login(in_cluster(&cluster, "jobs-{0..49}")), "addresses", &cluster.addresses()[1]);
+    let one = with(
+        login(in_cluster(&cluster, "jobs-{0..49}")),
+        "addresses",
+        &cluster.addresses()[1],
+    );
     assert_eq!(scaler.evaluate(&one).await.unwrap().value, 100.0);
 
     let stream = trigger([
         ("backend", "redis-cluster-streams"),
         ("hosts", "127.0.0.1, 127.0.0.1"),
-        ("ports", &format!("{}, {}", cluster.nodes[0].port(), cluster.nodes[1].port())),
+        (
+            "ports",
+            &format!("{}, {}", cluster.nodes[0].port(), cluster.nodes[1].port()),
+        ),
         ("stream", "s"),
         ("password", "pw"),
     ]);
-    cluster.owner("s").await.command(&["XADD", "s", "*", "k", "v"]).await;
+    cluster
+        .owner("s")
+        .await
+        .command(&["XADD", "s", "*", "k", "v"])
+        .await;
     assert_eq!(scaler.evaluate(&stream).await.unwrap().value, 1.0);
 }
 
@@ -89,7 +108,11 @@ async fn sentinels_name_the_master_and_a_failover_is_followed() {
     let scaler = Scaler::start().await;
     sentinel.master().await.rpush("jobs", 4).await;
     // The replica must have them before its master goes.
-    sentinel.master().await.command(&["WAIT", "1", "5000"]).await;
+    sentinel
+        .master()
+        .await
+        .command(&["WAIT", "1", "5000"])
+        .await;
     let work = trigger([
         ("backend", "redis-sentinel"),
         ("addresses", &sentinel.addresses().join(",")),
@@ -104,7 +127,11 @@ async fn sentinels_name_the_master_and_a_failover_is_followed() {
 
     sentinel.master().await.kill();
     let during = scaler.evaluate(&work).await.unwrap();
-    assert_eq!((during.value, during.stale.is_some()), (4.0, true), "the last good sample answers");
+    assert_eq!(
+        (during.value, during.stale.is_some()),
+        (4.0, true),
+        "the last good sample answers"
+    );
 
     let started = Instant::now();
     loop {
@@ -113,7 +140,10 @@ async fn sentinels_name_the_master_and_a_failover_is_followed() {
         if found.stale.is_none() {
             break;
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "no new master: {found:?}");
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "no new master: {found:?}"
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -134,8 +164,16 @@ async fn an_unknown_master_and_dead_sentinels_are_told_apart() {
     assert_eq!(error.code(), Code::NotFound);
     assert!(error.message().contains("nobody"), "{}", error.message());
 
-    let dead = with(with(work, "addresses", "127.0.0.1:1,127.0.0.1:2"), "sentinelMaster", "mymaster");
+    let dead = with(
+        with(work, "addresses", "127.0.0.1:1,127.0.0.1:2"),
+        "sentinelMaster",
+        "mymaster",
+    );
     let error = scaler.evaluate(&dead).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
-    assert!(error.message().contains("sentinel 127.0.0.1:2"), "{}", error.message());
+    assert!(
+        error.message().contains("sentinel 127.0.0.1:2"),
+        "{}",
+        error.message()
+    );
 }

@@ -5,9 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use backlog_scaler::{
     keda::{
         SAMPLE_AGE, STALE,
-        proto::{
-            GetMetricsRequest, ScaledObjectRef, external_scaler_client::ExternalScalerClient,
-        },
+        proto::{GetMetricsRequest, ScaledObjectRef, external_scaler_client::ExternalScalerClient},
     },
     server::{self, Listeners},
     settings::{self, Settings},
@@ -70,7 +68,10 @@ impl Scaler {
     /// A client on a connection of its own.
     pub async fn client(&self) -> ExternalScalerClient<Channel> {
         let address = format!("http://{}", self.address);
-        let channel = Channel::from_shared(address).expect("a URI").connect().await;
+        let channel = Channel::from_shared(address)
+            .expect("a URI")
+            .connect()
+            .await;
         ExternalScalerClient::new(channel.expect("the server answers"))
     }
 
@@ -125,7 +126,10 @@ pub async fn evaluate(
         let value = values.metadata().get(name)?;
         Some(value.to_str().expect("plain text").to_owned())
     };
-    let age_ms = header(SAMPLE_AGE).expect("an age").parse().expect("a number");
+    let age_ms = header(SAMPLE_AGE)
+        .expect("an age")
+        .parse()
+        .expect("a number");
     let stale = header(STALE);
     let value = values.get_ref().metric_values[0].clone();
     assert_eq!(value.metric_name, spec.metric_name);
@@ -152,19 +156,32 @@ pub fn trigger<const N: usize>(metadata: [(&str, &str); N]) -> ScaledObjectRef {
 
 /// The same trigger with one more key, or another value of it.
 pub fn with(mut trigger: ScaledObjectRef, key: &str, value: &str) -> ScaledObjectRef {
-    trigger.scaler_metadata.insert(key.to_owned(), value.to_owned());
+    trigger
+        .scaler_metadata
+        .insert(key.to_owned(), value.to_owned());
     trigger
 }
 
 /// GETs a page over plain HTTP/1.1.
 async fn page(address: &str, path: &str) -> (u16, String) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(address).await.expect("the admin pages answer");
+    let mut stream = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("the admin pages answer");
     let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("the request is sent");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("the request is sent");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("the answer is text");
+    stream
+        .read_to_string(&mut answer)
+        .await
+        .expect("the answer is text");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
     (status.expect("a status"), body.to_owned())
 }
