@@ -1,6 +1,6 @@
 //! Latency of the calls that we answer, by method and gRPC code.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,

@@ -164,7 +164,7 @@ async fn a_grace_period_that_is_over_cuts_what_is_left() {
     tokio::time::sleep(Duration::from_millis(200)).await;
 
     scaler.stop();
-    let started = std::time::Instant::now();
+    let started = tokio::time::Instant::now();
     scaler.stopped().await.unwrap();
 
     assert!(

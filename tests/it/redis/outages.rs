@@ -1,6 +1,7 @@
 //! Servers that die, come back, hang, or are something else.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 use tokio::net::TcpListener;
 use tonic::Code;

@@ -305,7 +305,7 @@ async fn a_mismatch_of_tls_and_plain_is_answered_in_time() {
     let encrypted = Redis::builder().tls(&certs).start().await;
     let plain = Redis::start().await;
     let scaler = Scaler::start().await;
-    let started = std::time::Instant::now();
+    let started = tokio::time::Instant::now();
 
     let error = scaler
         .evaluate(&list(&encrypted, "jobs"))

@@ -1,6 +1,7 @@
 //! Clusters and sentinels.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 use backlog_scaler::keda::proto::ScaledObjectRef;
 use tonic::Code;

@@ -1,6 +1,6 @@
 //! A Redis Cluster.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::{Builder, Mode, Redis, rest};
 

@@ -1,6 +1,6 @@
 //! Redis with a replica, under Sentinel.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::{ADMIN, Builder, Mode, Redis, rest};
 

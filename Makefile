@@ -1,0 +1,32 @@
+# Each command says what it does, can be run again, and installs what it needs.
+
+TOOLS := target/tools
+
+.PHONY: help run test bench docs clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: ## build and serve: a sample Redis to try, or your settings alone with CONFIG=FILE
+	@scripts/packages.sh build $(if $(CONFIG),,redis)
+	cargo build --release
+	@CONFIG='$(CONFIG)' scripts/run.sh
+
+test: ## install what tests need, then run everything
+	@scripts/packages.sh build redis openssl
+	@scripts/tools.sh $(TOOLS) keda-judge grpcurl
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test
+
+bench: ## measure: the hot path, and a load run beside KEDA's own scaler and a raw client
+	@scripts/packages.sh build redis
+	@scripts/tools.sh $(TOOLS) keda-judge
+	cargo bench --bench hot_path
+	KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge cargo bench --bench load
+
+docs: ## write the reference pages anew from the declared keys
+	cargo run --quiet -- keys --output markdown > docs/reference/keys.md
+
+clean: ## remove what was built here
+	cargo clean

@@ -1,0 +1,56 @@
+#!/bin/sh
+# Installs Debian packages that are missing: packages.sh SET...
+#   build    a C compiler and make, for crates with C code
+#   redis    redis-server, which is the sentinel too
+#   openssl  the openssl command, with which tests make encrypted keys
+#   kafka    what librdkafka is built with
+# On other systems it names what is missing and what to install.
+set -eu
+
+missing=
+need() { # need COMMAND PACKAGE
+    command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+header() { # header FILE PACKAGE
+    [ -e "$1" ] || missing="$missing $2"
+}
+
+for set in "$@"; do
+    case $set in
+    build) need cc gcc; need make make ;;
+    redis) need redis-server redis-server; need redis-cli redis-tools ;;
+    openssl) need openssl openssl ;;
+    kafka) need g++ g++; header /usr/include/openssl/ssl.h libssl-dev; header /usr/include/zlib.h zlib1g-dev ;;
+    *) echo "packages.sh: unknown set $set" >&2; exit 2 ;;
+    esac
+done
+
+if ! command -v cargo >/dev/null 2>&1; then
+    echo "cargo is missing: install Rust 1.95 or newer, for example with rustup (https://rustup.rs)." >&2
+    exit 1
+fi
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "Missing here:$missing (Debian's package names). Install them, then run this again." >&2
+    exit 1
+fi
+sudo=
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null 2>&1 || {
+        echo "Missing here:$missing. Install them as root: apt-get install$missing" >&2
+        exit 1
+    }
+    sudo=sudo
+fi
+echo "Installing with apt-get:$missing" >&2
+# A service that a package brings must not start by itself: tests and the sample start their own.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+    $sudo chmod +x $policy
+    trap '$sudo rm -f $policy' EXIT
+fi
+$sudo apt-get update -qq
+# shellcheck disable=SC2086 # names of packages, one a word
+DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
