@@ -1,7 +1,10 @@
 //! Integration tests, in one binary: our server against real backends, asked as KEDA asks.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails shows the line")]
+
 mod bad_input;
 mod connections;
+mod docs;
 mod grpcurl;
 mod keda;
 mod lifecycle;

@@ -1,0 +1,57 @@
+//! What the documentation shows is what the program does.
+
+use std::{fs, path::Path};
+
+use backlog_scaler::settings::{self, Settings};
+
+fn page(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn load(yaml: &str) -> Settings {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), yaml).unwrap();
+    settings::load(Some(file.path()), []).unwrap()
+}
+
+#[test]
+fn the_settings_page_shows_every_setting_with_its_default() {
+    let page = page("docs/reference/settings.md");
+    let block = page
+        .split("```")
+        .nth(1)
+        .unwrap()
+        .strip_prefix("yaml\n")
+        .unwrap();
+    assert_eq!(
+        format!("{:#?}", load(block)),
+        format!("{:#?}", Settings::default())
+    );
+    // A setting that is missing from the page would be equal as well: every one is named.
+    for line in format!("{:#?}", Settings::default()).lines() {
+        let Some((field, _)) = line.trim().split_once(": ") else {
+            continue;
+        };
+        let mut key = String::new();
+        for (i, word) in field.split('_').enumerate() {
+            let (first, rest) = word.split_at(1);
+            key += &if i == 0 {
+                first.to_owned()
+            } else {
+                first.to_uppercase()
+            };
+            key += rest;
+        }
+        assert!(
+            block.contains(&format!("{key}:")),
+            "{key} is not on the page"
+        );
+    }
+}
+
+#[test]
+fn the_example_settings_are_valid() {
+    let settings = load(&page("deploy/examples/settings.yaml"));
+    assert_eq!(settings.named_connections().unwrap().len(), 1);
+}
