@@ -10,8 +10,9 @@ use serde::{
 };
 
 use super::{
-    keys::{KeySet, nearest},
+    keys::{Key, KeySet, nearest},
     problem::{Problem, Problems},
+    tls::PEM_KEYS,
 };
 
 /// Keys of a trigger that are KEDA's own: they describe the hop from KEDA to this server, never the
@@ -53,7 +54,8 @@ impl<'a> Metadata<'a> {
     /// Sorts the entries of a map into known keys and problems. An empty value counts as left out,
     /// as in KEDA.
     pub fn new(map: &'a BTreeMap<String, String>, known: &[&KeySet]) -> (Self, Problems) {
-        let is_known = |name: &str| known.iter().any(|keys| keys.get(name).is_some());
+        let find = |name: &str| known.iter().find_map(|keys| keys.get(name));
+        let is_known = |name: &str| find(name).is_some();
         let mut entries = BTreeMap::<&str, Entry>::new();
         let mut problems = Problems::default();
         for (written, value) in map {
@@ -77,6 +79,9 @@ impl<'a> Metadata<'a> {
                     ));
                 }
                 Some(name) => {
+                    if let Some(reason) = find(name).and_then(|key| unfit(key, value)) {
+                        problems.push(Problem::key(written, reason));
+                    }
                     entries.insert(name, Entry { written, value });
                 }
             }
@@ -142,6 +147,27 @@ impl<'a> Metadata<'a> {
 /// The key that serde found missing.
 fn missing(reason: &str) -> Option<&str> {
     reason.strip_prefix("missing field `")?.strip_suffix('`')
+}
+
+/// Longer values than this are refused, but for PEM: what names a queue is part of log lines, errors
+/// and metrics.
+const LONGEST_VALUE: usize = 32 * 1024;
+
+/// What is wrong with a value, whatever its type.
+fn unfit(key: &Key, value: &str) -> Option<String> {
+    if key.secret || PEM_KEYS.contains(&key.name.as_str()) {
+        return None;
+    }
+    if value.len() > LONGEST_VALUE {
+        let length = value.len();
+        return Some(format!(
+            "has {length} bytes; at most {LONGEST_VALUE} are allowed"
+        ));
+    }
+    // A YAML block (`listName: |`) ends in a line break that nobody sees.
+    value
+        .contains(char::is_control)
+        .then(|| "contains a line break or another control character".to_owned())
 }
 
 fn unknown(written: &str, known: &[&KeySet]) -> Problem {
@@ -293,6 +319,21 @@ mod tests {
             parse(&[("listName", "")]).unwrap_err(),
             "listName: is required"
         );
+    }
+
+    #[test]
+    fn a_value_that_would_break_a_log_line_is_refused_and_a_secret_may_hold_anything() {
+        let error = parse(&[("listName", "jobs\n")]).unwrap_err();
+        assert_eq!(
+            error,
+            "listName: contains a line break or another control character"
+        );
+        let error = parse(&[("listName", &"x".repeat(40_000))]).unwrap_err();
+        assert_eq!(
+            error,
+            "listName: has 40000 bytes; at most 32768 are allowed"
+        );
+        assert!(parse(&[("listName", "jobs"), ("password", "a\tb\n")]).is_ok());
     }
 
     #[test]

@@ -8,6 +8,9 @@ use super::{
     values::{Secret, Switch},
 };
 
+/// The keys whose values are PEM: of many lines, and long.
+pub const PEM_KEYS: [&str; 3] = ["ca", "cert", "key"];
+
 /// TLS to the backend. PEM texts are given as they are, with their line breaks.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -262,7 +262,8 @@ impl HostPort {
     pub fn new(host: &str, port: &str) -> Option<Self> {
         let port = port.parse().ok().filter(|port| *port != 0)?;
         let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | ',');
-        (!host.is_empty() && !host.contains(bad)).then(|| HostPort {
+        // RFC 1035 allows 253 characters.
+        (!host.is_empty() && host.len() <= 253 && !host.contains(bad)).then(|| HostPort {
             host: host.to_owned(),
             port,
         })

@@ -219,7 +219,7 @@ fn has_moved(error: &RedisError) -> bool {
             kind,
             ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::TryAgain
         ),
-        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => true,
+        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => !error.is_timeout(),
         _ => false,
     }
 }

@@ -1,6 +1,6 @@
 //! Opening connections: a single server, a cluster, or the master that sentinels name.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client as RedisClient, ClientTlsConfig, ConnectionAddr, ErrorKind,
@@ -210,6 +210,9 @@ async fn check_role(server: &mut MultiplexedConnection, address: &HostPort) -> R
     }
 }
 
+const NODE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const NODE_RESPONSE_TIMEOUT: Duration = Duration::from_millis(1500);
+
 async fn open_cluster(
     connection: &Connection,
     addresses: &[HostPort],
@@ -219,10 +222,10 @@ async fn open_cluster(
         .iter()
         .map(|address| node(address, &connection.tls));
     let mut builder = ClusterClientBuilder::new(nodes)
-        // The engine retries by its own rules, and its limit is the shorter one.
+        // Shorter than a batch may take, so that a node that hangs fails its own keys alone.
         .retries(1)
-        .connection_timeout(std::time::Duration::from_secs(2))
-        .response_timeout(std::time::Duration::from_secs(5));
+        .connection_timeout(NODE_CONNECT_TIMEOUT)
+        .response_timeout(NODE_RESPONSE_TIMEOUT);
     if let Some(username) = &connection.username {
         builder = builder.username(username);
     }

@@ -102,6 +102,34 @@ async fn a_lost_master_fails_its_own_keys_until_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_master_that_hangs_fails_its_own_keys_alone() {
+    needs_redis!();
+    let cluster = Cluster::start(3).await;
+    let scaler = Scaler::start().await;
+    let hung = cluster.owner("a").await;
+    let mut elsewhere = None;
+    for list in ["b", "c", "d", "e", "f"] {
+        let owner = cluster.owner(list).await;
+        if owner.port() != hung.port() {
+            owner.rpush(list, 3).await;
+            elsewhere = Some(list);
+        }
+    }
+    let elsewhere = in_cluster(&cluster, elsewhere.unwrap());
+    let here = in_cluster(&cluster, "a");
+    for trigger in [&elsewhere, &here] {
+        scaler.evaluate(trigger).await.unwrap();
+    }
+
+    hung.pause();
+    let (elsewhere, here) = tokio::join!(scaler.evaluate(&elsewhere), scaler.evaluate(&here));
+    hung.resume();
+
+    assert_eq!(elsewhere.unwrap().value, 3.0);
+    assert_ne!(here.unwrap_err().code(), Code::Ok);
+}
+
+#[tokio::test]
 async fn sentinels_name_the_master_and_a_failover_is_followed() {
     needs_redis!();
     let server = Redis::builder().password("master-pw");
