@@ -2,8 +2,8 @@
 //!
 //! - [`Backend`] is what a kind of queue implements; [`Rule`] is what a trigger makes of a sample.
 //! - [`Slot`] is one query of one connection: its last sample, and who waits for the next.
-//! - `Link` is a connection that triggers share: one task that gathers queries while a batch is in
-//!   flight, and that reconnects.
+//! - `Link` is a connection that triggers share. Its task, the `Driver`, gathers queries while a
+//!   batch is in flight, and reconnects.
 //! - `Pool` holds the links of a backend; `Catalog` the backends, with their types erased.
 //! - [`Engine`] finds the trigger of a request, parsed once and kept while somebody asks.
 //!
@@ -14,9 +14,11 @@ mod backend;
 mod cache;
 mod catalog;
 mod connections;
+mod driver;
 mod engine;
 mod link;
 mod pool;
+mod shared;
 mod slot;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,12 @@
 //! Metadata → trigger: what KEDA asks, as typed values. No I/O, no transport, no client library.
 
+mod host_port;
 pub mod keys;
 pub mod metadata;
 pub mod name;
 pub mod patterns;
 pub mod problem;
+mod secret;
 pub mod tls;
 mod trigger_type;
 pub mod values;

@@ -1,11 +1,11 @@
 //! The types that metadata values have. A value's type says what is allowed, so that the parser,
 //! the error message and the reference page agree.
 
-use std::{fmt, str::FromStr, time::Duration};
+pub use super::{host_port::HostPort, secret::Secret};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
 
 /// A value that is written as text. The error of its `FromStr` completes the sentence
 /// "the value …": `must be a whole number from 1`.
@@ -178,107 +178,6 @@ impl TextValue for MetricName {
 }
 text_value!(MetricName);
 
-/// A secret: shown by no `Debug`, and part of no message.
-///
-/// Equality is needed so that equal connections are shared. It compares in constant time for
-/// equal lengths, though both sides come from whoever may use the connection anyway.
-#[derive(Clone, Debug)]
-pub struct Secret(pub SecretString);
-
-impl Secret {
-    /// The secret itself, for the client library.
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-impl From<&str> for Secret {
-    fn from(text: &str) -> Self {
-        Secret(text.to_owned().into())
-    }
-}
-
-impl PartialEq for Secret {
-    fn eq(&self, other: &Self) -> bool {
-        let (a, b) = (self.expose().as_bytes(), other.expose().as_bytes());
-        a.len() == b.len() && a.iter().zip(b).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
-    }
-}
-
-impl Eq for Secret {}
-
-impl std::hash::Hash for Secret {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.expose().hash(state);
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Secret(text.into()))
-    }
-}
-
-impl JsonSchema for Secret {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Secret".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        // JSON Schema's own word for a value that is never given back.
-        json_schema!({ "type": "string", "writeOnly": true, "x-allowed": "text, kept secret" })
-    }
-}
-
-/// A host and a port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HostPort {
-    /// A name or an address; an IPv6 address without its brackets.
-    pub host: String,
-    /// A TCP port, never 0.
-    pub port: u16,
-}
-
-impl FromStr for HostPort {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let allowed = || "must be host:port, such as redis.shop:6379".to_owned();
-        if text.contains("://") {
-            return Err(format!("has a scheme; it {}", allowed()));
-        }
-        let (host, port) = text.rsplit_once(':').ok_or_else(allowed)?;
-        let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-            Some(v6) => v6,
-            None if host.contains(':') => return Err(allowed()),
-            None => host,
-        };
-        HostPort::new(host, port).ok_or_else(allowed)
-    }
-}
-
-impl HostPort {
-    /// From its two parts; `None` if one of them cannot be.
-    pub fn new(host: &str, port: &str) -> Option<Self> {
-        let port = port.parse().ok().filter(|port| *port != 0)?;
-        let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | ',');
-        // RFC 1035 allows 253 characters.
-        (!host.is_empty() && host.len() <= 253 && !host.contains(bad)).then(|| HostPort {
-            host: host.to_owned(),
-            port,
-        })
-    }
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,28 +210,5 @@ mod tests {
         assert_eq!(Span::parse("0"), Ok(Span(Duration::ZERO)));
         assert!(Span::parse("5").is_err());
         assert!(Span::parse("-5s").is_err());
-    }
-
-    #[test]
-    fn a_secret_is_in_no_debug_output() {
-        assert!(!format!("{:?}", Secret::from("hunter2")).contains("hunter2"));
-    }
-
-    #[test]
-    fn a_host_and_port_is_read_strictly() {
-        let parse = |text: &str| HostPort::from_str(text);
-        assert_eq!(parse("redis:6379").unwrap().to_string(), "redis:6379");
-        assert_eq!(parse("[::1]:6379").unwrap().to_string(), "[::1]:6379");
-        for bad in [
-            "redis",
-            "redis:",
-            ":6379",
-            "redis:0",
-            "redis:70000",
-            "::1:6379",
-            "redis://r:1",
-        ] {
-            assert!(parse(bad).is_err(), "{bad}");
-        }
     }
 }

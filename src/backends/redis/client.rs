@@ -7,7 +7,7 @@ use redis::{
 
 use super::{
     cluster::Cluster,
-    config::Connection,
+    connection::Connection,
     errors::{connection_error, is_of_connection},
     globs::Globs,
     lists::Types,

@@ -1,144 +1,21 @@
-//! The declared keys of the Redis trigger types, and the values that they become.
-
-use std::fmt;
+//! The declared keys of the Redis trigger types.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::time::Instant;
 
-use super::{Count, Redis};
-use crate::{
-    sampling::{Reading, Rule},
-    trigger::{
-        ConnectionKeys, Plan, TriggerKeys,
-        patterns::Patterns,
-        problem::{Problem, Problems},
-        tls::{Tls, TlsKeys},
-        values::{Activation, HostPort, NameList, Secret, Target, TextValue, text_value},
-    },
+use super::{
+    Redis,
+    addresses::Addresses,
+    connection::{Connection, Topology},
+    query::{CountRule, Measure, Query},
 };
-
-/// A Redis, and as whom to ask it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Connection {
-    pub topology: Topology,
-    pub username: Option<String>,
-    pub password: Option<Secret>,
-    pub tls: Option<Tls>,
-}
-
-/// How the servers stand together.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub enum Topology {
-    Single {
-        address: HostPort,
-        database: u32,
-    },
-    Cluster {
-        addresses: Vec<HostPort>,
-    },
-    Sentinel {
-        addresses: Vec<HostPort>,
-        master: String,
-        database: u32,
-        username: Option<String>,
-        password: Option<Secret>,
-    },
-}
-
-impl fmt::Display for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let user = self
-            .username
-            .as_ref()
-            .map(|user| format!("{user}@"))
-            .unwrap_or_default();
-        match &self.topology {
-            Topology::Single { address, database } => write!(f, "redis {user}{address}/{database}"),
-            Topology::Cluster { addresses } => {
-                write!(f, "redis-cluster {user}{}", joined(addresses))
-            }
-            Topology::Sentinel {
-                addresses,
-                master,
-                database,
-                ..
-            } => write!(
-                f,
-                "redis-sentinel {user}{master}/{database} at {}",
-                joined(addresses)
-            ),
-        }
-    }
-}
-
-fn joined(addresses: &[HostPort]) -> String {
-    let addresses: Vec<String> = addresses.iter().map(HostPort::to_string).collect();
-    addresses.join(",")
-}
-
-/// What to count.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Query {
-    /// The lengths of lists, sets, sorted sets and hashes, summed.
-    Lists {
-        waiting: Patterns,
-        processing: Patterns,
-    },
-    /// Entries of a stream.
-    Stream { stream: String, measure: Measure },
-}
-
-/// Which entries of a stream count.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Measure {
-    /// All of them.
-    Length,
-    /// Those that the group has not been given yet.
-    Lag { group: String },
-    /// Those that the group was given and has not acknowledged.
-    Pending { group: String },
-}
-
-impl fmt::Display for Query {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Query::Lists {
-                waiting,
-                processing,
-            } => {
-                write!(f, "length of {waiting}")?;
-                match processing == &Patterns::default() {
-                    true => Ok(()),
-                    false => write!(f, " and in processing {processing}"),
-                }
-            }
-            Query::Stream { stream, measure } => match measure {
-                Measure::Length => write!(f, "length of stream {stream}"),
-                Measure::Lag { group } => write!(f, "lag of group {group} in stream {stream}"),
-                Measure::Pending { group } => {
-                    write!(f, "pending entries of group {group} in stream {stream}")
-                }
-            },
-        }
-    }
-}
-
-/// The value is the count; active above the activation threshold.
-#[derive(Clone, Copy, Debug)]
-pub struct CountRule {
-    activation: Activation,
-}
-
-impl Rule<Count> for CountRule {
-    fn judge(&self, count: &Count, _: Instant) -> Reading {
-        let all = count.waiting.saturating_add(count.processing);
-        Reading {
-            value: all as f64,
-            active: all > self.activation.0,
-        }
-    }
-}
+use crate::trigger::{
+    ConnectionKeys, Plan, TriggerKeys,
+    patterns::Patterns,
+    problem::{Problem, Problems},
+    tls::{Tls, TlsKeys},
+    values::{Activation, NameList, Secret, Target, TextValue, text_value},
+};
 
 /// A Redis database's number.
 #[derive(Clone, Copy, Debug, Default)]
@@ -240,106 +117,23 @@ pub struct SentinelKeys {
     database_index: DatabaseIndex,
 }
 
-/// The keys that say where, in both spellings.
-#[derive(Default)]
-struct Addresses {
-    address: Option<String>,
-    addresses: Option<NameList>,
-    host: Option<NameList>,
-    hosts: Option<NameList>,
-    port: Option<NameList>,
-    ports: Option<NameList>,
-}
-
-impl Addresses {
-    fn check(self) -> Result<Vec<HostPort>, Problems> {
-        let address = self
-            .address
-            .map(|address| NameList(vec![address.trim().to_owned()]));
-        let addresses = one_of(("address", address), ("addresses", self.addresses))?;
-        let hosts = one_of(("host", self.host), ("hosts", self.hosts))?;
-        let ports = one_of(("port", self.port), ("ports", self.ports))?;
-        match (addresses, hosts, ports) {
-            (Some((key, addresses)), None, None) => parse_addresses(key, &addresses),
-            (Some((key, _)), hosts, ports) => {
-                let other = hosts.or(ports).map_or("host", |(other, _)| other);
-                let reason = format!("is given beside `{key}`; say where either way, not both");
-                Err(Problem::key(other, reason).into())
-            }
-            (None, Some((hosts_key, hosts)), Some((ports_key, ports))) => {
-                if hosts.len() != ports.len() {
-                    let (hosts, ports) = (hosts.len(), ports.len());
-                    let reason = format!(
-                        "has {ports} entries and `{hosts_key}` has {hosts}; they must agree"
-                    );
-                    return Err(Problem::key(ports_key, reason).into());
-                }
-                let pairs = hosts.iter().zip(&ports);
-                let addresses = pairs.map(|(host, port)| {
-                    HostPort::new(host, port).ok_or_else(|| {
-                        let reason = "must be a host and a port from 1 to 65535";
-                        Problems::from(Problem::value(hosts_key, format!("{host}:{port}"), reason))
-                    })
-                });
-                addresses.collect()
-            }
-            (None, Some((key, _)), None) => {
-                Err(Problem::key("port", format!("is required with `{key}`")).into())
-            }
-            (None, None, Some((key, _))) => {
-                Err(Problem::key("host", format!("is required with `{key}`")).into())
-            }
-            (None, None, None) => Err(Problem::key(
-                "address",
-                "is required, or `host` and `port`, or a named `connection`",
-            )
-            .into()),
+/// The address keys of a struct; all three have them all, as KEDA's scalers do.
+macro_rules! addresses_of {
+    ($keys:ident) => {
+        Addresses {
+            address: $keys.address,
+            addresses: $keys.addresses,
+            host: $keys.host,
+            hosts: $keys.hosts,
+            port: $keys.port,
+            ports: $keys.ports,
         }
-    }
-}
-
-type Given = Option<(&'static str, Vec<String>)>;
-
-/// The list under whichever of its two names is given.
-fn one_of(
-    (singular, one): (&'static str, Option<NameList>),
-    (plural, many): (&'static str, Option<NameList>),
-) -> Result<Given, Problems> {
-    match (one, many) {
-        (Some(_), Some(_)) => {
-            let reason = format!("is given beside `{singular}`; only one of the two can hold");
-            Err(Problem::key(plural, reason).into())
-        }
-        (Some(list), None) => Ok(Some((singular, list.0))),
-        (None, Some(list)) => Ok(Some((plural, list.0))),
-        (None, None) => Ok(None),
-    }
-}
-
-fn parse_addresses(key: &str, addresses: &[String]) -> Result<Vec<HostPort>, Problems> {
-    let parse = |address: &String| {
-        address
-            .parse()
-            .map_err(|reason: String| Problems::from(Problem::value(key, shown(address), reason)))
     };
-    addresses.iter().map(parse).collect()
-}
-
-/// An address without the credentials that a URL may carry.
-fn shown(address: &str) -> &str {
-    address.rsplit('@').next().unwrap_or_default()
 }
 
 impl ConnectionKeys<Redis> for SingleKeys {
     fn check(self, tls: TlsKeys) -> Result<Connection, Problems> {
-        let addresses = Addresses {
-            address: self.address,
-            addresses: self.addresses,
-            host: self.host,
-            hosts: self.hosts,
-            port: self.port,
-            ports: self.ports,
-        };
+        let addresses = addresses_of!(self);
         let addresses = addresses.check()?;
         let [address] = addresses.as_slice() else {
             let reason = format!(
@@ -362,14 +156,7 @@ impl ConnectionKeys<Redis> for SingleKeys {
 
 impl ConnectionKeys<Redis> for ClusterKeys {
     fn check(self, tls: TlsKeys) -> Result<Connection, Problems> {
-        let addresses = Addresses {
-            address: self.address,
-            addresses: self.addresses,
-            host: self.host,
-            hosts: self.hosts,
-            port: self.port,
-            ports: self.ports,
-        };
+        let addresses = addresses_of!(self);
         Ok(Connection {
             topology: Topology::Cluster {
                 addresses: addresses.check()?,
@@ -383,14 +170,7 @@ impl ConnectionKeys<Redis> for ClusterKeys {
 
 impl ConnectionKeys<Redis> for SentinelKeys {
     fn check(self, tls: TlsKeys) -> Result<Connection, Problems> {
-        let addresses = Addresses {
-            address: self.address,
-            addresses: self.addresses,
-            host: self.host,
-            hosts: self.hosts,
-            port: self.port,
-            ports: self.ports,
-        };
+        let addresses = addresses_of!(self);
         Ok(Connection {
             topology: Topology::Sentinel {
                 addresses: addresses.check()?,

@@ -14,7 +14,7 @@ use tracing::debug;
 use super::{
     client::Client,
     cluster::Cluster,
-    config::{Connection, Topology},
+    connection::{Connection, Topology},
     errors::connection_error,
 };
 use crate::{

@@ -2,7 +2,7 @@
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::config::Connection;
+use super::connection::Connection;
 use crate::error::{Error, Kind};
 
 /// An error of the connection, whatever was asked on it.

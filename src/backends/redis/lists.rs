@@ -8,7 +8,7 @@ use redis::{ErrorKind, RedisError, Value};
 use super::{
     Count, Redis,
     client::{Client, Command, Reply},
-    config::Query,
+    query::Query,
 };
 use crate::{
     error::{Error, Kind, Result},

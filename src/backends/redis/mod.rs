@@ -2,19 +2,23 @@
 //!
 //! A thousand keys of one server are one pipeline. The README beside this file has the semantics.
 
+mod addresses;
 mod client;
 mod cluster;
 mod config;
 mod connect;
+mod connection;
 mod errors;
 mod globs;
 mod lists;
+mod query;
 mod streams;
 
 use std::time::Duration;
 
-use config::{ClusterKeys, CountRule, ListKeys, SentinelKeys, SingleKeys, StreamKeys};
-pub use config::{Connection, Query};
+use config::{ClusterKeys, ListKeys, SentinelKeys, SingleKeys, StreamKeys};
+pub use connection::Connection;
+pub use query::{Count, CountRule, Query};
 
 use crate::{
     error::Result,
@@ -24,15 +28,6 @@ use crate::{
 
 /// The backend.
 pub struct Redis;
-
-/// What a query counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// Entries that wait, or that the stream measure counts.
-    pub waiting: u64,
-    /// Entries of `processingLists`: taken, but not finished.
-    pub processing: u64,
-}
 
 impl Backend for Redis {
     const NAME: &'static str = "redis";

@@ -7,8 +7,8 @@ use redis::{RedisError, Value};
 use super::{
     Count, Redis,
     client::{Client, Command, Reply},
-    config::{Measure, Query},
     lists::is_wrong_type,
+    query::{Measure, Query},
 };
 use crate::{
     error::{Error, Kind, Result},

@@ -1,0 +1,82 @@
+//! What to count, and what a trigger makes of the count.
+
+use std::fmt;
+
+use tokio::time::Instant;
+
+use crate::{
+    sampling::{Reading, Rule},
+    trigger::{patterns::Patterns, values::Activation},
+};
+
+/// What a query counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Entries that wait, or that the stream measure counts.
+    pub waiting: u64,
+    /// Entries of `processingLists`: taken, but not finished.
+    pub processing: u64,
+}
+
+/// What to count.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Query {
+    /// The lengths of lists, sets, sorted sets and hashes, summed.
+    Lists {
+        waiting: Patterns,
+        processing: Patterns,
+    },
+    /// Entries of a stream.
+    Stream { stream: String, measure: Measure },
+}
+
+/// Which entries of a stream count.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Measure {
+    /// All of them.
+    Length,
+    /// Those that the group has not been given yet.
+    Lag { group: String },
+    /// Those that the group was given and has not acknowledged.
+    Pending { group: String },
+}
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Query::Lists {
+                waiting,
+                processing,
+            } => {
+                write!(f, "length of {waiting}")?;
+                match processing == &Patterns::default() {
+                    true => Ok(()),
+                    false => write!(f, " and in processing {processing}"),
+                }
+            }
+            Query::Stream { stream, measure } => match measure {
+                Measure::Length => write!(f, "length of stream {stream}"),
+                Measure::Lag { group } => write!(f, "lag of group {group} in stream {stream}"),
+                Measure::Pending { group } => {
+                    write!(f, "pending entries of group {group} in stream {stream}")
+                }
+            },
+        }
+    }
+}
+
+/// The value is the count; active above the activation threshold.
+#[derive(Clone, Copy, Debug)]
+pub struct CountRule {
+    pub activation: Activation,
+}
+
+impl Rule<Count> for CountRule {
+    fn judge(&self, count: &Count, _: Instant) -> Reading {
+        let all = count.waiting.saturating_add(count.processing);
+        Reading {
+            value: all as f64,
+            active: all > self.activation.0,
+        }
+    }
+}
