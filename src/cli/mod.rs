@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
 mod keys;
+mod probe;
 mod serve;
 mod table;
 
@@ -30,6 +31,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Probe(probe::Probe),
     Keys(keys::Keys),
 }
 
@@ -40,6 +42,7 @@ const EXIT_BAD_CONFIGURATION: u8 = 2;
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(serve) => serve.run().map(|()| ExitCode::SUCCESS),
+        Command::Probe(probe) => probe.run(),
         Command::Keys(keys) => keys.run().map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
