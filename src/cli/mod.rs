@@ -1,10 +1,24 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
+mod keys;
+mod probe;
 mod serve;
+mod table;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, ErrorKind, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
+
+use crate::{
+    backends,
+    error::{Error, Kind, Result},
+    sampling::Catalog,
+    telemetry::Telemetry,
+};
 
 /// Answers KEDA's question "how much work is waiting?" for queues.
 #[derive(Parser)]
@@ -17,6 +31,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Probe(probe::Probe),
+    Keys(keys::Keys),
 }
 
 /// Bad configuration or input.
@@ -24,15 +40,72 @@ const EXIT_BAD_CONFIGURATION: u8 = 2;
 
 /// The program. Exit codes: 0 a clean end, 1 a failure, 2 bad configuration or arguments.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Serve(serve) => serve.run(),
+    let outcome = match Cli::parse().command {
+        Command::Serve(serve) => serve.run().map(|()| ExitCode::SUCCESS),
+        Command::Probe(probe) => probe.run(),
+        Command::Keys(keys) => keys.run().map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| {
+        // The log may not be up, and this is for a person either way.
+        to_stderr("error", &error);
+        exit_code(&error)
+    })
+}
+
+fn exit_code(error: &Error) -> ExitCode {
+    match error.kind() {
+        Kind::Invalid => ExitCode::from(EXIT_BAD_CONFIGURATION),
+        _ => ExitCode::FAILURE,
     }
 }
 
-fn runtime() -> crate::error::Result<tokio::runtime::Runtime> {
-    use crate::error::{Error, Kind};
+fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::new(Kind::Internal, format!("cannot start: {error}"), ""))
+}
+
+/// The process's environment, without variables that are no text: none of them is for us.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// The trigger types, for their names and keys alone: nothing is asked through this catalog.
+fn catalog() -> Catalog {
+    backends::register(Catalog::new(Duration::ZERO, Telemetry::default()))
+}
+
+/// Writes a result to stdout. A reader that has seen enough (`| head`) is no failure.
+fn to_stdout(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let what = format!("cannot write the result: {error}");
+            Err(Error::new(Kind::Internal, what, ""))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line to stderr, as `note: …`. That nobody can read it is no failure either.
+fn to_stderr(label: &str, text: impl std::fmt::Display) {
+    let line = format!("{label}: {}", printable(&text.to_string()));
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// The text without control characters, which must not reach a terminal. Line breaks stay.
+fn printable(text: &str) -> String {
+    let control = |c: char| c.is_control() && c != '\n';
+    text.replace(control, "\u{fffd}")
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string_pretty(value)
+        .map(|json| json + "\n")
+        .map_err(|error| Error::new(Kind::Internal, format!("cannot write JSON: {error}"), ""))
 }

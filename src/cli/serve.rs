@@ -1,12 +1,12 @@
 //! `serve`: the server.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::path::PathBuf;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::error;
 
-use super::{EXIT_BAD_CONFIGURATION, runtime};
+use super::{environment, runtime};
 use crate::{
     error::{Error, Kind, Result},
     server::{self, Listeners},
@@ -26,22 +26,9 @@ pub struct Serve {
 }
 
 impl Serve {
-    pub fn run(self) -> ExitCode {
-        match self.serve() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                // The log may not be up yet, and this is for a person either way.
-                eprintln!("error: {error}");
-                match error.kind() {
-                    Kind::Invalid => ExitCode::from(EXIT_BAD_CONFIGURATION),
-                    _ => ExitCode::FAILURE,
-                }
-            }
-        }
-    }
-
-    fn serve(self) -> Result<()> {
-        let settings = settings::load(self.config.as_deref(), std::env::vars())?;
+    /// Serves until SIGTERM or SIGINT.
+    pub fn run(self) -> Result<()> {
+        let settings = settings::load(self.config.as_deref(), environment())?;
         start_log(&settings)?;
         runtime()?.block_on(async {
             let listeners = Listeners::bind(&settings.listen).await?;

@@ -1,0 +1,272 @@
+//! Asks a scaler as KEDA does: GetMetricSpec, then GetMetrics and IsActive of its metric.
+//!
+//! The scaler is a server elsewhere, or the same service within this process; both are asked
+//! through the same client.
+
+use std::{error::Error as _, fmt, str::FromStr, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Code, Response, Status,
+    body::Body,
+    client::GrpcService,
+    codegen::{Body as HttpBody, Bytes, StdError},
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    error::{Error, Kind, Result},
+    keda::{
+        SAMPLE_AGE, STALE, Service, Streams,
+        proto::{
+            GetMetricsRequest, MetricSpec, ScaledObjectRef,
+            external_scaler_client::ExternalScalerClient,
+            external_scaler_server::ExternalScalerServer,
+        },
+    },
+    server,
+    settings::Settings,
+    telemetry::Telemetry,
+    trigger::values::HostPort,
+};
+
+/// Longer than a server takes that answers for a query for the first time.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Who answers. Cheap to clone.
+#[derive(Clone)]
+pub enum Scaler {
+    InProcess(Arc<Service>),
+    Remote(Channel),
+}
+
+/// What a scaler said of one trigger.
+pub struct Asked {
+    /// Known even where the value is not: the spec depends on the metadata alone.
+    pub metric: Option<Metric>,
+    pub answer: Result<Answer, Failure>,
+}
+
+/// A metric as KEDA learns it.
+pub struct Metric {
+    pub name: String,
+    pub target: f64,
+}
+
+/// What a trigger measures now.
+pub struct Answer {
+    pub value: f64,
+    pub active: bool,
+    /// How old the sample is, if the scaler says so.
+    pub age: Option<Duration>,
+    /// The kind of the error that keeps the scaler from a newer sample.
+    pub stale: Option<String>,
+}
+
+/// Why there is no answer, as KEDA would log it.
+pub struct Failure {
+    pub code: Code,
+    pub message: String,
+}
+
+impl Scaler {
+    /// The scaler within this process. Must be called within a tokio runtime.
+    pub fn in_process(settings: &Settings) -> Result<Self> {
+        let telemetry = Telemetry::default();
+        let engine = server::engine(settings, &telemetry)?;
+        let streams = Streams {
+            shutdown: CancellationToken::new(),
+            max_age: Duration::ZERO,
+        };
+        let service = Service::new(engine, telemetry, streams);
+        Ok(Scaler::InProcess(Arc::new(service)))
+    }
+
+    /// The server at this address, connected.
+    pub async fn connect(address: &Address) -> Result<Self> {
+        let uri = match address {
+            Address::Tcp(address) => format!("http://{address}"),
+            Address::Unix(path) => format!("unix:{path}"),
+        };
+        let endpoint = Endpoint::from_shared(uri)
+            .map_err(|error| unreachable(address, &error))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(CALL_TIMEOUT);
+        let channel = endpoint.connect().await;
+        channel
+            .map(Scaler::Remote)
+            .map_err(|error| unreachable(address, &error))
+    }
+
+    /// Asks for one trigger.
+    pub async fn ask(&self, trigger: ScaledObjectRef) -> Asked {
+        match self {
+            Scaler::InProcess(service) => {
+                let server = ExternalScalerServer::from_arc(service.clone());
+                ask(ExternalScalerClient::new(server), trigger).await
+            }
+            Scaler::Remote(channel) => {
+                ask(ExternalScalerClient::new(channel.clone()), trigger).await
+            }
+        }
+    }
+}
+
+async fn ask<T>(mut client: ExternalScalerClient<T>, trigger: ScaledObjectRef) -> Asked
+where
+    T: GrpcService<Body>,
+    T::Error: Into<StdError>,
+    T::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+    <T::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
+{
+    let metric = match client.get_metric_spec(trigger.clone()).await {
+        // Ours has one metric; of another's, the first is shown.
+        Ok(specs) => match specs.into_inner().metric_specs.into_iter().next() {
+            Some(spec) => metric(spec),
+            None => return Asked::failed(None, Status::not_found("the scaler has no metric")),
+        },
+        Err(status) => return Asked::failed(None, status),
+    };
+    let request = GetMetricsRequest {
+        scaled_object_ref: Some(trigger.clone()),
+        metric_name: metric.name.clone(),
+    };
+    let values = match client.get_metrics(request).await {
+        Ok(values) => values,
+        Err(status) => return Asked::failed(Some(metric), status),
+    };
+    let active = match client.is_active(trigger).await {
+        Ok(active) => active.into_inner().result,
+        Err(status) => return Asked::failed(Some(metric), status),
+    };
+    let header = |name: &str| Some(values.metadata().get(name)?.to_str().ok()?.to_owned());
+    let age = header(SAMPLE_AGE).and_then(|age| age.parse().ok());
+    let stale = header(STALE);
+    let answer = value(values).map(|value| Answer {
+        value,
+        active,
+        age: age.map(Duration::from_millis),
+        stale,
+    });
+    match answer {
+        Some(answer) => Asked {
+            metric: Some(metric),
+            answer: Ok(answer),
+        },
+        None => Asked::failed(Some(metric), Status::not_found("the scaler has no value")),
+    }
+}
+
+impl Asked {
+    fn failed(metric: Option<Metric>, status: Status) -> Self {
+        let mut message = status.message().to_owned();
+        let no_grpc = message.starts_with("grpc-status header missing");
+        if no_grpc || status.source().is_some() {
+            if let Some(reason) = root(&status) {
+                message = reason;
+            }
+            message = format!("the scaler gave no gRPC answer: {message}. {NO_SCALER}");
+        }
+        let code = status.code();
+        Asked {
+            metric,
+            answer: Err(Failure { code, message }),
+        }
+    }
+}
+
+const NO_SCALER: &str = "Check that --address is its gRPC port, and that it serves there without TLS; in a cluster, forward the port first.";
+
+/// The number with a fraction counts where it is above 0, as in KEDA.
+#[allow(deprecated)]
+fn metric(spec: MetricSpec) -> Metric {
+    Metric {
+        name: spec.metric_name,
+        target: either(spec.target_size_float, spec.target_size),
+    }
+}
+
+#[allow(deprecated)]
+fn value(values: Response<crate::keda::proto::GetMetricsResponse>) -> Option<f64> {
+    let value = values.into_inner().metric_values.into_iter().next()?;
+    Some(either(value.metric_value_float, value.metric_value))
+}
+
+fn either(float: f64, int: i64) -> f64 {
+    if float > 0.0 { float } else { int as f64 }
+}
+
+fn unreachable(address: &Address, error: &dyn std::error::Error) -> Error {
+    let reason = root(error).unwrap_or_else(|| error.to_string());
+    let what = format!("--address: no scaler can be reached at {address}: {reason}");
+    Error::new(Kind::Unreachable, what, NO_SCALER)
+}
+
+/// The innermost of the errors behind this one: tonic's own say no more than "transport error".
+fn root(error: &dyn std::error::Error) -> Option<String> {
+    let mut root = error.source()?;
+    while let Some(deeper) = root.source() {
+        root = deeper;
+    }
+    Some(root.to_string())
+}
+
+/// Where a server listens: `host:port` or `unix:/path`, in plain text.
+#[derive(Clone, Debug)]
+pub enum Address {
+    Tcp(HostPort),
+    Unix(String),
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("unix:") {
+            Some(path) if path.starts_with('/') => Ok(Address::Unix(path.to_owned())),
+            Some(_) => Err("must be unix: and an absolute path".to_owned()),
+            None => text.parse().map(Address::Tcp).map_err(|_| {
+                "must be host:port, such as 127.0.0.1:9090, or unix:/path; plain text, so without a scheme".to_owned()
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => write!(f, "{address}"),
+            Address::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_no_scheme() {
+        for good in [
+            "127.0.0.1:9090",
+            "[::1]:9090",
+            "scaler.keda:9090",
+            "unix:/run/s.sock",
+        ] {
+            let address: Address = good.parse().unwrap_or_else(|e| panic!("{good}: {e}"));
+            assert_eq!(address.to_string(), good);
+        }
+        for bad in ["http://localhost:9090", "localhost", "unix:s.sock", ""] {
+            let error = bad.parse::<Address>().expect_err(bad);
+            assert!(error.starts_with("must be "), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_float_counts_where_it_is_above_zero() {
+        assert_eq!(either(0.4, 1), 0.4);
+        assert_eq!(either(0.0, 7), 7.0);
+        assert_eq!(either(0.0, 0), 0.0);
+    }
+}

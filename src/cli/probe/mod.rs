@@ -1,0 +1,183 @@
+//! `probe`: what KEDA would be told for ScaledObjects, without KEDA.
+
+mod ask;
+mod crd;
+mod documents;
+mod manifest;
+mod metadata;
+mod print;
+mod replicas;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::{io::Read, path::PathBuf, process::ExitCode};
+
+use clap::{Args, ValueEnum};
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+
+use self::{
+    ask::{Address, Scaler},
+    manifest::{Manifests, Object, is_external},
+    report::{ObjectReport, Report},
+};
+use super::{EXIT_BAD_CONFIGURATION, catalog, environment, runtime, to_json, to_stderr, to_stdout};
+use crate::{
+    error::{Error, Kind, Result},
+    keda::proto::ScaledObjectRef,
+    settings,
+    telemetry::logs,
+};
+
+/// Ask for the triggers of ScaledObjects and ScaledJobs as KEDA would, and show the answers.
+///
+/// Reads manifests (YAML or JSON, any number of documents, lists as kubectl writes them) and asks
+/// for every trigger of type external or external-push; others are shown as "not ours". The
+/// answers come from this process, which connects to the backends itself, or with --address from
+/// a running server:
+///
+///     backlog-scaler probe orders.yaml
+///
+///     kubectl get scaledobjects,scaledjobs -A -o yaml | backlog-scaler probe - --address 127.0.0.1:9090
+///
+/// Keys that end in FromEnv are resolved from this process's environment; KEDA resolves them from
+/// the scaled container's.
+///
+/// REPLICAS is where the values lead if they stay as they are. ScaledObject: ceil(value / target)
+/// between minReplicaCount (at least 1) and maxReplicaCount (100 if not given); an object without
+/// an active trigger goes to idleReplicaCount, or to 0 if that is its minimum. The largest trigger
+/// wins; "≥" marks that a trigger which is not known here may want more. ScaledJob: the jobs of
+/// KEDA's default strategy, ceil(value / target) of active triggers between the same bounds. Left
+/// out is what depends on the replicas that run now and on the past: the HPA's tolerance of 10 %,
+/// metricType Value, cooldown, stabilization windows and scaling policies.
+///
+/// JSON: {"objects": [{kind, namespace, name, minReplicas, maxReplicas, idleReplicas, replicas,
+/// replicasAtLeast, replicasNote, "triggers": [{index, name, type, backend, status (ok, stale,
+/// error or notOurs), metricName, metricType, value, target, active, replicas, replicasNote,
+/// sampleAgeMs, staleBecause, "error": {code, message}, hint}]}]}. Every field is always there;
+/// what is not known is null.
+///
+/// Exit codes: 0 every trigger answered, 1 one failed, 2 bad arguments or manifests.
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub struct Probe {
+    /// Manifests; `-` reads from stdin.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Ask the server at host:port or unix:/path, in plain text, instead of this process.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
+    address: Option<Address>,
+
+    /// The server's settings, for its named connections.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// A table for people, or JSON for programs.
+    #[arg(long, short, value_enum, default_value_t = Output::Table)]
+    output: Output,
+
+    /// Log what happens to stderr.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+impl Probe {
+    /// Reads, asks and prints. `Ok` is the exit code; an error of one trigger is part of the print.
+    pub fn run(self) -> Result<ExitCode> {
+        let env = |name: &str| std::env::var(name).ok();
+        let name = match self.reads_stdin() {
+            true => "stdin".to_owned(),
+            false => self.file.display().to_string(),
+        };
+        let Manifests { objects, notes } = match manifest::read(&name, &self.text(&name)?, &env) {
+            Ok(manifests) => manifests,
+            Err(problems) => {
+                for problem in problems {
+                    to_stderr("error", problem);
+                }
+                return Ok(ExitCode::from(EXIT_BAD_CONFIGURATION));
+            }
+        };
+        for note in notes {
+            to_stderr("note", note);
+        }
+        if self.verbose {
+            // The filter is ours and valid.
+            let _ = logs::start(logs::Format::Text, "backlog_scaler=debug,warn");
+        }
+        let report = runtime()?.block_on(async {
+            let scaler = self.scaler().await?;
+            Ok::<_, Error>(probe(&scaler, objects).await)
+        })?;
+        to_stdout(&match self.output {
+            Output::Table => print::text(&report),
+            Output::Json => to_json(&report)?,
+        })?;
+        Ok(match report.has_failures() {
+            true => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
+        })
+    }
+
+    fn reads_stdin(&self) -> bool {
+        self.file.as_os_str() == "-"
+    }
+
+    fn text(&self, name: &str) -> Result<String> {
+        let mut text = String::new();
+        let read = match self.reads_stdin() {
+            true => std::io::stdin().read_to_string(&mut text).map(|_| text),
+            false => std::fs::read_to_string(&self.file),
+        };
+        read.map_err(|error| Error::new(Kind::Invalid, format!("cannot read {name}: {error}"), ""))
+    }
+
+    async fn scaler(&self) -> Result<Scaler> {
+        match &self.address {
+            Some(address) => Scaler::connect(address).await,
+            None => {
+                let settings = settings::load(self.config.as_deref(), environment())?;
+                Scaler::in_process(&settings)
+            }
+        }
+    }
+}
+
+/// How many triggers are asked for at once. A server's HTTP/2 takes several thousand small
+/// requests that come at once on one connection for an attack, and closes it.
+const AT_ONCE: usize = 1000;
+
+/// Asks for all triggers at once, as so many HPAs would.
+async fn probe(scaler: &Scaler, objects: Vec<Object>) -> Report {
+    let turns = Semaphore::new(AT_ONCE);
+    let catalog = catalog();
+    let backends: Vec<_> = catalog.names().collect();
+    let asked = objects.into_iter().map(async |object| {
+        let asked = object.triggers.iter().map(async |trigger| {
+            if !is_external(&trigger.trigger_type) {
+                return None;
+            }
+            let message = ScaledObjectRef {
+                name: object.name.clone(),
+                namespace: object.namespace.clone(),
+                scaler_metadata: trigger.metadata.clone(),
+            };
+            // Never closed, so never an error.
+            let _turn = turns.acquire().await;
+            Some(scaler.ask(message).await)
+        });
+        let asked = join_all(asked).await;
+        ObjectReport::new(object, asked, &backends)
+    });
+    Report {
+        objects: join_all(asked).await,
+    }
+}

@@ -1,0 +1,222 @@
+//! What probe found, in the shape of `--output json`. Every field is always there; what is not
+//! known is null.
+
+use serde::Serialize;
+
+use super::{
+    ask::Asked,
+    manifest::{Combination, MetricType, Object, Trigger, is_external},
+    replicas::{Overall, Scaled, Share, wanted},
+};
+
+/// The whole answer.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub objects: Vec<ObjectReport>,
+}
+
+/// A ScaledObject or ScaledJob.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectReport {
+    /// `ScaledObject` or `ScaledJob`.
+    pub kind: &'static str,
+    pub namespace: String,
+    pub name: String,
+    pub min_replicas: u32,
+    pub max_replicas: u32,
+    pub idle_replicas: Option<u32>,
+    /// What all triggers together want: replicas, or jobs.
+    pub replicas: Option<u32>,
+    /// A trigger whose wish is not known may want more than `replicas`.
+    pub replicas_at_least: bool,
+    /// Why `replicas` is null although every trigger answered.
+    pub replicas_note: Option<&'static str>,
+    pub triggers: Vec<TriggerReport>,
+}
+
+/// How a trigger fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Status {
+    /// A fresh sample answered.
+    Ok,
+    /// An old sample answered, as the backend cannot be read now.
+    Stale,
+    /// There is no answer.
+    Error,
+    /// No external scaler is asked for this type.
+    NotOurs,
+}
+
+/// One trigger.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TriggerReport {
+    /// From 0.
+    pub index: usize,
+    pub name: Option<String>,
+    /// As in the manifest: `external`, `cpu`.
+    pub r#type: String,
+    pub backend: Option<String>,
+    pub status: Status,
+    pub metric_name: Option<String>,
+    pub metric_type: MetricType,
+    pub value: Option<f64>,
+    pub target: Option<f64>,
+    pub active: Option<bool>,
+    /// What this trigger wants.
+    pub replicas: Option<u32>,
+    /// Why `replicas` is null although the trigger answered.
+    pub replicas_note: Option<&'static str>,
+    pub sample_age_ms: Option<u64>,
+    /// Of a stale sample, the kind of the error behind it.
+    pub stale_because: Option<String>,
+    pub error: Option<ErrorReport>,
+    /// How a trigger that KEDA answers itself would move over.
+    pub hint: Option<String>,
+}
+
+/// An error as KEDA gets it.
+#[derive(Debug, Serialize)]
+pub struct ErrorReport {
+    /// The gRPC code: `Unavailable`.
+    pub code: String,
+    pub message: String,
+}
+
+const BY_VALUE: &str = "with metricType Value the HPA multiplies the current number of replicas, which probe does not know";
+const BY_FORMULA: &str =
+    "spec.advanced.scalingModifiers.formula makes one metric of all, which KEDA computes itself";
+const BY_CALCULATION: &str = "spec.scalingStrategy.multipleScalersCalculation is not max, so the jobs of all triggers together are not the most of one";
+
+impl Report {
+    /// Whether a trigger that is ours has no answer.
+    pub fn has_failures(&self) -> bool {
+        let mut triggers = self.objects.iter().flat_map(|object| &object.triggers);
+        triggers.any(|trigger| trigger.status == Status::Error)
+    }
+}
+
+impl ObjectReport {
+    /// Puts together what is wanted of an object and what its triggers said; `None` for those
+    /// that are not ours. `backends` are the trigger types that we answer for.
+    pub fn new(object: Object, asked: Vec<Option<Asked>>, backends: &[&str]) -> Self {
+        let formula = object.combination == Combination::Formula;
+        let shares: Vec<_> = object
+            .triggers
+            .iter()
+            .zip(&asked)
+            .map(|(trigger, asked)| share(trigger, asked.as_ref()).filter(|_| !formula))
+            .collect();
+        let (each, overall) = wanted(object.scaled, object.bounds, &shares);
+        let (overall, replicas_note) = match object.combination {
+            Combination::Formula => (None, Some(BY_FORMULA)),
+            Combination::Calculation if shares.len() > 1 => (None, Some(BY_CALCULATION)),
+            _ => (overall, None),
+        };
+        let triggers = object
+            .triggers
+            .into_iter()
+            .zip(asked)
+            .zip(each)
+            .enumerate()
+            .map(|(index, ((trigger, asked), replicas))| {
+                let mut report = TriggerReport::new(index, trigger, asked, backends);
+                let answered = matches!(report.status, Status::Ok | Status::Stale);
+                report.replicas = replicas;
+                report.replicas_note = match replicas {
+                    None if answered && formula => Some(BY_FORMULA),
+                    None if answered => Some(BY_VALUE),
+                    _ => None,
+                };
+                report
+            });
+        ObjectReport {
+            kind: match object.scaled {
+                Scaled::Object => "ScaledObject",
+                Scaled::Job => "ScaledJob",
+            },
+            namespace: object.namespace,
+            name: object.name,
+            min_replicas: object.bounds.min,
+            max_replicas: object.bounds.max,
+            idle_replicas: object.bounds.idle,
+            replicas: overall.map(|Overall { count, .. }| count),
+            replicas_at_least: overall.is_some_and(|overall| overall.at_least),
+            replicas_note,
+            triggers: triggers.collect(),
+        }
+    }
+}
+
+fn share(trigger: &Trigger, asked: Option<&Asked>) -> Option<Share> {
+    let Asked { metric, answer } = asked?;
+    let answer = answer.as_ref().ok()?;
+    let target = metric.as_ref()?.target;
+    (trigger.metric_type == MetricType::AverageValue).then_some(Share {
+        value: answer.value,
+        target,
+        active: answer.active,
+    })
+}
+
+impl TriggerReport {
+    fn new(index: usize, trigger: Trigger, asked: Option<Asked>, backends: &[&str]) -> Self {
+        let key = |key: &str| trigger.metadata.get(key).filter(|name| !name.is_empty());
+        let mut report = TriggerReport {
+            index,
+            name: trigger.name,
+            backend: key("backend").or_else(|| key("backendFromEnv")).cloned(),
+            status: Status::NotOurs,
+            metric_name: None,
+            metric_type: trigger.metric_type,
+            value: None,
+            target: None,
+            active: None,
+            replicas: None,
+            replicas_note: None,
+            sample_age_ms: None,
+            stale_because: None,
+            error: None,
+            hint: hint(&trigger.trigger_type, backends),
+            r#type: trigger.trigger_type,
+        };
+        let Some(Asked { metric, answer }) = asked else {
+            return report;
+        };
+        if let Some(metric) = metric {
+            report.metric_name = Some(metric.name);
+            report.target = Some(metric.target);
+        }
+        match answer {
+            Ok(answer) => {
+                report.status = match answer.stale {
+                    Some(_) => Status::Stale,
+                    None => Status::Ok,
+                };
+                report.value = Some(answer.value);
+                report.active = Some(answer.active);
+                report.sample_age_ms = answer
+                    .age
+                    .and_then(|age| u64::try_from(age.as_millis()).ok());
+                report.stale_because = answer.stale;
+            }
+            Err(failure) => {
+                report.status = Status::Error;
+                report.error = Some(ErrorReport {
+                    code: format!("{:?}", failure.code),
+                    message: failure.message,
+                });
+            }
+        }
+        report
+    }
+}
+
+fn hint(trigger_type: &str, backends: &[&str]) -> Option<String> {
+    let moves = !is_external(trigger_type) && backends.contains(&trigger_type);
+    moves.then(|| {
+        format!("KEDA reads this one itself; it moves over with `type: external`, `scalerAddress` and `backend: {trigger_type}`, its other keys unchanged")
+    })
+}
