@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails shows the line")]
 
 mod bad_input;
+mod burst;
 mod connections;
 mod docs;
 mod grpcurl;

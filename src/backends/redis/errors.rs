@@ -92,5 +92,9 @@ fn text(error: &RedisError) -> String {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         _ => error.to_string(),
     };
-    detail.replace(['\r', '\n'], " ")
+    // A full stop of the server's own would stand before ours.
+    detail
+        .replace(['\r', '\n'], " ")
+        .trim_end_matches(['.', ' '])
+        .to_owned()
 }
