@@ -55,3 +55,49 @@ fn the_example_settings_are_valid() {
     let settings = load(&page("deploy/examples/settings.yaml"));
     assert_eq!(settings.named_connections().unwrap().len(), 1);
 }
+
+#[test]
+fn the_page_of_keys_is_what_the_program_says() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
+        .args(["keys", "--output", "markdown"])
+        .output()
+        .unwrap();
+    let says = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        page("docs/reference/keys.md") == says,
+        "`make docs` writes the page anew"
+    );
+}
+
+#[test]
+fn the_links_between_pages_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [
+        "",
+        "docs",
+        "docs/how-to",
+        "docs/reference",
+        "docs/explanation",
+    ];
+    let pages = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(root.join(folder)).unwrap());
+    for file in pages.map(|entry| entry.unwrap().path()) {
+        if file.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let target = link.split('#').next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let there = file.parent().unwrap().join(target);
+            assert!(there.exists(), "{} links to {link}", file.display());
+        }
+    }
+}

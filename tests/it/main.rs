@@ -9,5 +9,6 @@ mod docs;
 mod grpcurl;
 mod keda;
 mod lifecycle;
+mod probe;
 mod redis;
 mod support;

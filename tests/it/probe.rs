@@ -1,0 +1,148 @@
+//! `probe`: what a person sees of a ScaledObject before the cluster does.
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::support::{
+    process,
+    redis::{Redis, available},
+    require,
+    scaler::Scaler,
+};
+
+/// Runs `probe` with a manifest on its standard input.
+async fn probe(args: &[&str], env: &[(&str, &str)], manifest: &str) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backlog-scaler"));
+    command
+        .args(["probe", "-"])
+        .args(args)
+        .envs(env.iter().copied());
+    let manifest = manifest.to_owned();
+    let run = move || {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(manifest.as_bytes())
+            .unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// A ScaledObject with one Redis trigger, a cpu trigger, and a second document that is none.
+fn manifest(redis: &Redis, list: &str, more: &str) -> String {
+    format!(
+        "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\n\
+         metadata: {{name: worker, namespace: shop}}\n\
+         spec:\n  scaleTargetRef: {{name: worker}}\n  minReplicaCount: 1\n  maxReplicaCount: 4\n  \
+         triggers:\n  - type: external\n    metadata:\n      scalerAddress: scaler:9090\n      \
+         backend: redis\n      address: {}\n      listName: {list}\n      listLength: '5'\n{more}  \
+         - type: cpu\n    metricType: Utilization\n    metadata: {{value: '60'}}\n\
+         ---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: other}}\n",
+        redis.address()
+    )
+}
+
+#[tokio::test]
+async fn probe_shows_what_keda_would_see() {
+    if !require(available(), "redis-server") {
+        return;
+    }
+    let (redis, scaler) = (Redis::start().await, Scaler::start().await);
+    redis.rpush("jobs", 12).await;
+    let yaml = manifest(&redis, "jobs", "");
+
+    for args in [&[][..], &["--address", &scaler.address]] {
+        let (code, table, stderr) = probe(args, &[], &yaml).await;
+        assert_eq!(code, 0, "{table}{stderr}");
+        let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(
+            row[..8],
+            [
+                "shop/worker",
+                "0",
+                "external/redis",
+                "OK",
+                "12",
+                "5",
+                "yes",
+                "3"
+            ],
+            "{table}"
+        );
+        assert!(table.contains("not ours"), "{table}");
+        assert!(stderr.contains("ConfigMap"), "{stderr}");
+    }
+
+    let (_, json, _) = probe(&["--output", "json"], &[], &yaml).await;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let triggers = &json["objects"][0]["triggers"];
+    assert_eq!(triggers[0]["value"], 12.0);
+    assert_eq!(triggers[0]["replicas"], 3);
+    assert_eq!(triggers[1]["status"], "notOurs");
+}
+
+#[tokio::test]
+async fn probe_fails_when_a_trigger_does() {
+    if !require(available(), "redis-server") {
+        return;
+    }
+    let redis = Redis::builder().password("s3cret").start().await;
+    redis.rpush("jobs", 40).await;
+
+    let (code, out, err) = probe(&[], &[], &manifest(&redis, "jobs", "")).await;
+    assert_eq!(code, 1);
+    assert!(out.contains("login of user default failed"), "{out}{err}");
+
+    let login = "      passwordFromEnv: TEST_REDIS_PASSWORD\n";
+    let yaml = manifest(&redis, "jobs", login);
+    let (code, out, err) = probe(&[], &[("TEST_REDIS_PASSWORD", "s3cret")], &yaml).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(!out.contains("s3cret") && !err.contains("s3cret"));
+}
+
+#[tokio::test]
+async fn probe_uses_named_connections_and_says_what_is_no_scaled_object() {
+    if !require(available(), "redis-server") {
+        return;
+    }
+    let redis = Redis::start().await;
+    redis.rpush("jobs", 3).await;
+    let dir = process::directory();
+    let config = dir.path().join("settings.yaml");
+    let settings = format!(
+        "connections: {{orders: {{backend: redis, address: '{}'}}}}",
+        redis.address()
+    );
+    std::fs::write(&config, settings).unwrap();
+    let yaml = manifest(&redis, "jobs", "").replace(
+        &format!("address: {}", redis.address()),
+        "connection: orders",
+    );
+
+    let (code, out, err) = probe(&["--config", config.to_str().unwrap()], &[], &yaml).await;
+    assert_eq!(code, 0, "{out}{err}");
+
+    let (code, out, err) = probe(&[], &[], "kind: Deployment\nmetadata: {name: x}\n").await;
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("ScaledObject"), "{err}");
+    let (code, _, err) = probe(&[], &[], "a: [").await;
+    assert_eq!(code, 2, "{err}");
+}
