@@ -3,6 +3,8 @@
 mod convert;
 mod service;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use service::{SAMPLE_AGE, STALE, Service, Streams};
 

@@ -21,7 +21,7 @@ mod pool;
 mod shared;
 mod slot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trigger;
 
 pub use backend::{Ask, Backend, Pace, Reading, Rule};

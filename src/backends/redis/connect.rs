@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use futures_util::future::select_ok;
 use redis::{
     AsyncConnectionConfig, Client as RedisClient, ClientTlsConfig, ConnectionAddr, ErrorKind,
     IntoConnectionInfo, RedisConnectionInfo, RedisError, TlsCertificates, Value,
@@ -9,7 +10,6 @@ use redis::{
     cluster::{ClusterClientBuilder, TlsMode},
     io::AsyncDNSResolver,
 };
-use tracing::debug;
 
 use super::{
     client::Client,
@@ -134,46 +134,48 @@ impl Opener<'_> {
             .map_err(|error| connection_error(&error, self.connection))
     }
 
-    /// Asks the sentinels in order, and opens the master that the first one names that answers.
+    /// Asks all sentinels at once, and opens the master that the first one names that answers: one
+    /// that hangs holds nobody up.
     async fn open_master(&self) -> Result<MultiplexedConnection> {
         let Topology::Sentinel {
             addresses,
             master,
             database,
-            username,
-            password,
+            ..
         } = &self.connection.topology
         else {
             unreachable!("only called for sentinels");
         };
-        let mut last = None;
-        for sentinel in addresses {
-            let found = match self.open(sentinel, login(username, password, 0)).await {
-                Ok(mut sentinel) => ask_for_master(&mut sentinel, master)
-                    .await
-                    .map_err(|error| connection_error(&error, self.connection)),
-                Err(error) => Err(error),
-            };
-            match found {
-                Ok(address) => {
-                    let login = login(
-                        &self.connection.username,
-                        &self.connection.password,
-                        *database,
-                    );
-                    let opened = self.open(&address, login).await;
-                    let mut server =
-                        opened.map_err(|error| error.at(format_args!("master {address}")))?;
-                    check_role(&mut server, &address).await?;
-                    return Ok(server);
-                }
-                Err(error) => {
-                    debug!("sentinel {sentinel}: {error}");
-                    last = Some(error.at(format_args!("sentinel {sentinel}")));
-                }
-            }
-        }
-        Err(last.unwrap_or_else(|| Error::new(Kind::Invalid, "no sentinel is named", "")))
+        let asked = addresses
+            .iter()
+            .map(|sentinel| Box::pin(self.master_from(sentinel, master)));
+        let (address, _) = select_ok(asked).await?;
+        let login = login(
+            &self.connection.username,
+            &self.connection.password,
+            *database,
+        );
+        let opened = self.open(&address, login).await;
+        let mut server = opened.map_err(|error| error.at(format_args!("master {address}")))?;
+        check_role(&mut server, &address).await?;
+        Ok(server)
+    }
+
+    /// Where a sentinel says that the master is.
+    async fn master_from(&self, sentinel: &HostPort, master: &str) -> Result<HostPort> {
+        let Topology::Sentinel {
+            username, password, ..
+        } = &self.connection.topology
+        else {
+            unreachable!("only called for sentinels");
+        };
+        let found = match self.open(sentinel, login(username, password, 0)).await {
+            Ok(mut opened) => ask_for_master(&mut opened, master)
+                .await
+                .map_err(|error| connection_error(&error, self.connection)),
+            Err(error) => Err(error),
+        };
+        found.map_err(|error| error.at(format_args!("sentinel {sentinel}")))
     }
 }
 

@@ -2,4 +2,4 @@
 
 mod engine;
 mod outages;
-mod scripted;
+pub(crate) mod scripted;
