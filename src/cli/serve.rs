@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::error;
 
 use super::{environment, runtime};
 use crate::{
@@ -31,8 +30,9 @@ impl Serve {
         let settings = settings::load(self.config.as_deref(), environment())?;
         start_log(&settings)?;
         runtime()?.block_on(async {
+            let stop = stop_signal()?;
             let listeners = Listeners::bind(&settings.listen).await?;
-            server::run(listeners, &settings, stop_signal()).await
+            server::run(listeners, &settings, stop).await
         })
     }
 }
@@ -48,20 +48,20 @@ fn start_log(settings: &Settings) -> Result<()> {
     })
 }
 
-/// Waits for SIGTERM or SIGINT, and says which came.
-async fn stop_signal() -> String {
-    let mut signals = match (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(error), _) | (_, Err(error)) => {
-            error!("cannot wait for signals, so only SIGKILL ends this process: {error}");
-            return std::future::pending().await;
-        }
+/// SIGTERM and SIGINT, caught from now on: one that comes while the server starts still ends it
+/// cleanly. The future says which came.
+fn stop_signal() -> Result<impl Future<Output = String>> {
+    let catch = |kind| {
+        signal(kind).map_err(|error| {
+            Error::new(Kind::Internal, format!("cannot catch signals: {error}"), "")
+        })
     };
-    tokio::select! {
-        _ = signals.0.recv() => "SIGTERM".to_owned(),
-        _ = signals.1.recv() => "SIGINT".to_owned(),
-    }
+    let mut terminate = catch(SignalKind::terminate())?;
+    let mut interrupt = catch(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM".to_owned(),
+            _ = interrupt.recv() => "SIGINT".to_owned(),
+        }
+    })
 }

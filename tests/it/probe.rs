@@ -79,7 +79,7 @@ async fn probe_shows_what_keda_would_see() {
                 "shop/worker",
                 "0",
                 "external/redis",
-                "OK",
+                "ok",
                 "12",
                 "5",
                 "yes",
