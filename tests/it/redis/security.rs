@@ -176,11 +176,7 @@ async fn tls_with_a_private_authority_works_and_with_another_names_the_reason() 
 
     let error = scaler.evaluate(&tls("no PEM")).await.unwrap_err();
     assert!(
-<<<<<<< HEAD
         error.message().contains("ca: must be PEM"),
-=======
-        error.message().contains("Check ca, cert and key"),
->>>>>>> ad4a3c1 (Measure the lag of Kafka consumer groups)
         "{}",
         error.message()
     );

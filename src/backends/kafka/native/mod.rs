@@ -7,6 +7,8 @@
 //!   request that nobody waits for any more finds nothing and harms nothing;
 //! - the handle is destroyed by that thread after its last poll: `rd_kafka_destroy` blocks.
 
+#![expect(unsafe_code, reason = "librdkafka is a C library")]
+
 mod events;
 mod requests;
 
