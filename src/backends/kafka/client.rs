@@ -30,10 +30,14 @@ pub struct Client {
     _tokens: Option<DropGuard>,
 }
 
-/// librdkafka remembers coordinators for minutes, even those that have moved: only a new handle
-/// forgets them. No more often than this, so that a group whose coordinator is down does not cost
-/// the others their connection over and over.
-const RENEW_AFTER: Duration = Duration::from_secs(10);
+/// librdkafka remembers a group's coordinator as long as it is asked for, even one that has moved
+/// or died: only a new handle forgets it. No more often than this, so that a group whose
+/// coordinator is down does not cost the others their connection over and over.
+const RENEW_AFTER: Duration = Duration::from_secs(5);
+
+/// How long a coordinator may take before it is looked for by a new handle; the rest of a call's
+/// time is for that.
+const COORDINATOR: Duration = Duration::from_millis(1200);
 
 /// librdkafka merges the answers of brokers in time that grows with the square of this.
 const PARTITIONS_A_REQUEST: usize = 1000;
@@ -68,6 +72,14 @@ impl Client {
         self.made.elapsed() > RENEW_AFTER
     }
 
+    /// How long one request for a group's offsets may take.
+    fn group_limit(&self, deadline: Instant) -> Duration {
+        match self.may_renew() {
+            true => left(deadline).min(COORDINATOR),
+            false => left(deadline),
+        }
+    }
+
     /// All offsets that a group has committed. While its coordinator moves, asks again.
     /// The request goes out at once; the future is its answer.
     pub fn committed(
@@ -75,7 +87,7 @@ impl Client {
         group: String,
         deadline: Instant,
     ) -> impl Future<Output = Result<Vec<Offset>, Failure>> + use<'_> {
-        let mut request = self.handle.committed(&group, left(deadline));
+        let mut request = self.handle.committed(&group, self.group_limit(deadline));
         async move {
             let mut pause = Duration::from_millis(50);
             loop {
@@ -83,12 +95,13 @@ impl Client {
                     Ok(answer) => return Ok(offsets(answer)),
                     Err(failure) => failure,
                 };
-                if !errors::is_of_coordinator(failure.code) || left(deadline) < pause * 3 {
+                let last = left(deadline) < pause * 3;
+                if last || !errors::is_of_coordinator(failure.code) {
                     return Err(failure);
                 }
                 sleep(pause).await;
                 pause *= 2;
-                request = self.handle.committed(&group, left(deadline));
+                request = self.handle.committed(&group, self.group_limit(deadline));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rdkafka::ClientConfig;
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 use super::{
     client::Client, config::Connection, errors, health::Health, native::Handle, progress::Progress,
@@ -78,8 +78,8 @@ fn config(connection: &Connection) -> Result<ClientConfig> {
         // A broker that comes back is found within a second.
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "1000")
-        // Idle connections are closed by brokers after ten minutes: no news.
-        .set("log.connection.close", "false");
+        // Why a broker hung up is told in the log alone.
+        .set_log_level(RDKafkaLogLevel::Info);
     let protocol = match (&connection.sasl, &connection.tls) {
         (None, None) => "plaintext",
         (None, Some(_)) => "ssl",

@@ -163,6 +163,12 @@ pub fn of_partition(topic: &str, partition: i32, failure: &Failure) -> Error {
     }
 }
 
+/// Whether the coordinator that librdkafka remembers may be the wrong one. It waits for one that
+/// died until the request times out.
+pub fn may_have_moved(code: Code) -> bool {
+    is_of_coordinator(code) || matches!(code, Code::OperationTimedOut | Code::RequestTimedOut)
+}
+
 /// Whether a group's coordinator is elsewhere or not ready: worth another try.
 pub fn is_of_coordinator(code: Code) -> bool {
     matches!(

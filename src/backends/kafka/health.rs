@@ -50,6 +50,15 @@ impl Health {
         *self.reason.lock() = None;
     }
 
+    /// Keeps a trouble, unless one is known that says more.
+    fn explain(&self, failure: Failure) {
+        let mut reason = self.reason.lock();
+        let before = reason.as_ref().map_or(0, |before| telling(before.code));
+        if telling(failure.code) >= before.max(1) {
+            *reason = Some(failure);
+        }
+    }
+
     /// Waits until librdkafka wants a token.
     pub async fn token_wanted(&self) {
         self.token.notified().await;
@@ -60,13 +69,7 @@ impl Listener for Health {
     fn trouble(&self, failure: Failure) {
         debug!(code = ?failure.code, "librdkafka: {}", failure.text);
         let fallen = matches!(failure.code, Code::AllBrokersDown | Code::Authentication);
-        {
-            let mut reason = self.reason.lock();
-            let before = reason.as_ref().map_or(0, |before| telling(before.code));
-            if telling(failure.code) >= before.max(1) {
-                *reason = Some(failure);
-            }
-        }
+        self.explain(failure);
         if fallen {
             self.falls.send_modify(|falls| *falls += 1);
         }
@@ -74,6 +77,15 @@ impl Listener for Health {
 
     fn log(&self, level: i32, facility: &str, line: &str) {
         debug!(level, facility, "librdkafka: {line}");
+        // A broker that hangs up is no error to librdkafka, though it may be the whole reason.
+        if facility == "FAIL" {
+            // `[thrd:…]: ` comes first.
+            let text = line.split_once("]: ").map_or(line, |(_, text)| text);
+            self.explain(Failure {
+                code: Code::BrokerTransportFailure,
+                text: text.to_owned(),
+            });
+        }
     }
 
     fn token_wanted(&self) {

@@ -156,7 +156,7 @@ impl Batch<'_> {
                 Err(failure) => failure,
             };
             let error = errors::of_group(&group, &failure);
-            if errors::is_of_coordinator(failure.code) && self.client.may_renew() {
+            if errors::may_have_moved(failure.code) && self.client.may_renew() {
                 *self.moved.lock() = Some(error);
             } else {
                 asks.into_iter()

@@ -20,12 +20,10 @@ use tokio::sync::OnceCell;
 
 use super::{certs::Certs, process, program};
 
-pub use actions::OpenTransaction;
-
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Users of the secured broker, for SASL PLAIN and both kinds of SCRAM.
-pub const PASSWORD: &str = "right s3cret,=";
+pub const PASSWORD: &str = "right-s3cret";
 
 /// Whether brokers can run here: `tests/servers/kafka/install.sh` has run, and there is a Java.
 pub fn available() -> bool {
@@ -325,7 +323,7 @@ impl Node {
             .arg(self.properties());
         for user in ["alice", "bob"] {
             for scram in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
-                let credentials = format!("{scram}=[name={user},password=\"{PASSWORD}\"]");
+                let credentials = format!("{scram}=[name={user},password={PASSWORD}]");
                 format.args(["--add-scram", &credentials]);
             }
         }
