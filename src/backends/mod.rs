@@ -1,5 +1,6 @@
 //! The backends: a new one is a folder and a line in [`register`].
 
+pub mod kafka;
 mod pem;
 pub mod redis;
 
@@ -9,8 +10,8 @@ use crate::sampling::{Backend, Catalog};
 pub fn register(catalog: Catalog) -> Catalog {
     // rustls leaves the choice of cryptography to the program. Another choice made before stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    catalog.with(redis::Redis)
+    catalog.with(kafka::Kafka::default()).with(redis::Redis)
 }
 
 /// The backends' names, as under `engine.freshFor` in the settings.
-pub const NAMES: &[&str] = &[redis::Redis::NAME];
+pub const NAMES: &[&str] = &[kafka::Kafka::NAME, redis::Redis::NAME];

@@ -7,6 +7,7 @@ mod burst;
 mod connections;
 mod docs;
 mod grpcurl;
+mod kafka;
 mod keda;
 mod lifecycle;
 mod probe;

@@ -1,6 +1,7 @@
 //! Helpers: real servers, our own server, and what it is asked.
 
 pub mod certs;
+pub mod kafka;
 pub mod process;
 pub mod redis;
 pub mod scaler;

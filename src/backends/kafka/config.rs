@@ -1,0 +1,208 @@
+//! The declared keys that say where a Kafka cluster is and as whom to ask, and the connection that
+//! they become.
+
+use std::{fmt, str::FromStr};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    Kafka,
+    sasl::{Sasl, SaslKeys, SaslKind, TokenProvider},
+};
+use crate::trigger::{
+    ConnectionKeys,
+    problem::{Problem, Problems},
+    tls::{Tls, TlsKeys},
+    values::{HostPort, NameList, Secret},
+};
+
+/// A Kafka cluster, and as whom to ask it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Connection {
+    /// Some of the brokers, sorted; the others are found through them.
+    pub servers: Vec<HostPort>,
+    pub sasl: Option<Sasl>,
+    pub tls: Option<Tls>,
+}
+
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("kafka ")?;
+        if let Some(sasl) = &self.sasl {
+            write!(f, "{}@", sasl.username())?;
+        }
+        for (i, server) in self.servers.iter().enumerate() {
+            write!(f, "{}{server}", if i == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a Kafka cluster is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterKeys {
+    /// Some of the brokers as `host:port`, comma-separated; the others are found through them.
+    bootstrap_servers: NameList,
+    /// How to authenticate. `scram_sha256` and `scram_sha512` are the usual; `plaintext` is SASL
+    /// PLAIN.
+    #[serde(default)]
+    sasl: SaslKind,
+    /// The user; with `oauthbearer` the client id; with `gssapi` the principal without its realm.
+    username: Option<String>,
+    /// The password; with `oauthbearer` the client secret.
+    password: Option<Secret>,
+    /// With `oauthbearer`: where tokens come from.
+    #[serde(default)]
+    sasl_token_provider: TokenProvider,
+    /// With `oauthbearer`: the scopes to ask for, comma-separated.
+    scopes: Option<NameList>,
+    /// With `oauthbearer`: the URL that hands out tokens for client credentials (OAuth 2.0).
+    oauth_token_endpoint_uri: Option<String>,
+    /// With `oauthbearer`: what to send along with the token, as `key=value`, comma-separated.
+    oauth_extensions: Option<NameList>,
+    /// With `gssapi`: the keytab.
+    keytab: Option<Secret>,
+    /// With `gssapi`: the name of a credential cache.
+    ccache_name: Option<String>,
+    /// With `gssapi`: the realm of the principal.
+    realm: Option<String>,
+    /// With `gssapi`: a krb5.conf.
+    kerberos_config: Option<String>,
+    /// With `gssapi`: the service part of the brokers' principal.
+    kerberos_service_name: Option<String>,
+    /// With `gssapi`: do not use FAST.
+    #[serde(default, rename = "kerberosDisableFAST")]
+    kerberos_disable_fast: bool,
+    /// With AWS MSK IAM: the region.
+    aws_region: Option<String>,
+}
+
+impl ConnectionKeys<Kafka> for ClusterKeys {
+    fn check(self, tls: TlsKeys) -> Result<Connection, Problems> {
+        let mut problems = Problems::default();
+        let mut servers = Vec::new();
+        for server in &self.bootstrap_servers.0 {
+            match server_address(server) {
+                Ok(server) => servers.push(server),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        // Equal sets of servers are one connection, however they are written.
+        servers.sort_by_key(HostPort::to_string);
+        servers.dedup();
+        let tls = keep(
+            tls.check(false).and_then(without_server_name),
+            &mut problems,
+        );
+        let sasl = SaslKeys {
+            kind: self.sasl,
+            username: self.username,
+            password: self.password,
+            token_provider: self.sasl_token_provider,
+            scopes: self.scopes,
+            token_endpoint: self.oauth_token_endpoint_uri,
+            extensions: self.oauth_extensions,
+            kerberos: [
+                ("keytab", self.keytab.is_some()),
+                ("ccacheName", self.ccache_name.is_some()),
+                ("realm", self.realm.is_some()),
+                ("kerberosConfig", self.kerberos_config.is_some()),
+                ("kerberosServiceName", self.kerberos_service_name.is_some()),
+                ("kerberosDisableFAST", self.kerberos_disable_fast),
+            ],
+            aws_region: self.aws_region,
+        };
+        let sasl = keep(sasl.check(), &mut problems);
+        problems.into_result()?;
+        Ok(Connection {
+            servers,
+            sasl: sasl.flatten(),
+            tls: tls.flatten(),
+        })
+    }
+}
+
+fn server_address(server: &str) -> Result<HostPort, Problem> {
+    let key = "bootstrapServers";
+    let allowed = "must be host:port, such as broker-0.kafka:9092";
+    if server.contains("://") {
+        // A URL may carry credentials: what comes before the host is not shown.
+        let host = server.rsplit(['@', '/']).next().unwrap_or_default();
+        return Err(Problem::value(
+            key,
+            host,
+            format!("has a scheme; it {allowed}"),
+        ));
+    }
+    HostPort::from_str(server).map_err(|_| Problem::value(key, server, allowed))
+}
+
+/// librdkafka expects of each broker's certificate the name under which it finds the broker.
+fn without_server_name(tls: Option<Tls>) -> Result<Option<Tls>, Problems> {
+    match tls.as_ref().and_then(|tls| tls.server_name.as_ref()) {
+        Some(name) => {
+            let reason =
+                "cannot be used with Kafka; each broker's certificate must carry its own name";
+            Err(Problem::value("tlsServerName", name, reason).into())
+        }
+        None => Ok(tls),
+    }
+}
+
+fn keep<T>(result: Result<T, Problems>, problems: &mut Problems) -> Option<T> {
+    result.map_err(|found| problems.0.extend(found.0)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backends::kafka::testing::{connection, connection_error};
+
+    #[test]
+    fn equal_sets_of_servers_are_one_connection() {
+        let one = connection(&[("bootstrapServers", "b:9092, a:9092")]);
+        let two = connection(&[("bootstrapServers", "a:9092,b:9092,a:9092")]);
+        assert!(one == two);
+        assert_eq!(one.to_string(), "kafka a:9092,b:9092");
+    }
+
+    #[test]
+    fn bad_servers_are_named_with_what_is_allowed() {
+        for (bad, reason) in [
+            (
+                "kafka",
+                "`kafka` must be host:port, such as broker-0.kafka:9092",
+            ),
+            ("a:1,b:x", "`b:x` must be host:port"),
+            ("a:0", "must be host:port"),
+            ("SASL_SSL://u:p@a:9092", "`a:9092` has a scheme"),
+            ("a:1,,b:2", "has an empty entry"),
+        ] {
+            let error = connection_error(&[("bootstrapServers", bad)]);
+            assert!(error.contains(reason), "{bad}: {error}");
+            assert!(!error.contains("u:p"), "{error}");
+        }
+        assert_eq!(connection_error(&[]), "bootstrapServers: is required");
+    }
+
+    #[test]
+    fn tls_is_enable_or_disable_and_its_keys_need_it() {
+        let with = |keys: &[(&str, &str)]| {
+            let mut all = vec![("bootstrapServers", "a:9092")];
+            all.extend(keys);
+            connection_error(&all)
+        };
+        assert_eq!(
+            with(&[("tls", "yes")]),
+            "tls: `yes` must be enable or disable"
+        );
+        assert_eq!(
+            with(&[("tls", "enable"), ("cert", "pem")]),
+            "key: is required with `cert`"
+        );
+        assert!(with(&[("ca", "pem")]).contains("`tls: enable` is required"));
+        assert!(with(&[("tls", "enable"), ("tlsServerName", "x")]).contains("its own name"));
+    }
+}

@@ -1,0 +1,175 @@
+//! Lag: what a read found in each partition, and what a trigger makes of it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    sampling::{Reading, Rule},
+    trigger::values::{Activation, Target},
+};
+
+/// What a group has read of some partitions, and what there is. Many triggers share it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Every partition of the query, with or without lag.
+    pub partitions: Vec<Partition>,
+    /// When it was read. Stuck partitions are judged by this and not by the time of the question:
+    /// an outage, during which no commit is seen to move, must not make lag look persistent.
+    pub at: Instant,
+}
+
+/// One partition, in Kafka's words. Offsets count messages (and control records) from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    /// What the group will read next; `None`: it has committed nothing.
+    pub committed: Option<Committed>,
+    /// The first offset that retention left.
+    pub start: i64,
+    /// The offset after the last message; with read_committed the last stable offset.
+    pub end: i64,
+}
+
+/// A committed offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    pub offset: i64,
+    /// Since when the group has been seen behind the end at this very offset.
+    pub unmoved_since: Option<Instant>,
+}
+
+impl Partition {
+    /// How much of the partition the group has not read. A commit beyond the end is none: it hides
+    /// no lag of other partitions.
+    fn lag(&self, committed: Committed) -> i64 {
+        // Retention may have deleted what was never read (kedacore/keda#7936).
+        (self.end - committed.offset.max(self.start)).max(0)
+    }
+}
+
+/// Where a group starts that has committed nothing: Kafka's `auto.offset.reset`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OffsetReset {
+    /// It will read nothing that is there now, but must run once to commit: counts 1.
+    #[default]
+    Latest,
+    /// It will read all that retention left.
+    Earliest,
+}
+
+/// What a trigger makes of a sample: KEDA's rules (`kafka_scaler.go`, `getLagForPartition` and
+/// `getTotalLag`), with the exceptions that the README lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LagRule {
+    pub threshold: Target,
+    pub activation: Activation,
+    pub reset: OffsetReset,
+    /// A partition without a commit counts 0.
+    pub zero_without_commit: bool,
+    /// No cap at the number of partitions.
+    pub allow_idle_consumers: bool,
+    /// The cap is the number of partitions that have lag.
+    pub limit_to_partitions_with_lag: bool,
+    /// The value becomes a number of replicas that divides the partitions evenly.
+    pub ensure_even_distribution: bool,
+    /// Lag up to this counts 0, by partition.
+    pub tolerance: i64,
+    /// A partition whose commit has not moved for so long is left out of the value.
+    pub exclude_persistent_after: Option<Duration>,
+}
+
+/// Sums over the partitions of a sample.
+#[derive(Default)]
+struct Total {
+    /// What counts for the value.
+    lag: i64,
+    /// The same with persistent lag: decides activity.
+    all: i64,
+    with_lag: i64,
+}
+
+impl Rule<Sample> for LagRule {
+    fn judge(&self, sample: &Sample, _: Instant) -> Reading {
+        let mut total = Total::default();
+        for partition in &sample.partitions {
+            let (lag, persistent) = self.of_partition(partition, sample.at);
+            total.all = total.all.saturating_add(lag);
+            if !persistent && lag > 0 {
+                total.lag = total.lag.saturating_add(lag);
+                total.with_lag += 1;
+            }
+        }
+        let partitions = i64::try_from(sample.partitions.len()).unwrap_or(i64::MAX);
+        Reading {
+            value: self.capped(&total, partitions) as f64,
+            // As in KEDA, activity looks at the lag before any cap.
+            active: u64::try_from(total.all).unwrap_or(0) > self.activation.0,
+        }
+    }
+}
+
+impl LagRule {
+    /// The lag of a partition, and whether it is persistent.
+    fn of_partition(&self, partition: &Partition, at: Instant) -> (i64, bool) {
+        let Some(committed) = partition.committed else {
+            let lag = match (self.zero_without_commit, self.reset) {
+                (true, _) => 0,
+                (false, OffsetReset::Latest) => 1,
+                (false, OffsetReset::Earliest) => (partition.end - partition.start).max(0),
+            };
+            return (lag, false);
+        };
+        let lag = match partition.lag(committed) {
+            lag if lag <= self.tolerance => 0,
+            lag => lag,
+        };
+        let unmoved = committed
+            .unmoved_since
+            .map(|since| at.duration_since(since));
+        let persistent = self
+            .exclude_persistent_after
+            .is_some_and(|limit| unmoved.is_some_and(|unmoved| unmoved >= limit));
+        (lag, persistent)
+    }
+
+    fn capped(&self, total: &Total, partitions: i64) -> i64 {
+        let threshold = i64::try_from(self.threshold.0).unwrap_or(i64::MAX);
+        let uncapped = self.allow_idle_consumers
+            && !self.limit_to_partitions_with_lag
+            && !self.ensure_even_distribution;
+        if uncapped {
+            return total.lag;
+        }
+        let lag = match self.ensure_even_distribution {
+            true => even_share(total.lag, partitions, threshold).saturating_mul(threshold),
+            false => total.lag,
+        };
+        let most = match self.limit_to_partitions_with_lag {
+            true => total.with_lag,
+            false => partitions,
+        };
+        // KEDA's integer division: with 10 partitions and threshold 10, 109 passes and 110 is
+        // capped.
+        match lag / threshold > most {
+            true => most.saturating_mul(threshold),
+            false => lag,
+        }
+    }
+}
+
+/// The smallest number of consumers that divides the partitions evenly and is enough for the lag;
+/// all of them where none is enough. No lag needs none (KEDA says one).
+fn even_share(lag: i64, partitions: i64, threshold: i64) -> i64 {
+    if lag == 0 {
+        return 0;
+    }
+    let enough =
+        |consumers: &i64| partitions % consumers == 0 && consumers.saturating_mul(threshold) >= lag;
+    (1..=partitions).find(enough).unwrap_or(partitions)
+}
+
+#[cfg(test)]
+#[path = "lag_tests.rs"]
+mod tests;

@@ -1,0 +1,84 @@
+//! Kafka: the lag of consumer groups.
+//!
+//! One librdkafka handle for each connection; a batch is one request for each broker and one for
+//! each group, all under way at once. The README beside this file has the semantics.
+
+mod client;
+mod config;
+mod connect;
+mod ends;
+mod errors;
+mod health;
+mod lag;
+mod native;
+mod partitions;
+mod progress;
+mod query;
+mod read;
+mod sasl;
+#[cfg(test)]
+mod testing;
+mod token;
+mod topics;
+
+use std::time::Duration;
+
+use config::ClusterKeys;
+pub use config::Connection;
+use lag::LagRule;
+pub use lag::Sample;
+use progress::Memory;
+pub use query::Query;
+use query::{LagKeys, OneTopic};
+
+use crate::{
+    error::Result,
+    sampling::{Ask, Backend, Pace},
+    trigger::{TriggerType, values::NameList},
+};
+
+/// The backend.
+#[derive(Default)]
+pub struct Kafka {
+    /// What outlives a connection.
+    memory: Memory,
+}
+
+impl Backend for Kafka {
+    const NAME: &'static str = "kafka";
+
+    type Connection = Connection;
+    type Query = Query;
+    type Sample = Sample;
+    type Rule = LagRule;
+    type Client = client::Client;
+
+    fn trigger_types() -> Vec<TriggerType<Self>> {
+        vec![
+            TriggerType::of::<ClusterKeys, LagKeys<OneTopic>>("kafka"),
+            TriggerType::of::<ClusterKeys, LagKeys<NameList>>("apache-kafka"),
+        ]
+    }
+
+    fn pace(&self, call_timeout: Duration) -> Pace {
+        // A little less than a caller waits, so that it learns the reason.
+        let limit = call_timeout.mul_f64(0.8);
+        Pace {
+            fresh_for: Duration::from_secs(2),
+            first_call_timeout: Duration::from_secs(15),
+            connect_timeout: limit,
+            batch_timeout: limit,
+            // A batch that waits for a broker that is down, or for a coordinator that moves, does
+            // not hold up the next ones.
+            overlap: 4,
+        }
+    }
+
+    async fn connect(&self, connection: &Connection) -> Result<Self::Client> {
+        connect::connect(connection, self.memory.of(connection)).await
+    }
+
+    async fn sample(&self, client: &Self::Client, batch: Vec<Ask<Self>>) -> Result<()> {
+        read::answer(client, batch).await
+    }
+}

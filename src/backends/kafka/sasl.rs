@@ -1,0 +1,368 @@
+//! How to authenticate: the SASL mechanisms, their keys, and KEDA's checks between them.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::trigger::{
+    problem::{Problem, Problems},
+    values::{NameList, Secret, TextValue, text_value},
+};
+
+/// The user, and how it proves itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Sasl {
+    /// PLAIN and SCRAM.
+    Password {
+        /// In Kafka's words: `SCRAM-SHA-512`.
+        mechanism: &'static str,
+        username: String,
+        password: Secret,
+    },
+    OAuth(OAuth),
+}
+
+/// Client credentials for a token endpoint (RFC 6749, section 4.4).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OAuth {
+    pub endpoint: String,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub scopes: Vec<String>,
+    /// SASL extensions (RFC 7628, section 3.1).
+    pub extensions: Vec<(String, String)>,
+}
+
+impl Sasl {
+    /// Whom the brokers know us as, or the token endpoint.
+    pub fn username(&self) -> &str {
+        match self {
+            Sasl::Password { username, .. } => username,
+            Sasl::OAuth(oauth) => &oauth.client_id,
+        }
+    }
+}
+
+/// KEDA's words for the mechanisms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SaslKind {
+    #[default]
+    None,
+    Plaintext,
+    ScramSha256,
+    ScramSha512,
+    OAuthBearer,
+    Gssapi,
+    AwsMskIam,
+}
+
+impl TextValue for SaslKind {
+    const ALLOWED: &'static str =
+        "none, plaintext, scram_sha256, scram_sha512, oauthbearer or gssapi";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "none" => SaslKind::None,
+            "plaintext" => SaslKind::Plaintext,
+            "scram_sha256" => SaslKind::ScramSha256,
+            "scram_sha512" => SaslKind::ScramSha512,
+            "oauthbearer" => SaslKind::OAuthBearer,
+            "gssapi" => SaslKind::Gssapi,
+            "aws_msk_iam" => SaslKind::AwsMskIam,
+            _ => return Err(format!("must be {}", Self::ALLOWED)),
+        })
+    }
+}
+text_value!(SaslKind);
+
+impl fmt::Display for SaslKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SaslKind::None => "none",
+            SaslKind::Plaintext => "plaintext",
+            SaslKind::ScramSha256 => "scram_sha256",
+            SaslKind::ScramSha512 => "scram_sha512",
+            SaslKind::OAuthBearer => "oauthbearer",
+            SaslKind::Gssapi => "gssapi",
+            SaslKind::AwsMskIam => "aws_msk_iam",
+        })
+    }
+}
+
+impl Serialize for SaslKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// KEDA's words for where tokens come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenProvider {
+    #[default]
+    Bearer,
+    AwsMskIam,
+}
+
+impl TextValue for TokenProvider {
+    const ALLOWED: &'static str = "bearer";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "bearer" => Ok(TokenProvider::Bearer),
+            "aws_msk_iam" => Ok(TokenProvider::AwsMskIam),
+            _ => Err(format!("must be {}", Self::ALLOWED)),
+        }
+    }
+}
+text_value!(TokenProvider);
+
+impl Serialize for TokenProvider {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            TokenProvider::Bearer => "bearer",
+            TokenProvider::AwsMskIam => "aws_msk_iam",
+        })
+    }
+}
+
+/// The keys of all mechanisms, as given.
+pub struct SaslKeys {
+    pub kind: SaslKind,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub token_provider: TokenProvider,
+    pub scopes: Option<NameList>,
+    pub token_endpoint: Option<String>,
+    pub extensions: Option<NameList>,
+    /// Those of Kerberos, and whether they are given.
+    pub kerberos: [(&'static str, bool); 6],
+    pub aws_region: Option<String>,
+}
+
+impl SaslKeys {
+    /// Checks the keys against each other, as KEDA's `parseSASL` does; what the mechanism does not
+    /// use is an error rather than ignored, as it most often means that `sasl` was forgotten.
+    pub fn check(self) -> Result<Option<Sasl>, Problems> {
+        self.only_of_the_mechanism().into_result()?;
+        let msk = matches!(self.token_provider, TokenProvider::AwsMskIam);
+        let password = |mechanism, keys: SaslKeys| {
+            let (username, password) = keys.credentials()?;
+            Ok(Some(Sasl::Password {
+                mechanism,
+                username,
+                password,
+            }))
+        };
+        match self.kind {
+            SaslKind::None => Ok(None),
+            SaslKind::Plaintext => password("PLAIN", self),
+            SaslKind::ScramSha256 => password("SCRAM-SHA-256", self),
+            SaslKind::ScramSha512 => password("SCRAM-SHA-512", self),
+            SaslKind::OAuthBearer if !msk => self.oauth().map(Some),
+            SaslKind::OAuthBearer => {
+                let reason = "is not part of this build: use SCRAM, which MSK offers as well";
+                Err(Problem::value("saslTokenProvider", "aws_msk_iam", reason).into())
+            }
+            SaslKind::AwsMskIam => {
+                let reason = "is not part of this build: use SCRAM, which MSK offers as well";
+                Err(Problem::value("sasl", "aws_msk_iam", reason).into())
+            }
+            SaslKind::Gssapi => {
+                let reason = "is not part of this build: it needs a librdkafka with Cyrus SASL \
+                     (rdkafka's feature `gssapi`, libsasl2-dev to build and libsasl2-modules-gssapi-mit \
+                     to run); SCRAM and OAUTHBEARER work without";
+                Err(Problem::value("sasl", "gssapi", reason).into())
+            }
+        }
+    }
+
+    fn credentials(self) -> Result<(String, Secret), Problems> {
+        let required = |key: &str| {
+            let reason = format!("is required with `sasl: {}`", self.kind);
+            Problem::key(key, reason)
+        };
+        match (self.username.clone(), self.password.clone()) {
+            (Some(username), Some(password)) => Ok((username, password)),
+            (username, password) => {
+                let missing = [
+                    ("username", username.is_none()),
+                    ("password", password.is_none()),
+                ];
+                let missing = missing.into_iter().filter(|(_, missing)| *missing);
+                Err(Problems(missing.map(|(key, _)| required(key)).collect()))
+            }
+        }
+    }
+
+    fn oauth(mut self) -> Result<Sasl, Problems> {
+        let Some(endpoint) = self.token_endpoint.take() else {
+            let reason = "is required with `sasl: oauthbearer`";
+            return Err(Problem::key("oauthTokenEndpointUri", reason).into());
+        };
+        if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
+            let reason = "must be a URL that starts with https:// (or http://)";
+            return Err(Problem::value("oauthTokenEndpointUri", endpoint, reason).into());
+        }
+        let scopes = self.scopes.take().unwrap_or_default().0;
+        let mut extensions = Vec::new();
+        for extension in self.extensions.take().unwrap_or_default().0 {
+            match extension.split_once('=') {
+                Some((key, value)) if !key.is_empty() && !value.contains('=') => {
+                    extensions.push((key.to_owned(), value.to_owned()));
+                }
+                _ => {
+                    let reason = "must be key=value, comma-separated";
+                    return Err(Problem::value("oauthExtensions", extension, reason).into());
+                }
+            }
+        }
+        let (client_id, client_secret) = self.credentials()?;
+        Ok(Sasl::OAuth(OAuth {
+            endpoint,
+            client_id,
+            client_secret,
+            scopes,
+            extensions,
+        }))
+    }
+
+    /// Keys that are given and belong to another mechanism.
+    fn only_of_the_mechanism(&self) -> Problems {
+        use SaslKind::{AwsMskIam, Gssapi, None, OAuthBearer};
+        let kind = self.kind;
+        let mut foreign = vec![
+            (
+                "username",
+                self.username.is_some(),
+                matches!(kind, None | AwsMskIam),
+            ),
+            (
+                "password",
+                self.password.is_some(),
+                matches!(kind, None | AwsMskIam),
+            ),
+        ];
+        let oauth = [
+            ("scopes", self.scopes.is_some()),
+            ("oauthTokenEndpointUri", self.token_endpoint.is_some()),
+            ("oauthExtensions", self.extensions.is_some()),
+        ];
+        foreign.extend(oauth.map(|(key, given)| (key, given, kind != OAuthBearer)));
+        foreign.extend(
+            self.kerberos
+                .map(|(key, given)| (key, given, kind != Gssapi)),
+        );
+        foreign.push((
+            "awsRegion",
+            self.aws_region.is_some(),
+            !matches!(kind, OAuthBearer | AwsMskIam),
+        ));
+        let foreign = foreign
+            .into_iter()
+            .filter(|(_, given, other)| *given && *other);
+        Problems(
+            foreign
+                .map(|(key, ..)| Problem::key(key, format!("is not used with `sasl: {kind}`")))
+                .collect(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backends::kafka::testing::{connection, connection_error};
+
+    fn with<'a>(keys: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let mut all = vec![("bootstrapServers", "a:9092")];
+        all.extend(keys);
+        all
+    }
+
+    #[test]
+    fn every_mechanism_becomes_what_kafka_calls_it() {
+        for (sasl, kafkas) in [
+            ("plaintext", "PLAIN"),
+            ("scram_sha256", "SCRAM-SHA-256"),
+            ("scram_sha512", "SCRAM-SHA-512"),
+        ] {
+            let keys = with(&[("sasl", sasl), ("username", "u"), ("password", "s3cret")]);
+            let connection = connection(&keys);
+            assert!(
+                matches!(&connection.sasl, Some(Sasl::Password { mechanism, .. }) if *mechanism == kafkas)
+            );
+            assert_eq!(connection.to_string(), "kafka u@a:9092");
+            assert!(!format!("{:?}", connection.sasl).contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn what_a_mechanism_needs_and_what_it_does_not_use_are_errors() {
+        let cases: [(&[(&str, &str)], &str); 10] = [
+            (
+                &[("sasl", "scram")],
+                "sasl: `scram` must be none, plaintext, scram_sha256, scram_sha512, oauthbearer or gssapi",
+            ),
+            (
+                &[("sasl", "plaintext")],
+                "username: is required with `sasl: plaintext`; password: is required with `sasl: plaintext`",
+            ),
+            (
+                &[("sasl", "scram_sha512"), ("username", "u")],
+                "password: is required with `sasl: scram_sha512`",
+            ),
+            (
+                &[("username", "u")],
+                "username: is not used with `sasl: none`",
+            ),
+            (
+                &[
+                    ("sasl", "plaintext"),
+                    ("username", "u"),
+                    ("password", "p"),
+                    ("realm", "R"),
+                ],
+                "realm: is not used with `sasl: plaintext`",
+            ),
+            (
+                &[
+                    ("sasl", "oauthbearer"),
+                    ("username", "u"),
+                    ("password", "p"),
+                ],
+                "oauthTokenEndpointUri: is required with `sasl: oauthbearer`",
+            ),
+            (
+                &[
+                    ("sasl", "oauthbearer"),
+                    ("username", "u"),
+                    ("password", "p"),
+                    ("oauthTokenEndpointUri", "https://idp/token"),
+                    ("oauthExtensions", "a=b,c"),
+                ],
+                "oauthExtensions: `c` must be key=value, comma-separated",
+            ),
+            (
+                &[
+                    ("sasl", "oauthbearer"),
+                    ("username", "u"),
+                    ("password", "p"),
+                    ("oauthTokenEndpointUri", "idp/token"),
+                ],
+                "oauthTokenEndpointUri: `idp/token` must be a URL",
+            ),
+            (
+                &[("sasl", "gssapi")],
+                "sasl: `gssapi` is not part of this build",
+            ),
+            (
+                &[("sasl", "aws_msk_iam")],
+                "sasl: `aws_msk_iam` is not part of this build",
+            ),
+        ];
+        for (keys, expected) in cases {
+            let error = connection_error(&with(keys));
+            assert!(error.contains(expected), "{keys:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Logins, rights, TLS.
+
+use tonic::Code;
+
+use super::{at, lag, needs_kafka, with};
+use crate::support::{
+    kafka::{self, PASSWORD},
+    scaler::Scaler,
+};
+
+#[tokio::test]
+async fn every_mechanism_logs_in_with_and_without_tls() {
+    needs_kafka!();
+    let (kafka, scaler) = (kafka::one().await, Scaler::start().await);
+    kafka.create_topic("secured", 1).await;
+    kafka.produce("secured", 0, 6);
+    kafka.commit("secured", "secured", &[(0, 2)]);
+    kafka
+        .grant(
+            "alice",
+            &[
+                "--operation",
+                "Describe",
+                "--topic",
+                "secured",
+                "--group",
+                "secured",
+            ],
+        )
+        .await;
+    for sasl in ["plaintext", "scram_sha256", "scram_sha512"] {
+        let keys = [
+            ("sasl", sasl),
+            ("username", "alice"),
+            ("password", PASSWORD),
+        ];
+        let plain = with(at(&kafka.sasl(), "secured", "secured"), keys);
+        let tls = with(at(&kafka.sasl_ssl(), "secured", "secured"), keys);
+        let tls = with(tls, [("tls", "enable"), ("ca", &kafka.certs.ca.text)]);
+        assert_eq!(scaler.evaluate(&plain).await.unwrap().value, 4.0, "{sasl}");
+        assert_eq!(
+            scaler.evaluate(&tls).await.unwrap().value,
+            4.0,
+            "{sasl} with TLS"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_as_that_and_at_once() {
+    needs_kafka!();
+    let (kafka, scaler) = (kafka::one().await, Scaler::start().await);
+    for sasl in ["plaintext", "scram_sha512"] {
+        let keys = [("sasl", sasl), ("username", "alice"), ("password", "wr0ng")];
+        let wrong = with(at(&kafka.sasl(), "g", "t"), keys);
+        let started = std::time::Instant::now();
+        let error = scaler.evaluate(&wrong).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition, "{error:?}");
+        let text = error.message();
+        assert!(
+            text.contains("authentication of user alice failed"),
+            "{text}"
+        );
+        assert!(text.contains("Check sasl, username and password"), "{text}");
+        assert!(!text.contains("wr0ng"), "{text}");
+        assert!(
+            started.elapsed().as_secs_f64() < 2.9,
+            "{:?}",
+            started.elapsed()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_missing_right_is_named() {
+    needs_kafka!();
+    let (kafka, scaler) = (kafka::one().await, Scaler::start().await);
+    for topic in ["denied-topic", "denied-group"] {
+        kafka.create_topic(topic, 1).await;
+        kafka.commit(topic, topic, &[(0, 0)]);
+    }
+    kafka
+        .grant(
+            "bob",
+            &["--operation", "Describe", "--topic", "denied-group"],
+        )
+        .await;
+    kafka
+        .grant(
+            "bob",
+            &["--operation", "Describe", "--group", "denied-topic"],
+        )
+        .await;
+    let keys = [
+        ("sasl", "scram_sha256"),
+        ("username", "bob"),
+        ("password", PASSWORD),
+    ];
+    let denied = |name| with(at(&kafka.sasl(), name, name), keys);
+
+    let error = scaler.evaluate(&denied("denied-group")).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{error:?}");
+    assert!(
+        error
+            .message()
+            .contains("right to DESCRIBE group denied-group"),
+        "{}",
+        error.message()
+    );
+
+    let error = scaler.evaluate(&denied("denied-topic")).await.unwrap_err();
+    assert!(
+        error.message().contains("topic denied-topic"),
+        "{}",
+        error.message()
+    );
+    assert!(error.message().contains("DESCRIBE"), "{}", error.message());
+}
+
+#[tokio::test]
+async fn tls_checks_the_brokers_certificate_and_shows_ours() {
+    needs_kafka!();
+    let (kafka, scaler) = (kafka::one().await, Scaler::start().await);
+    let certs = &kafka.certs;
+    kafka.create_topic("tls", 1).await;
+    kafka.produce("tls", 0, 3);
+    kafka.commit("tls", "tls", &[(0, 0)]);
+    let tls = |servers: &str| with(at(servers, "tls", "tls"), [("tls", "enable")]);
+    let trusting = with(tls(&kafka.ssl()), [("ca", &certs.ca.text)]);
+    assert_eq!(scaler.evaluate(&trusting).await.unwrap().value, 3.0);
+    let skipping = with(tls(&kafka.ssl()), [("tlsSkipVerify", "true")]);
+    assert_eq!(scaler.evaluate(&skipping).await.unwrap().value, 3.0);
+    let mutual = with(
+        tls(&kafka.mtls()),
+        [
+            ("ca", certs.ca.text.as_str()),
+            ("cert", &certs.client.cert.text),
+            ("key", &certs.client.key.text),
+        ],
+    );
+    assert_eq!(scaler.evaluate(&mutual).await.unwrap().value, 3.0);
+    let encrypted = with(
+        mutual.clone(),
+        [
+            ("key", encrypted(&certs.client.key.path).as_str()),
+            ("keyPassword", "s3same"),
+        ],
+    );
+    assert_eq!(scaler.evaluate(&encrypted).await.unwrap().value, 3.0);
+
+    let wrong_ca = with(tls(&kafka.ssl()), [("ca", &certs.other_ca.text)]);
+    let system_ca = tls(&kafka.ssl());
+    let stranger = with(
+        mutual.clone(),
+        [
+            ("cert", certs.stranger.cert.text.as_str()),
+            ("key", &certs.stranger.key.text),
+        ],
+    );
+    let nobody = with(tls(&kafka.mtls()), [("ca", &certs.ca.text)]);
+    for (name, trigger, says) in [
+        ("another authority", wrong_ca, "certificate verify failed"),
+        (
+            "the system's authorities",
+            system_ca,
+            "certificate verify failed",
+        ),
+        ("a stranger's certificate", stranger, "SSL"),
+        ("no certificate", nobody, "SSL"),
+    ] {
+        let error = scaler.evaluate(&trigger).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable, "{name}: {error:?}");
+        assert!(
+            error.message().contains(says),
+            "{name}: {}",
+            error.message()
+        );
+    }
+
+    // A key of another certificate.
+    let bad = with(mutual, [("key", certs.stranger.key.text.as_str())]);
+    let error = scaler.evaluate(&bad).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
+    assert!(
+        error.message().contains("key must fit cert"),
+        "{}",
+        error.message()
+    );
+    assert!(!error.message().contains("BEGIN"), "{}", error.message());
+}
+
+/// The same key under a password.
+fn encrypted(key: &std::path::Path) -> String {
+    let mut openssl = std::process::Command::new("openssl");
+    openssl
+        .args(["pkcs8", "-topk8", "-passout", "pass:s3same", "-in"])
+        .arg(key);
+    String::from_utf8(openssl.output().expect("openssl runs").stdout).expect("PEM")
+}
+
+#[tokio::test]
+async fn the_wrong_protocol_for_a_port_is_told_within_the_deadline() {
+    needs_kafka!();
+    let (kafka, scaler) = (kafka::one().await, Scaler::start().await);
+    let plain_to_tls = at(&kafka.ssl(), "g", "t");
+    let tls_to_plain = with(
+        lag(kafka, "g", "t"),
+        [("tls", "enable"), ("tlsSkipVerify", "true")],
+    );
+    let no_login = at(&kafka.sasl(), "g", "t");
+    let login = [
+        ("sasl", "scram_sha256"),
+        ("username", "alice"),
+        ("password", PASSWORD),
+    ];
+    let login_to_plain = with(lag(kafka, "g", "t"), login);
+    let refused = at("127.0.0.1:1", "g", "t");
+    let unknown = at("no-such-host.invalid:9092", "g", "t");
+    for (name, trigger, says) in [
+        ("plain to TLS", plain_to_tls, "check `tls: enable`"),
+        ("TLS to plain", tls_to_plain, "does not speak TLS"),
+        ("no login", no_login, "`sasl`"),
+        ("login to plain", login_to_plain, "sasl"),
+        ("refused", refused, "Connection refused"),
+        ("does not resolve", unknown, "no-such-host.invalid"),
+    ] {
+        let started = std::time::Instant::now();
+        let error = scaler.evaluate(&trigger).await.unwrap_err();
+        assert!(
+            error.message().contains(says),
+            "{name}: {}",
+            error.message()
+        );
+        assert!(
+            started.elapsed().as_secs_f64() < 3.5,
+            "{name}: {:?}",
+            started.elapsed()
+        );
+        assert_ne!(error.code(), Code::Internal, "{name}: {error:?}");
+    }
+}

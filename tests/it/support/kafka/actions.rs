@@ -1,0 +1,174 @@
+//! What producers, consumers and administrators do to a cluster. Done by the client library, by
+//! the plain listener; whatever fails panics.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, CommitMode, Consumer},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+
+use super::{Kafka, PATIENCE};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A transaction that is neither committed nor aborted. Dropping it leaves it so.
+pub struct OpenTransaction(BaseProducer);
+
+impl OpenTransaction {
+    pub fn commit(self) {
+        self.0.commit_transaction(LIMIT).expect("a commit");
+    }
+}
+
+impl Kafka {
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.servers());
+        config
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("an admin client")
+    }
+
+    /// Creates a topic, on every broker. Messages go to it at once.
+    pub async fn create_topic(&self, name: &str, partitions: i32) {
+        let copies = TopicReplication::Fixed(self.nodes.len() as i32);
+        let topic = NewTopic::new(name, partitions, copies);
+        let created = self
+            .admin()
+            .create_topics([&topic], &AdminOptions::new())
+            .await;
+        created.expect("an answer")[0].clone().expect("a topic");
+        self.until(|| {
+            let consumer: BaseConsumer = self.client().create().expect("a consumer");
+            let metadata = consumer
+                .fetch_metadata(Some(name), LIMIT)
+                .expect("metadata");
+            let found = metadata.topics()[0].partitions();
+            found.len() == partitions as usize && found.iter().all(|p| p.leader() >= 0)
+        })
+        .await;
+    }
+
+    pub async fn delete_topic(&self, name: &str) {
+        let deleted = self
+            .admin()
+            .delete_topics(&[name], &AdminOptions::new())
+            .await;
+        deleted.expect("an answer")[0].clone().expect("a topic");
+    }
+
+    pub async fn add_partitions(&self, topic: &str, count: usize) {
+        let more = NewPartitions::new(topic, count);
+        let added = self
+            .admin()
+            .create_partitions([&more], &AdminOptions::new())
+            .await;
+        added.expect("an answer")[0].clone().expect("partitions");
+    }
+
+    /// Deletes what comes before an offset, as retention does.
+    pub async fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        let mut offsets = TopicPartitionList::new();
+        offsets
+            .add_partition_offset(topic, partition, Offset::Offset(before))
+            .expect("an offset");
+        let deleted = self
+            .admin()
+            .delete_records(&offsets, &AdminOptions::new())
+            .await;
+        deleted.expect("deleted records");
+    }
+
+    /// Writes messages to a partition.
+    pub fn produce(&self, topic: &str, partition: i32, count: usize) {
+        let mut config = self.client();
+        let producer: BaseProducer = config.set("linger.ms", "0").create().expect("a producer");
+        send(&producer, topic, partition, count);
+    }
+
+    /// Writes messages in a transaction that stays open.
+    pub fn produce_in_transaction(
+        &self,
+        topic: &str,
+        partition: i32,
+        count: usize,
+    ) -> OpenTransaction {
+        let mut config = self.client();
+        config.set("transactional.id", format!("{topic}-{partition}"));
+        let producer: BaseProducer = config.create().expect("a producer");
+        producer.init_transactions(LIMIT).expect("transactions");
+        producer.begin_transaction().expect("a transaction");
+        send(&producer, topic, partition, count);
+        OpenTransaction(producer)
+    }
+
+    /// Commits offsets for a group that nobody has joined.
+    pub fn commit(&self, group: &str, topic: &str, offsets: &[(i32, i64)]) {
+        let mut config = self.client();
+        let consumer: BaseConsumer = config.set("group.id", group).create().expect("a consumer");
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+                .expect("an offset");
+        }
+        let started = Instant::now();
+        while let Err(error) = consumer.commit(&list, CommitMode::Sync) {
+            assert!(started.elapsed() < PATIENCE, "{error}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The id of the broker that coordinates a group: it leads the partition of the offsets' topic
+    /// that Java's hash of the group's name chooses.
+    pub fn coordinator(&self, group: &str) -> usize {
+        let hash = group.bytes().fold(0_i32, |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(i32::from(byte))
+        });
+        self.leader("__consumer_offsets", (hash & i32::MAX) % 3)
+    }
+
+    /// The id of the broker that leads a partition.
+    pub fn leader(&self, topic: &str, partition: i32) -> usize {
+        let consumer: BaseConsumer = self.client().create().expect("a consumer");
+        let started = Instant::now();
+        loop {
+            let metadata = consumer
+                .fetch_metadata(Some(topic), LIMIT)
+                .expect("metadata");
+            let partitions = metadata.topics()[0].partitions();
+            let found = partitions.iter().find(|found| found.id() == partition);
+            match found.map(|found| found.leader()) {
+                Some(leader) if leader > 0 => return leader as usize,
+                _ => assert!(
+                    started.elapsed() < PATIENCE,
+                    "{topic}-{partition} has no leader"
+                ),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    async fn until(&self, happened: impl Fn() -> bool) {
+        let started = Instant::now();
+        while !happened() {
+            assert!(started.elapsed() < PATIENCE, "it did not happen");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn send(producer: &BaseProducer, topic: &str, partition: i32, count: usize) {
+    for _ in 0..count {
+        let record = BaseRecord::<(), str>::to(topic)
+            .partition(partition)
+            .payload("work");
+        producer.send(record).expect("a full queue is larger");
+    }
+    producer.flush(LIMIT).expect("every message is written");
+}
