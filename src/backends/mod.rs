@@ -4,14 +4,13 @@ pub mod kafka;
 mod pem;
 pub mod redis;
 
-use crate::sampling::{Backend, Catalog};
+use crate::sampling::Catalog;
 
 /// Every backend that this server answers for.
 pub fn register(catalog: Catalog) -> Catalog {
     // rustls leaves the choice of cryptography to the program. Another choice made before stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    catalog.with(kafka::Kafka::default()).with(redis::Redis)
+    catalog
+        .with(redis::Redis)
+        .with(kafka::Kafka::default())
 }
-
-/// The backends' names, as under `engine.freshFor` in the settings.
-pub const NAMES: &[&str] = &[kafka::Kafka::NAME, redis::Redis::NAME];

@@ -78,6 +78,11 @@ impl Catalog {
         self.types.iter().map(|t| t.name())
     }
 
+    /// The backends' names, once for each of their trigger types.
+    pub fn backends(&self) -> impl Iterator<Item = &'static str> {
+        self.types.iter().map(|t| t.backend())
+    }
+
     /// The declared keys of every trigger type.
     pub fn keys(&self) -> impl Iterator<Item = TypeKeys> {
         self.types.iter().map(|t| TypeKeys {

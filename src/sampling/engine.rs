@@ -1,7 +1,7 @@
 //! Finds the trigger of a request: parsed once, bound to its slot, kept while somebody asks.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     sync::{Arc, Weak},
     time::Duration,
@@ -77,6 +77,7 @@ impl Engine {
         limits: Limits,
     ) -> Result<Arc<Self>> {
         let connections = Connections::check(&catalog, named)?;
+        check_names(&catalog, &limits)?;
         let cache = Cache::new(limits.triggers, limits.idle_after);
         let sweep_every = (limits.idle_after / 4).max(Duration::from_millis(100));
         let engine = Arc::new(Engine {
@@ -222,6 +223,22 @@ impl Engine {
                 .unwrap_or(pace.first_call_timeout),
         }
     }
+}
+
+/// `freshFor` of the settings is by backend, and only the catalog knows which there are.
+fn check_names(catalog: &Catalog, limits: &Limits) -> Result<(), Problems> {
+    let known: BTreeSet<&str> = catalog.backends().collect();
+    let mut problems = Problems::default();
+    for name in limits
+        .fresh_for
+        .keys()
+        .filter(|name| !known.contains(name.as_str()))
+    {
+        let names: Vec<&str> = known.iter().copied().collect();
+        let reason = format!("is not a backend; known are {}", names.join(", "));
+        problems.push(Problem::key(format!("engine.freshFor.{name}"), reason));
+    }
+    problems.into_result()
 }
 
 /// The value, or its problems added to the others.

@@ -71,7 +71,7 @@ pub async fn run(
 
 /// The engine over every backend, as the settings want it. Must be called within a tokio runtime.
 pub fn engine(settings: &Settings, telemetry: &Telemetry) -> Result<Arc<Engine>> {
-    let limits = settings.engine.limits(backends::NAMES)?;
+    let limits = settings.engine.limits()?;
     let catalog = backends::register(Catalog::new(limits.call_timeout, telemetry.clone()));
     Engine::start(catalog, &settings.named_connections()?, limits)
 }
