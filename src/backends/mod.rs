@@ -10,7 +10,7 @@ use crate::sampling::{Backend, Catalog};
 pub fn register(catalog: Catalog) -> Catalog {
     // rustls leaves the choice of cryptography to the program. Another choice made before stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    catalog.with(kafka::Kafka::default()).with(redis::Redis)
+    catalog.with(redis::Redis).with(kafka::Kafka::default())
 }
 
 /// The backends' names, as under `engine.freshFor` in the settings.

@@ -22,9 +22,9 @@ pub fn of_connection(failure: &Failure, connection: &Connection) -> Error {
             "Check that ca is the authority of the brokers' certificates, that each carries its broker's name, and cert and key if the brokers ask for them.",
         ),
         Code::Resolve => (Kind::Unreachable, "Check the names in bootstrapServers."),
-        _ if text.contains("security.protocol") => (
+        _ if text.contains("security.protocol") || text.contains("Disconnected") => (
             Kind::Unreachable,
-            "The broker hung up on the first request: check `tls: enable` and `sasl` against what the port expects.",
+            "The broker hung up: if that stays so, check `tls: enable` and `sasl` against what the port expects.",
         ),
         Code::OperationTimedOut | Code::RequestTimedOut => (
             Kind::TimedOut,

@@ -224,7 +224,7 @@ impl Kafka {
              ssl.keystore.type=PEM\nssl.keystore.location={}\n\
              ssl.truststore.type=PEM\nssl.truststore.location={}\n\
              ssl.client.auth=none\nlistener.name.mtls.ssl.client.auth=required\n\
-             sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512\n\
+             sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER\n\
              authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
              super.users=User:ANONYMOUS;User:CN=client\n",
             node.id,
@@ -241,6 +241,9 @@ impl Kafka {
                 );
             }
         }
+        // Without a validator of its own a broker takes tokens that nobody signed: for tests.
+        lines += "listener.name.sasl_plaintext.oauthbearer.sasl.jaas.config=\
+                  org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;\n";
         for internal in [
             "offsets.topic",
             "transaction.state.log",
