@@ -12,8 +12,8 @@ pub fn of_connection(failure: &Failure, connection: &Connection) -> Error {
     let text = &failure.text;
     let (kind, next) = match failure.code {
         Code::Authentication => return of_login(text, connection),
-        // A broker that wants SASL hangs up on who does not speak it, and on who speaks TLS wrongly.
-        Code::SSL if text.contains("PLAINTEXT") || text.contains("wrong version number") => (
+        // Said of a handshake, whether it failed or the broker hung up in it.
+        _ if text.contains("PLAINTEXT broker") || text.contains("wrong version number") => (
             Kind::Unreachable,
             "The port does not speak TLS: leave out `tls`, or use the TLS port.",
         ),
