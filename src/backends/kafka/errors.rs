@@ -12,8 +12,8 @@ pub fn of_connection(failure: &Failure, connection: &Connection) -> Error {
     let text = &failure.text;
     let (kind, next) = match failure.code {
         Code::Authentication => return of_login(text, connection),
-        // A broker that wants SASL hangs up on who does not speak it, and on who speaks TLS wrongly.
-        Code::SSL if text.contains("PLAINTEXT") || text.contains("wrong version number") => (
+        // Said of a handshake, whether it failed or the broker hung up in it.
+        _ if text.contains("PLAINTEXT broker") || text.contains("wrong version number") => (
             Kind::Unreachable,
             "The port does not speak TLS: leave out `tls`, or use the TLS port.",
         ),
@@ -22,9 +22,9 @@ pub fn of_connection(failure: &Failure, connection: &Connection) -> Error {
             "Check that ca is the authority of the brokers' certificates, that each carries its broker's name, and cert and key if the brokers ask for them.",
         ),
         Code::Resolve => (Kind::Unreachable, "Check the names in bootstrapServers."),
-        _ if text.contains("security.protocol") => (
+        _ if text.contains("security.protocol") || text.contains("Disconnected") => (
             Kind::Unreachable,
-            "The broker hung up on the first request: check `tls: enable` and `sasl` against what the port expects.",
+            "The broker hung up: if that stays so, check `tls: enable` and `sasl` against what the port expects.",
         ),
         Code::OperationTimedOut | Code::RequestTimedOut => (
             Kind::TimedOut,

@@ -1,5 +1,11 @@
 //! Logins, rights, TLS.
 
+use std::sync::{Arc, Mutex};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use tonic::Code;
 
 use super::{at, lag, needs_kafka, with};
@@ -238,4 +244,113 @@ async fn the_wrong_protocol_for_a_port_is_told_within_the_deadline() {
         );
         assert_ne!(error.code(), Code::Internal, "{name}: {error:?}");
     }
+}
+
+#[tokio::test]
+async fn a_token_endpoint_supplies_tokens_and_its_refusal_is_told() {
+    needs_kafka!();
+    let (kafka, scaler) = (kafka::one().await, Scaler::start().await);
+    kafka.create_topic("token", 1).await;
+    kafka.produce("token", 0, 6);
+    kafka.commit("token", "token", &[(0, 2)]);
+    let rights = [
+        "--operation",
+        "Describe",
+        "--topic",
+        "token",
+        "--group",
+        "token",
+    ];
+    kafka.grant("alice", &rights).await;
+    let endpoint = TokenEndpoint::start().await;
+    let keys = [
+        ("sasl", "oauthbearer"),
+        ("username", "alice"),
+        ("password", "cl1ent-secret"),
+        ("scopes", "kafka,lag"),
+        ("oauthExtensions", "tenant=shop"),
+        ("oauthTokenEndpointUri", &endpoint.url),
+    ];
+    let work = with(at(&kafka.sasl(), "token", "token"), keys);
+    assert_eq!(scaler.evaluate(&work).await.unwrap().value, 4.0);
+    let asked = endpoint.last.lock().unwrap().clone();
+    assert!(asked.contains("grant_type=client_credentials"), "{asked}");
+    assert!(asked.contains("scope=kafka+lag"), "{asked}");
+    // alice:cl1ent-secret
+    let login = "basic ywxpy2u6y2wxzw50lxnly3jlda==";
+    assert!(asked.to_lowercase().contains(login), "{asked}");
+
+    let wrong = with(work, [("username", "mallory")]);
+    let error = scaler.evaluate(&wrong).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{error:?}");
+    let text = error.message();
+    assert!(
+        text.contains("authentication of user mallory failed"),
+        "{text}"
+    );
+    assert!(
+        text.contains("401") && text.contains("invalid_client"),
+        "{text}"
+    );
+    assert!(!text.contains("cl1ent-secret"), "{text}");
+}
+
+/// Grants tokens that nobody signed to alice, and to no one else.
+struct TokenEndpoint {
+    url: String,
+    last: Arc<Mutex<String>>,
+}
+
+impl TokenEndpoint {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/token", listener.local_addr().unwrap());
+        let last = Arc::new(Mutex::new(String::new()));
+        let asked = last.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = vec![0; 4096];
+                let mut length = 0;
+                // The form is the whole of the body: it ends with the scope.
+                while !String::from_utf8_lossy(&request[..length]).contains("scope=") {
+                    length += stream.read(&mut request[length..]).await.unwrap();
+                }
+                let request = String::from_utf8_lossy(&request[..length]).into_owned();
+                let (status, body) = match request.contains("YWxpY2U6") {
+                    true => ("200 OK", granted()),
+                    false => (
+                        "401 Unauthorized",
+                        r#"{"error":"invalid_client"}"#.to_owned(),
+                    ),
+                };
+                *asked.lock().unwrap() = request;
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        TokenEndpoint { url, last }
+    }
+}
+
+/// An unsecured JWS (RFC 7515, appendix A.5) for alice.
+fn granted() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.unwrap().as_secs();
+    let claims = format!(r#"{{"sub":"alice","iat":{now},"exp":{}}}"#, now + 300);
+    let token = format!("{}.{}.", base64url(r#"{"alg":"none"}"#), base64url(&claims));
+    format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":300}}"#)
+}
+
+fn base64url(text: &str) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let chunk = |three: &[u8]| {
+        let bytes = [0, 1, 2].map(|i| u32::from(three.get(i).copied().unwrap_or(0)));
+        let bits = bytes[0] << 16 | bytes[1] << 8 | bytes[2];
+        let digits = [18, 12, 6, 0].map(|shift| DIGITS[(bits >> shift & 63) as usize] as char);
+        String::from_iter(&digits[..=three.len()])
+    };
+    text.as_bytes().chunks(3).map(chunk).collect()
 }

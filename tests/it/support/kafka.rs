@@ -224,7 +224,7 @@ impl Kafka {
              ssl.keystore.type=PEM\nssl.keystore.location={}\n\
              ssl.truststore.type=PEM\nssl.truststore.location={}\n\
              ssl.client.auth=none\nlistener.name.mtls.ssl.client.auth=required\n\
-             sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512\n\
+             sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER\n\
              authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
              super.users=User:ANONYMOUS;User:CN=client\n",
             node.id,
@@ -234,6 +234,11 @@ impl Kafka {
         );
         for listener in ["sasl_plaintext", "sasl_ssl"] {
             lines += &format!("listener.name.{listener}.plain.sasl.jaas.config={login};\n");
+            // Without a validator of its own a broker takes tokens that nobody signed: for tests.
+            lines += &format!(
+                "listener.name.{listener}.oauthbearer.sasl.jaas.config=\
+                 org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;\n"
+            );
             for scram in ["scram-sha-256", "scram-sha-512"] {
                 lines += &format!(
                     "listener.name.{listener}.{scram}.sasl.jaas.config=\
@@ -344,12 +349,14 @@ impl Node {
         let started = Instant::now();
         while !fs::read_to_string(self.log()).is_ok_and(|log| log.contains("Kafka Server started"))
         {
-            let mut process = self.process.lock().unwrap();
-            let exited = !matches!(process.as_mut().map(Child::try_wait), Some(Ok(None)));
+            // Let go of before the panic: the drop that follows it takes the lock again.
+            let exited = {
+                let mut process = self.process.lock().unwrap();
+                !matches!(process.as_mut().map(Child::try_wait), Some(Ok(None)))
+            };
             if exited || started.elapsed() > PATIENCE {
                 panic!("broker {} did not start\n{}", self.id, self.log_tail());
             }
-            drop(process);
             std::thread::sleep(Duration::from_millis(50));
         }
     }
