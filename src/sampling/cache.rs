@@ -10,15 +10,37 @@ use super::trigger::Trigger;
 use crate::trigger::TriggerRef;
 
 /// A bounded map from what KEDA sends to what was made of it, with the least recently asked first
-/// to go. Keyed by the whole map, so that equal hashes confuse nobody.
+/// to go.
 pub(super) struct Cache {
-    triggers: Mutex<LruCache<TriggerRef, Entry, RandomState>>,
+    triggers: Mutex<LruCache<Key, Entry, RandomState>>,
     idle_after: Duration,
 }
 
+/// All that KEDA sent, so that equal hashes confuse nobody; in one place of memory, because to
+/// compare a map of strings is to visit a dozen.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct Key(Box<[u8]>);
+
 struct Entry {
+    namespace: String,
+    name: String,
     trigger: Arc<Trigger>,
     asked: Instant,
+}
+
+impl Key {
+    pub fn of(asked: &TriggerRef) -> Self {
+        let pairs = || asked.metadata.iter().flat_map(|(key, value)| [key, value]);
+        let texts = || [&asked.namespace, &asked.name].into_iter().chain(pairs());
+        let length = texts().map(|text| size_of::<usize>() + text.len()).sum();
+        let mut key = Vec::with_capacity(length);
+        for text in texts() {
+            // With its length, so that no two maps read the same.
+            key.extend_from_slice(&text.len().to_ne_bytes());
+            key.extend_from_slice(text.as_bytes());
+        }
+        Key(key.into_boxed_slice())
+    }
 }
 
 impl Cache {
@@ -32,7 +54,7 @@ impl Cache {
         }
     }
 
-    pub fn get(&self, key: &TriggerRef) -> Option<Arc<Trigger>> {
+    pub fn get(&self, key: &Key) -> Option<Arc<Trigger>> {
         let mut triggers = self.triggers.lock();
         let entry = triggers.get_mut(key)?;
         entry.asked = Instant::now();
@@ -40,8 +62,10 @@ impl Cache {
     }
 
     /// Keeps a trigger. `true` if another had to go that was not idle yet.
-    pub fn put(&self, key: TriggerRef, trigger: Arc<Trigger>) -> bool {
+    pub fn put(&self, key: Key, asked: TriggerRef, trigger: Arc<Trigger>) -> bool {
         let entry = Entry {
+            namespace: asked.namespace,
+            name: asked.name,
             trigger,
             asked: Instant::now(),
         };
@@ -79,10 +103,10 @@ impl Cache {
         let triggers = self.triggers.lock();
         triggers
             .iter()
-            .map(|(key, entry)| {
+            .map(|(_, entry)| {
                 (
-                    key.namespace.clone(),
-                    key.name.clone(),
+                    entry.namespace.clone(),
+                    entry.name.clone(),
                     entry.trigger.clone(),
                 )
             })

@@ -10,7 +10,7 @@ use std::{
 use tracing::warn;
 
 use super::{
-    cache::Cache,
+    cache::{Cache, Key},
     catalog::{AnyConnection, AnyType, Catalog},
     connections::{Connections, NamedConnection},
     slot::Freshness,
@@ -92,11 +92,12 @@ impl Engine {
 
     /// The trigger of a request. Depends on metadata and settings alone: no I/O.
     pub fn trigger(&self, asked: TriggerRef) -> Result<Arc<Trigger>> {
-        if let Some(trigger) = self.cache.get(&asked) {
+        let key = Key::of(&asked);
+        if let Some(trigger) = self.cache.get(&key) {
             return Ok(trigger);
         }
         let trigger = Arc::new(self.parse(&asked)?);
-        if self.cache.put(asked, trigger.clone()) {
+        if self.cache.put(key, asked, trigger.clone()) {
             warn!(
                 limit = self.limits.triggers,
                 "more triggers are in use than are kept; raise engine.triggers, or reads cannot be shared"

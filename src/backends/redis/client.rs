@@ -31,43 +31,49 @@ enum Servers {
 
 /// A command that concerns one key.
 #[derive(Clone)]
-pub struct Command {
+pub struct Command<'a> {
     pub name: &'static str,
-    pub key: String,
-    cmd: Cmd,
+    pub key: &'a str,
+    subcommand: Option<&'static str>,
+    /// What comes after the key; mostly nothing.
+    args: Vec<Vec<u8>>,
 }
 
-impl Command {
+impl<'a> Command<'a> {
     /// `NAME key`.
-    pub fn new(name: &'static str, key: &str) -> Self {
-        let mut cmd = redis::cmd(name);
-        cmd.arg(key);
+    pub fn new(name: &'static str, key: &'a str) -> Self {
         Command {
             name,
-            key: key.to_owned(),
-            cmd,
+            key,
+            subcommand: None,
+            args: Vec::new(),
         }
     }
 
     /// `NAME SUBCOMMAND key`.
-    pub fn with_subcommand(name: &'static str, subcommand: &str, key: &str) -> Self {
-        let mut cmd = redis::cmd(name);
-        cmd.arg(subcommand).arg(key);
+    pub fn with_subcommand(name: &'static str, subcommand: &'static str, key: &'a str) -> Self {
         Command {
-            name,
-            key: key.to_owned(),
-            cmd,
+            subcommand: Some(subcommand),
+            ..Command::new(name, key)
         }
     }
 
     /// One more argument.
     pub fn arg(mut self, arg: impl redis::ToRedisArgs) -> Self {
-        self.cmd.arg(arg);
+        self.args.extend(arg.to_redis_args());
         self
     }
 
-    pub(super) fn cmd(&self) -> &Cmd {
-        &self.cmd
+    /// In the client library's form.
+    pub(super) fn cmd(&self) -> Cmd {
+        // Room for a name and a key at once: a batch is thousands of these.
+        let mut cmd = Cmd::with_capacity(2, self.name.len() + self.key.len());
+        cmd.arg(self.name);
+        if let Some(subcommand) = self.subcommand {
+            cmd.arg(subcommand);
+        }
+        cmd.arg(self.key).arg(&self.args);
+        cmd
     }
 }
 
@@ -93,7 +99,7 @@ impl Client {
     }
 
     /// Runs the commands in one round trip a server. `Err` means that the connection is lost.
-    pub async fn run(&self, commands: &[Command]) -> Result<Vec<Reply>> {
+    pub async fn run(&self, commands: &[Command<'_>]) -> Result<Vec<Reply>> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
@@ -136,10 +142,10 @@ impl Client {
     }
 
     /// What an error of one command means, in our words.
-    pub fn error(&self, error: &RedisError, command: &Command) -> crate::error::Error {
+    pub fn error(&self, error: &RedisError, command: &Command<'_>) -> crate::error::Error {
         match is_of_connection(error) {
             true => connection_error(error, &self.connection),
-            false => super::errors::command_error(error, command.name, &command.key),
+            false => super::errors::command_error(error, command.name, command.key),
         }
     }
 }
@@ -162,11 +168,11 @@ pub(super) fn scan(glob: &str, cursor: u64) -> Cmd {
 /// Sends the commands as one pipeline.
 async fn pipeline(
     mut server: MultiplexedConnection,
-    commands: &[Command],
+    commands: &[Command<'_>],
 ) -> Result<Vec<Reply>, RedisError> {
     let mut pipeline = Pipeline::with_capacity(commands.len());
     for command in commands {
-        pipeline.add_command(command.cmd.clone());
+        pipeline.add_command(command.cmd());
     }
     let values = server
         .req_packed_commands(&pipeline, 0, commands.len())

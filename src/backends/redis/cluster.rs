@@ -48,7 +48,7 @@ impl Cluster {
         Ok(())
     }
 
-    pub async fn run(&self, commands: &[Command]) -> Result<Vec<Reply>, RedisError> {
+    pub async fn run(&self, commands: &[Command<'_>]) -> Result<Vec<Reply>, RedisError> {
         let mut replies: Vec<Option<Reply>> = Vec::new();
         replies.resize_with(commands.len(), || None);
         let groups = self.masters.lock().group(commands);
@@ -82,11 +82,11 @@ impl Cluster {
         &self,
         (host, port): (String, u16),
         indexes: &[usize],
-        commands: &[Command],
+        commands: &[Command<'_>],
     ) -> Result<Vec<Value>, RedisError> {
         let mut pipeline = Pipeline::with_capacity(indexes.len());
         for &index in indexes {
-            pipeline.add_command(commands[index].cmd().clone());
+            pipeline.add_command(commands[index].cmd());
         }
         let route = SingleNodeRoutingInfo::ByAddress { host, port };
         self.connection
@@ -98,7 +98,7 @@ impl Cluster {
     /// Asks again what was redirected or could not be sent, and learns the new map.
     async fn follow(
         &self,
-        commands: &[Command],
+        commands: &[Command<'_>],
         mut replies: Vec<Reply>,
     ) -> Result<Vec<Reply>, RedisError> {
         let moved: Vec<usize> = (0..replies.len())
@@ -182,10 +182,10 @@ impl Masters {
 
     /// Which commands go to which node. Those of a slot that nobody has go to the first, whose
     /// answer says what is wrong.
-    fn group(&self, commands: &[Command]) -> Vec<((String, u16), Vec<usize>)> {
+    fn group(&self, commands: &[Command<'_>]) -> Vec<((String, u16), Vec<usize>)> {
         let mut groups: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
         for (index, command) in commands.iter().enumerate() {
-            let node = self.by_slot.get(&Slot::for_key(&command.key)).copied();
+            let node = self.by_slot.get(&Slot::for_key(command.key)).copied();
             if let Some(group) = groups.get_mut(node.unwrap_or(0)) {
                 group.push(index);
             }

@@ -55,9 +55,11 @@ pub struct Types(Mutex<HashMap<String, Type>>);
 const REMEMBERED: usize = 100_000;
 
 impl Types {
-    fn command(&self, key: &str) -> Command {
-        let kind = self.0.lock().get(key).copied().unwrap_or(Type::List);
-        Command::new(kind.length_command(), key)
+    fn commands<'a>(&self, keys: &[&'a str]) -> Vec<Command<'a>> {
+        let types = self.0.lock();
+        let kind = |key: &str| types.get(key).copied().unwrap_or(Type::List);
+        let command = |key: &&'a str| Command::new(kind(key).length_command(), key);
+        keys.iter().map(command).collect()
     }
 
     fn remember(&self, key: &str, kind: Type) {
@@ -76,26 +78,41 @@ pub async fn answer(client: &Client, asks: Vec<Ask<Redis>>) -> Result<()> {
         !waiting.globs.is_empty() || !processing.globs.is_empty()
     };
     let (with_globs, plain): (Vec<_>, Vec<_>) = asks.into_iter().partition(has_globs);
-    let plain = plain.into_iter().map(|ask| {
-        let (waiting, processing) = patterns(&ask);
-        let names = (waiting.names.clone(), processing.names.clone());
-        (ask, names)
+    let names = plain.iter().map(|ask| {
+        let (waiting, processing) = patterns(ask);
+        (&waiting.names, &processing.names)
     });
-    sum(client, plain.collect()).await?;
+    let counts = count(client, &names.collect::<Vec<_>>()).await?;
+    give(plain, counts);
 
     let mut resolved = Vec::with_capacity(with_globs.len());
+    let mut names = Vec::with_capacity(with_globs.len());
     for ask in with_globs {
         let (waiting, processing) = patterns(&ask);
-        let names = async {
+        let found = async {
             let waiting = client.globs.resolve(client, waiting).await?;
             Ok((waiting, client.globs.resolve(client, processing).await?))
         };
-        match names.await {
-            Ok(names) => resolved.push((ask, names)),
+        match found.await {
+            Ok(found) => {
+                resolved.push(ask);
+                names.push(found);
+            }
             Err(error) => lost_or_answer(ask, error)?,
         }
     }
-    sum(client, resolved).await
+    let names = names
+        .iter()
+        .map(|(waiting, processing)| (waiting, processing));
+    let counts = count(client, &names.collect::<Vec<_>>()).await?;
+    give(resolved, counts);
+    Ok(())
+}
+
+fn give(asks: Vec<Ask<Redis>>, counts: Vec<Result<Count>>) {
+    for (ask, count) in asks.into_iter().zip(counts) {
+        ask.answer(count);
+    }
 }
 
 /// A lost connection ends the batch; another error is the query's own.
@@ -119,91 +136,89 @@ fn patterns(ask: &Ask<Redis>) -> (&Patterns, &Patterns) {
     }
 }
 
-type Names = (BTreeSet<String>, BTreeSet<String>);
+/// The keys that a query sums: what waits, and what is taken but not finished.
+type Names<'a> = (&'a BTreeSet<String>, &'a BTreeSet<String>);
 
-/// Reads every name once, however many queries have it, and answers each query with its sum.
-async fn sum(client: &Client, queries: Vec<(Ask<Redis>, Names)>) -> Result<()> {
-    let mut distinct: BTreeSet<&str> = BTreeSet::new();
-    for (_, (waiting, processing)) in &queries {
-        distinct.extend(waiting.iter().chain(processing).map(String::as_str));
-    }
-    let lengths = lengths(client, distinct.into_iter().map(str::to_owned).collect()).await?;
-    for (ask, (waiting, processing)) in queries {
-        let sum = |names: &BTreeSet<String>| -> Result<u64> {
-            names.iter().try_fold(0_u64, |sum, name| {
-                let length = lengths.get(name).cloned().unwrap_or(Ok(0));
-                Ok(sum.saturating_add(length?))
-            })
-        };
-        // A key that is named on both sides counts once.
-        let processing = processing.difference(&waiting).cloned().collect();
-        let counted = sum(&waiting).and_then(|waiting| {
-            let processing = sum(&processing)?;
-            Ok(Count {
-                waiting,
-                processing,
-            })
+/// Reads every name once, however many queries have it, and tells each query's sums.
+async fn count(client: &Client, queries: &[Names<'_>]) -> Result<Vec<Result<Count>>> {
+    let mut keys: Vec<&str> = Vec::with_capacity(queries.len());
+    let mut indexes: HashMap<&str, usize> = HashMap::with_capacity(queries.len());
+    for name in queries.iter().flat_map(|(w, p)| w.iter().chain(*p)) {
+        indexes.entry(name).or_insert_with(|| {
+            keys.push(name);
+            keys.len() - 1
         });
-        ask.answer(counted);
     }
-    Ok(())
+    let lengths = lengths(client, &keys).await?;
+    let add = |sum: u64, name: &String| -> Result<u64> {
+        let length = lengths[indexes[name.as_str()]].clone()?;
+        Ok(sum.saturating_add(length))
+    };
+    let counted = queries.iter().map(|(waiting, processing)| {
+        Ok(Count {
+            waiting: waiting.iter().try_fold(0, add)?,
+            // A key that is named on both sides counts once.
+            processing: processing.difference(waiting).try_fold(0, add)?,
+        })
+    });
+    Ok(counted.collect())
 }
 
 /// The length of each key; a missing one is 0. One round trip, and two more when types are not
 /// known yet.
-async fn lengths(client: &Client, keys: Vec<String>) -> Result<HashMap<String, Result<u64>>> {
-    let commands: Vec<Command> = keys.iter().map(|key| client.types.command(key)).collect();
+async fn lengths(client: &Client, keys: &[&str]) -> Result<Vec<Result<u64>>> {
+    let commands = client.types.commands(keys);
     let replies = client.run(&commands).await?;
-    let mut lengths = HashMap::with_capacity(keys.len());
+    let mut lengths = Vec::with_capacity(keys.len());
     let mut wrong_type = Vec::new();
-    for (command, reply) in commands.into_iter().zip(replies) {
-        match &reply {
-            Err(error) if is_wrong_type(error) => wrong_type.push(command.key),
-            _ => {
-                let length = length(client, &command, reply);
-                lengths.insert(command.key, length);
-            }
+    for (index, (command, reply)) in commands.iter().zip(replies).enumerate() {
+        if reply.as_ref().is_err_and(is_wrong_type) {
+            wrong_type.push(index);
         }
+        lengths.push(length(client, command, reply));
     }
     // Between TYPE and the length a key may change its type once more: that is the answer's error.
-    let retyped = learn_types(client, wrong_type, &mut lengths).await?;
-    let replies = client.run(&retyped).await?;
-    for (command, reply) in retyped.into_iter().zip(replies) {
-        let length = length(client, &command, reply);
-        lengths.insert(command.key, length);
+    let retyped = learn_types(client, keys, wrong_type, &mut lengths).await?;
+    let (indexes, commands): (Vec<_>, Vec<_>) = retyped.into_iter().unzip();
+    let replies = client.run(&commands).await?;
+    for ((index, command), reply) in indexes.into_iter().zip(&commands).zip(replies) {
+        lengths[index] = length(client, command, reply);
     }
     Ok(lengths)
 }
 
-/// Asks the types of keys, and returns the commands that tell their lengths.
-async fn learn_types(
+/// Asks the types of these keys, and returns the commands that tell their lengths.
+async fn learn_types<'a>(
     client: &Client,
-    keys: Vec<String>,
-    lengths: &mut HashMap<String, Result<u64>>,
-) -> Result<Vec<Command>> {
-    let commands: Vec<Command> = keys.iter().map(|key| Command::new("TYPE", key)).collect();
+    keys: &[&'a str],
+    indexes: Vec<usize>,
+    lengths: &mut [Result<u64>],
+) -> Result<Vec<(usize, Command<'a>)>> {
+    let commands: Vec<_> = indexes
+        .iter()
+        .map(|&index| Command::new("TYPE", keys[index]))
+        .collect();
     let replies = client.run(&commands).await?;
     let mut retyped = Vec::new();
-    for (command, reply) in commands.into_iter().zip(replies) {
+    for ((index, command), reply) in indexes.into_iter().zip(commands).zip(replies) {
         let name = reply.and_then(|value| Ok(redis::from_redis_value::<String>(value)?));
-        let outcome = match name.as_deref() {
+        lengths[index] = match name.as_deref() {
             Ok("none") => Ok(0),
             Ok(name) => match Type::from_name(name) {
                 Some(kind) => {
-                    client.types.remember(&command.key, kind);
-                    retyped.push(Command::new(kind.length_command(), &command.key));
+                    client.types.remember(command.key, kind);
+                    retyped.push((index, Command::new(kind.length_command(), command.key)));
                     continue;
                 }
-                None => Err(not_countable(&command.key, name)),
+                None => Err(not_countable(command.key, name)),
             },
             Err(error) => Err(client.error(error, &command)),
         };
-        lengths.insert(command.key, outcome);
     }
     Ok(retyped)
 }
 
-fn length(client: &Client, command: &Command, reply: Reply) -> Result<u64> {
+fn length(client: &Client, command: &Command<'_>, reply: Reply) -> Result<u64> {
     let number = reply.and_then(|value: Value| Ok(redis::from_redis_value::<u64>(value)?));
     number.map_err(|error| client.error(&error, command))
 }

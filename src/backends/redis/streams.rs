@@ -54,7 +54,7 @@ fn stream(ask: &Ask<Redis>) -> (&String, &Measure) {
     }
 }
 
-fn commands((stream, measure): (&String, &Measure)) -> Vec<Command> {
+fn commands<'a>((stream, measure): (&'a String, &Measure)) -> Vec<Command<'a>> {
     match measure {
         Measure::Length => vec![Command::new("XLEN", stream)],
         Measure::Pending { group } => vec![Command::new("XPENDING", stream).arg(group)],

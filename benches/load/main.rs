@@ -1,0 +1,56 @@
+//! A load run over loopback: what this server costs, beside the least that it could cost and
+//! beside KEDA's built-in scaler, all measured in the same run.
+//!
+//! Tables go to stdout, progress to stderr. Nothing here fails because of a figure: a busy machine
+//! moves them all, so read ratios. Targets are printed beside them.
+//!
+//! `cargo bench --bench load -- calls` runs one phase; the others are `rounds` and `keda`.
+
+mod calls;
+mod judge;
+mod report;
+mod rounds;
+mod servers;
+#[allow(dead_code, unused_imports)]
+#[path = "../../tests/it/support/mod.rs"]
+mod support;
+mod usage;
+
+use support::redis::Redis;
+
+/// Triggers of every phase, each on a list of its own with one item.
+const TRIGGERS: usize = 1_000;
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [servers::EMPTY_SERVICE, address] => servers::serve_empty(address).await,
+        // `cargo test --all-targets` runs benchmarks without this, to see that they build.
+        [ref phases @ .., "--bench"] => run(phases).await,
+        _ => eprintln!("a load run of minutes: `cargo bench --bench load` starts it"),
+    }
+}
+
+/// Runs the named phases, or all of them.
+async fn run(phases: &[&str]) {
+    if !support::require(support::redis::available(), "redis-server") {
+        return;
+    }
+    let redis = Redis::start().await;
+    for i in 0..TRIGGERS {
+        redis.rpush(&format!("jobs-{i}"), 1).await;
+    }
+    let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
+    println!("backlog-scaler {}, {cpus} CPUs", env!("CARGO_PKG_VERSION"));
+    let wanted = |phase| phases.is_empty() || phases.contains(&phase);
+    if wanted("calls") {
+        calls::run(&redis).await;
+    }
+    if wanted("rounds") {
+        rounds::run(&redis).await;
+    }
+    if wanted("keda") {
+        judge::run(&redis).await;
+    }
+}
