@@ -3,6 +3,7 @@
 pub mod kafka;
 mod pem;
 pub mod redis;
+pub mod temporal;
 
 use crate::sampling::{Backend, Catalog};
 
@@ -10,8 +11,15 @@ use crate::sampling::{Backend, Catalog};
 pub fn register(catalog: Catalog) -> Catalog {
     // rustls leaves the choice of cryptography to the program. Another choice made before stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    catalog.with(kafka::Kafka::default()).with(redis::Redis)
+    catalog
+        .with(kafka::Kafka::default())
+        .with(redis::Redis)
+        .with(temporal::Temporal)
 }
 
 /// The backends' names, as under `engine.freshFor` in the settings.
-pub const NAMES: &[&str] = &[kafka::Kafka::NAME, redis::Redis::NAME];
+pub const NAMES: &[&str] = &[
+    kafka::Kafka::NAME,
+    redis::Redis::NAME,
+    temporal::Temporal::NAME,
+];
