@@ -257,6 +257,8 @@ fn check_cloud(
 mod tests {
     use super::*;
 
+    const CERT: &str = "-----BEGIN CERTIFICATE-----";
+
     fn keys(endpoint: &str) -> NamespaceKeys {
         NamespaceKeys {
             endpoint: endpoint.to_owned(),
@@ -273,8 +275,8 @@ mod tests {
 
     fn mtls() -> TlsKeys {
         TlsKeys {
-            cert: Some("pem".into()),
-            key: Some("pem".into()),
+            cert: Some(CERT.into()),
+            key: Some("-----BEGIN PRIVATE KEY-----".into()),
             ..TlsKeys::default()
         }
     }
@@ -303,11 +305,11 @@ mod tests {
         let mut with_key = keys("temporal:7233");
         with_key.api_key = Some("token".into());
         let ca = TlsKeys {
-            ca: Some("pem".into()),
+            ca: Some(CERT.into()),
             ..TlsKeys::default()
         };
         let connection = check(with_key, ca.clone()).unwrap();
-        assert_eq!(connection.tls.unwrap().ca.as_deref(), Some("pem"));
+        assert_eq!(connection.tls.unwrap().ca.as_deref(), Some(CERT));
         assert!(check(keys("temporal:7233"), mtls()).unwrap().tls.is_some());
         let error = check(keys("temporal:7233"), ca).err().unwrap();
         assert!(error.contains("`tls: enable` is required"), "{error}");
@@ -334,7 +336,7 @@ mod tests {
     #[test]
     fn a_certificate_needs_its_key() {
         let tls = TlsKeys {
-            cert: Some("pem".into()),
+            cert: Some(CERT.into()),
             ..TlsKeys::default()
         };
         let error = check(keys("temporal:7233"), tls).err().unwrap();
