@@ -21,7 +21,7 @@ const BATCH_LIMIT: Duration = Duration::from_secs(25);
 /// turn, and starves nobody.
 const AS_OLD: Duration = Duration::from_secs(25);
 /// Queries of a batch that are under way together; the budgets decide what is really sent.
-const QUERIES_AT_ONCE: usize = 64;
+const QUERIES_AT_ONCE: usize = 32;
 /// Reads of one query that are under way together.
 const READS_AT_ONCE: usize = 8;
 /// Task queues in one visibility query.

@@ -9,6 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Response, Status};
+use tracing::info;
 
 use super::{
     config::Connection,
@@ -164,7 +165,9 @@ impl Reader {
                 }
                 Failure::Exhausted(error) => {
                     self.has_answered();
-                    budget.slow_down();
+                    if let Some(rate) = budget.slow_down() {
+                        info!(connection = %self.connection, rate, "slower for a while: {error}");
+                    }
                     last = Some(error);
                 }
                 Failure::Connection(error) => {

@@ -123,7 +123,10 @@ pub fn transport_error(
 ) -> Error {
     let text = innermost(error);
     let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
-    let next = if has(&["fatal alert"]) {
+    let tls = connection.tls.as_ref();
+    // TLS 1.3 refuses a client after its handshake, and HTTP/2 then only sees the end.
+    let ended = ["connection closed", "broken pipe", "reset by peer"];
+    let next = if has(&["fatal alert"]) || (tls.is_some() && has(&ended)) {
         match connection
             .tls
             .as_ref()

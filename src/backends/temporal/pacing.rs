@@ -91,17 +91,19 @@ impl Budget {
         }
     }
 
-    /// The server says that it is asked too much.
-    pub fn slow_down(&self) {
+    /// The server says that it is asked too much. The new rate, if it was not lowered just before.
+    pub fn slow_down(&self) -> Option<f64> {
         let mut state = self.state.lock();
         let now = Instant::now();
         state.refill(now);
         let lately = |at: Instant| now.saturating_duration_since(at) < HALVED_ONCE_IN;
-        if !state.slowed.is_some_and(lately) {
-            state.rate = (state.rate / 2.0).max(state.full * FLOOR);
-            state.slowed = Some(now);
-        }
         state.tokens = state.tokens.min(0.0);
+        if state.slowed.is_some_and(lately) {
+            return None;
+        }
+        state.rate = (state.rate / 2.0).max(state.full * FLOOR);
+        state.slowed = Some(now);
+        Some(state.rate)
     }
 
     fn queue(&self, urgency: Urgency) -> Place<'_> {
@@ -248,8 +250,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_complaint_halves_the_rate_for_a_while() {
         let budget = Budget::new(100.0);
-        budget.slow_down();
-        budget.slow_down();
+        assert_eq!(budget.slow_down(), Some(50.0));
+        assert_eq!(budget.slow_down(), None);
         let start = Instant::now();
         let urgency = Urgency::Waited(start);
         join_all((0..52).map(|_| one(&budget, urgency))).await;

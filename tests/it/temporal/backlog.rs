@@ -90,10 +90,10 @@ async fn shards_are_summed_and_count_once() {
 async fn nexus_operations_are_not_counted_by_the_server() {
     needs_temporal!();
     let (temporal, scaler) = (shared().await, Scaler::start().await);
-    temporal.nexus_endpoint("nexus_test", "handlers").await;
+    temporal.nexus_endpoint("nexus-test", "handlers").await;
     temporal.start_workflows("callers", 1).await;
     let worker = temporal.poller("callers").await;
-    worker.complete_one(nexus_operations("nexus_test", 5)).await;
+    worker.complete_one(nexus_operations("nexus-test", 5)).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
 
     for keys in [("queueTypes", "nexus"), ("targetQueueSize", "5")] {

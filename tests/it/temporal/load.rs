@@ -110,7 +110,7 @@ impl Load {
                 format!("127.0.0.1:{}", process::free_port()),
             )
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::inherit())
             .spawn()
             .expect("the scaler starts");
         let channel = Channel::from_shared(format!("http://{address}")).unwrap();

@@ -17,6 +17,7 @@ async fn two_builds_count_apart_and_a_draining_one_stays_active() {
     let v1 = temporal.versioned_poller("billing", "billing", "v1").await;
     let v2 = temporal.versioned_poller("billing", "billing", "v2").await;
     v1.poll(Duration::from_secs(1)).await;
+    v1.poll_activities(Duration::from_secs(1)).await;
     temporal.set_current("billing", "v1").await;
     temporal.start_workflows("billing", 1).await;
     // Pins the workflow, which then waits for activities.

@@ -17,13 +17,13 @@ use temporalio_protos::temporal::api::{
     },
     taskqueue::v1::TaskQueue,
     workflowservice::v1::{
-        PollWorkflowTaskQueueRequest, PollWorkflowTaskQueueResponse,
+        PollActivityTaskQueueRequest, PollWorkflowTaskQueueRequest, PollWorkflowTaskQueueResponse,
         RespondWorkflowTaskCompletedRequest, SetWorkerDeploymentCurrentVersionRequest,
         StartWorkflowExecutionRequest,
     },
 };
 use tokio::time::{Instant, sleep, timeout};
-use tonic::Status;
+use tonic::{Request, Status};
 
 use super::{Stubs, Temporal};
 
@@ -171,11 +171,28 @@ impl Poller {
             deployment_options: self.version.clone(),
             ..Default::default()
         };
+        let mut request = Request::new(request);
+        // The server wants to know, and answers a little before.
+        request.set_timeout(patience + Duration::from_secs(10));
         let mut stubs = self.stubs.clone();
         let polled = timeout(patience, stubs.poll_workflow_task_queue(request)).await;
         let Ok(polled) = polled else { return Ok(None) };
         let task = polled?.into_inner();
         Ok((!task.task_token.is_empty()).then_some(task))
+    }
+
+    /// Polls for activities as well, so that the server knows of it. What comes is lost.
+    pub async fn poll_activities(&self, patience: Duration) {
+        let mut request = Request::new(PollActivityTaskQueueRequest {
+            namespace: "default".to_owned(),
+            task_queue: normal(&self.queue),
+            identity: "test-worker".to_owned(),
+            deployment_options: self.version.clone(),
+            ..Default::default()
+        });
+        request.set_timeout(patience + Duration::from_secs(10));
+        let mut stubs = self.stubs.clone();
+        let _ = timeout(patience, stubs.poll_activity_task_queue(request)).await;
     }
 
     /// Takes one workflow task and completes it with these commands.
