@@ -5,7 +5,10 @@ use std::{fmt, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::Temporal;
+use super::{
+    Temporal,
+    cloud::{Identity, check_cloud},
+};
 use crate::trigger::{
     ConnectionKeys,
     problem::{Problem, Problems},
@@ -208,51 +211,6 @@ fn check_api_key(api_key: Option<&Secret>) -> Result<(), Problem> {
     }
 }
 
-/// How a trigger identifies itself.
-#[derive(Clone, Copy)]
-struct Identity {
-    api_key: bool,
-    cert: bool,
-}
-
-/// Refuses what Temporal Cloud would only refuse much less clearly.
-///
-/// A namespace's own endpoint (`name.account.tmprl.cloud`) takes a client certificate or an API
-/// key, a regional one (`region.cloud.api.temporal.io`) an API key alone
-/// (docs.temporal.io/cloud/namespaces, "Access a Namespace").
-fn check_cloud(
-    endpoint: &HostPort,
-    namespace: &str,
-    identity: Identity,
-    tls: Option<Switch>,
-) -> Result<(), Problem> {
-    let host = endpoint.host.trim_end_matches('.').to_ascii_lowercase();
-    let of_namespace = host.ends_with(".tmprl.cloud");
-    let regional = host.ends_with(".api.temporal.io");
-    if !of_namespace && !regional {
-        return Ok(());
-    }
-    if tls == Some(Switch::Disable) {
-        let reason = "Temporal Cloud speaks nothing but TLS; leave `tls` out";
-        return Err(Problem::value("tls", "disable", reason));
-    }
-    if regional && !identity.api_key {
-        let reason = "is a regional endpoint of Temporal Cloud and takes API keys: set apiKey; \
-                      with a client certificate, use the namespace's own endpoint \
-                      (name.account.tmprl.cloud:7233)";
-        return Err(Problem::value("endpoint", endpoint.to_string(), reason));
-    }
-    if !identity.cert && !identity.api_key {
-        let reason = "is a namespace of Temporal Cloud: set cert and key (mTLS), or apiKey";
-        return Err(Problem::value("endpoint", endpoint.to_string(), reason));
-    }
-    if !namespace.contains('.') {
-        let reason = "must be written with its account in Temporal Cloud: name.account, such as orders.a1b2c";
-        return Err(Problem::value("namespace", namespace, reason));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,47 +299,6 @@ mod tests {
         };
         let error = check(keys("temporal:7233"), tls).err().unwrap();
         assert_eq!(error, "key: is required with `cert`");
-    }
-
-    #[test]
-    fn temporal_cloud_is_asked_with_the_identity_that_its_endpoint_takes() {
-        let regional = "us-east-1.aws.api.temporal.io:7233";
-        let own = "orders.a1b2c.tmprl.cloud:7233";
-        let cloud = |endpoint: &str, namespace: &str, api_key: bool, tls: TlsKeys| {
-            let mut keys = keys(endpoint);
-            keys.namespace = namespace.to_owned();
-            keys.api_key = api_key.then(|| "token".into());
-            check(keys, tls).map(|_| ()).map_err(|error| {
-                assert!(!error.contains("token"), "{error}");
-                error
-            })
-        };
-        let plain = TlsKeys::default;
-        assert_eq!(cloud(regional, "orders.a1b2c", true, plain()), Ok(()));
-        assert_eq!(cloud(own, "orders.a1b2c", false, mtls()), Ok(()));
-        assert_eq!(cloud(own, "orders.a1b2c", true, plain()), Ok(()));
-        let off = TlsKeys {
-            tls: Some(Switch::Disable),
-            ..plain()
-        };
-        for (outcome, reason) in [
-            (
-                cloud(regional, "orders.a1b2c", false, mtls()),
-                "takes API keys",
-            ),
-            (
-                cloud(own, "orders.a1b2c", false, plain()),
-                "set cert and key",
-            ),
-            (cloud(own, "orders", false, mtls()), "name.account"),
-            (
-                cloud(regional, "orders.a1b2c", true, off),
-                "nothing but TLS",
-            ),
-        ] {
-            let error = outcome.unwrap_err();
-            assert!(error.contains(reason), "{error}");
-        }
     }
 
     #[test]

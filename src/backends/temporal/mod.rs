@@ -5,9 +5,11 @@
 
 mod answer;
 mod client;
+mod cloud;
 mod config;
 mod connect;
 mod errors;
+mod keys;
 mod pacing;
 mod query;
 mod reads;
@@ -20,8 +22,9 @@ use std::time::Duration;
 
 pub use config::Connection;
 use config::NamespaceKeys;
+use keys::TaskQueueKeys;
 pub use query::Query;
-use query::{BacklogRule, QueueType, TaskQueueKeys};
+use query::{BacklogRule, QueueType};
 
 use crate::{
     error::Result,

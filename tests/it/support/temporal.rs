@@ -4,6 +4,7 @@
 //! its handle is dropped, and at the latest with the test process. `tests/servers/temporal`
 //! installs it.
 
+mod config;
 mod jwt;
 mod work;
 
@@ -12,7 +13,7 @@ use std::{
     fs::{self, File},
     os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::Mutex,
     time::Duration,
 };
@@ -278,17 +279,20 @@ impl Temporal {
     /// Waits a little for something that takes time, but not for ever.
     async fn rest(&self, since: Instant, status: &Status) {
         let log = || fs::read_to_string(self.file("log")).unwrap_or_default();
-        let mut process = self.process.lock().unwrap();
-        let ended = process
-            .as_mut()
-            .and_then(|process| process.try_wait().ok()?);
-        drop(process);
+        let ended = self.exit_status();
         if ended.is_some() || since.elapsed() > PATIENCE {
             let log = log();
             let tail: Vec<&str> = log.lines().rev().take(15).collect();
             panic!("temporal server ({ended:?}): {status}\n{}", tail.join("\n"));
         }
         sleep(Duration::from_millis(20)).await;
+    }
+
+    fn exit_status(&self) -> Option<ExitStatus> {
+        let mut process = self.process.lock().unwrap();
+        process
+            .as_mut()
+            .and_then(|process| process.try_wait().ok()?)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -302,84 +306,6 @@ impl Temporal {
         }
         fs::write(self.file("dynamic.yaml"), dynamic).expect("dynamic.yaml");
         fs::write(self.file("config.yaml"), self.settings.config_yaml(self)).expect("config.yaml");
-    }
-}
-
-impl Builder {
-    fn config_yaml(&self, server: &Temporal) -> String {
-        let database = match self.on_disk {
-            true => format!(
-                "databaseName: {}, connectAttributes: {{mode: rwc, setup: \"true\"}}",
-                server.file("temporal.db").display()
-            ),
-            false => format!(
-                "databaseName: test{}, connectAttributes: {{mode: memory, cache: private}}",
-                server.port
-            ),
-        };
-        let service = |name: &str, port: u16| {
-            let gossip = process::free_port();
-            format!(
-                "  {name}: {{rpc: {{grpcPort: {port}, membershipPort: {gossip}, bindOnIP: 127.0.0.1}}}}\n"
-            )
-        };
-        let mut services = service("frontend", server.port);
-        for name in ["history", "matching", "worker"] {
-            services += &service(name, process::free_port());
-        }
-        let mut global = String::new();
-        if self.tokens.is_some() {
-            services += &service("internal-frontend", process::free_port());
-        }
-        if let Some((_, certs)) = &self.tls {
-            let client_ca = match self.mtls {
-                true => format!(
-                    ", requireClientAuth: true, clientCaFiles: [{}]",
-                    certs.ca.path.display()
-                ),
-                false => String::new(),
-            };
-            let client = format!(
-                "client: {{serverName: localhost, rootCaFiles: [{}]}}",
-                certs.ca.path.display()
-            );
-            let pair = |identity: &super::certs::Identity| {
-                let (cert, key) = (&identity.cert.path, &identity.key.path);
-                format!("certFile: {}, keyFile: {}", cert.display(), key.display())
-            };
-            write!(
-                global,
-                "  tls:\n    frontend: {{server: {{{}{client_ca}}}, {client}}}\n    systemWorker: {{{}, {client}}}\n",
-                pair(&certs.server),
-                pair(&certs.client),
-            )
-            .expect("text");
-        }
-        if let Some(tokens) = &self.tokens {
-            write!(
-                global,
-                "  authorization: {{authorizer: default, claimMapper: default, permissionsClaimName: permissions, \
-                 jwtKeyProvider: {{keySourceURIs: [\"file://{}\"], refreshInterval: 1m}}}}\n",
-                tokens.key_set.display()
-            )
-            .expect("text");
-        }
-        format!(
-            "log: {{stdout: true, level: warn}}\n\
-             persistence:\n  defaultStore: store\n  visibilityStore: store\n  numHistoryShards: 1\n  \
-             datastores: {{store: {{sql: {{pluginName: sqlite, {database}, connectAddr: localhost, \
-             connectProtocol: tcp, maxConns: 1, maxIdleConns: 1}}}}}}\n\
-             global:\n  membership: {{maxJoinDuration: 30s, broadcastAddress: 127.0.0.1}}\n{global}\
-             services:\n{services}\
-             clusterMetadata: {{enableGlobalNamespace: false, failoverVersionIncrement: 10, \
-             masterClusterName: active, currentClusterName: active, clusterInformation: {{active: \
-             {{enabled: true, initialFailoverVersion: 1, rpcName: frontend, rpcAddress: \"localhost:{port}\"}}}}}}\n\
-             dcRedirectionPolicy: {{policy: noop}}\n\
-             archival: {{history: {{state: disabled}}, visibility: {{state: disabled}}}}\n\
-             dynamicConfigClient: {{filepath: \"{dynamic}\", pollInterval: 5s}}\n",
-            port = server.port,
-            dynamic = server.file("dynamic.yaml").display(),
-        )
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use tokio::time::Instant;
+
 use super::*;
 use crate::{
-    backends::temporal::Live,
+    backends::temporal::{Backlog, Live},
+    sampling::Rule,
     trigger::{keys::KeySet, metadata::Metadata},
 };
 
