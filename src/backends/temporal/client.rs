@@ -84,6 +84,20 @@ pub struct When {
     pub deadline: Instant,
 }
 
+/// A budget, and how much of it one request takes.
+#[derive(Clone, Copy)]
+pub struct Spend<'a> {
+    pub budget: &'a Budget,
+    pub weight: u32,
+}
+
+impl<'a> Spend<'a> {
+    /// An ordinary request.
+    pub fn one(budget: &'a Budget) -> Self {
+        Spend { budget, weight: 1 }
+    }
+}
+
 impl Client {
     /// Must be called within a tokio runtime.
     pub fn new(service: Service, connection: Connection, version: ServerVersion) -> Self {
@@ -133,7 +147,7 @@ impl Reader {
     /// Sends a request within its budget, and again where that may help, until the deadline.
     pub async fn call<T, F>(
         &self,
-        budget: &Budget,
+        Spend { budget, weight }: Spend<'_>,
         when: When,
         request: impl Fn(Service) -> F,
     ) -> Result<T, Unread>
@@ -143,7 +157,7 @@ impl Reader {
         let mut tries = 0;
         let mut last = None;
         loop {
-            let permit = timeout_at(when.deadline, budget.permit(when.urgency)).await;
+            let permit = timeout_at(when.deadline, budget.permit(when.urgency, weight)).await;
             let Ok(permit) = permit else {
                 return Err(Unread::Failed(last.unwrap_or_else(|| self.no_room())));
             };

@@ -69,15 +69,16 @@ impl Budget {
         }
     }
 
-    /// Waits for its turn. The request is over when the permit is dropped.
-    pub async fn permit(&self, urgency: Urgency) -> Permit<'_> {
+    /// Waits for the turn of a request that weighs as much as `weight` ordinary ones. The request
+    /// is over when the permit is dropped.
+    pub async fn permit(&self, urgency: Urgency, weight: u32) -> Permit<'_> {
         let place = self.queue(urgency);
         loop {
             let turn = place.turn.notified();
             tokio::pin!(turn);
             // From here on no call is missed.
             turn.as_mut().enable();
-            let next = self.state.lock().try_take(place.key);
+            let next = self.state.lock().try_take(place.key, weight);
             match next {
                 Turn::Taken => return Permit { budget: self },
                 Turn::In(wait) => {
@@ -129,7 +130,7 @@ enum Turn {
 }
 
 impl State {
-    fn try_take(&mut self, key: (Urgency, u64)) -> Turn {
+    fn try_take(&mut self, key: (Urgency, u64), weight: u32) -> Turn {
         let first = self.waiting.keys().next() == Some(&key);
         if !first || self.in_flight >= AT_ONCE {
             return Turn::WhenCalled;
@@ -145,7 +146,8 @@ impl State {
                 (needed - self.tokens) / self.rate + 0.001,
             ));
         }
-        self.tokens -= 1.0;
+        // A heavy request goes into debt, which the next ones wait for.
+        self.tokens -= f64::from(weight);
         self.in_flight += 1;
         self.waiting.remove(&key);
         self.call_first();
@@ -207,7 +209,7 @@ mod tests {
 
     /// Takes and ends one request.
     async fn one(budget: &Budget, urgency: Urgency) -> Urgency {
-        drop(budget.permit(urgency).await);
+        drop(budget.permit(urgency, 1).await);
         urgency
     }
 
@@ -240,11 +242,11 @@ mod tests {
     async fn only_so_many_are_in_flight() {
         let budget = Budget::new(1000.0);
         let urgency = Urgency::Waited(Instant::now());
-        let permits = join_all((0..AT_ONCE).map(|_| budget.permit(urgency))).await;
-        let one_more = tokio::time::timeout(Duration::from_secs(9), budget.permit(urgency));
+        let permits = join_all((0..AT_ONCE).map(|_| budget.permit(urgency, 1))).await;
+        let one_more = tokio::time::timeout(Duration::from_secs(9), budget.permit(urgency, 1));
         assert!(one_more.await.is_err());
         drop(permits);
-        budget.permit(urgency).await;
+        budget.permit(urgency, 1).await;
     }
 
     #[tokio::test(start_paused = true)]
@@ -258,7 +260,10 @@ mod tests {
         let elapsed = start.elapsed().as_secs_f64();
         assert!((0.8..1.2).contains(&elapsed), "{elapsed}");
         tokio::time::sleep(Duration::from_secs(10)).await;
-        assert_eq!(budget.state.lock().try_take((urgency, 0)), Turn::WhenCalled);
+        assert_eq!(
+            budget.state.lock().try_take((urgency, 0), 1),
+            Turn::WhenCalled
+        );
         budget.state.lock().refill(Instant::now());
         assert_eq!(budget.state.lock().rate, 100.0);
     }
@@ -276,11 +281,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_heavy_request_takes_as_much_as_several() {
+        let budget = Budget::new(10.0);
+        let start = Instant::now();
+        let urgency = Urgency::Waited(start);
+        for _ in 0..14 {
+            drop(budget.permit(urgency, 5).await);
+        }
+        let elapsed = start.elapsed().as_secs_f64();
+        assert!(
+            (4.4..5.2).contains(&elapsed),
+            "20 saved, 70 taken: {elapsed}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn whoever_gives_up_leaves_the_line() {
         let budget = Budget::new(1.0);
         let urgency = Urgency::Waited(Instant::now());
         join_all([one(&budget, urgency), one(&budget, urgency)]).await;
-        let impatient = tokio::time::timeout(Duration::from_millis(1), budget.permit(urgency));
+        let impatient = tokio::time::timeout(Duration::from_millis(1), budget.permit(urgency, 1));
         assert!(impatient.await.is_err());
         let start = Instant::now();
         one(&budget, urgency).await;

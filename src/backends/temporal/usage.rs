@@ -66,17 +66,17 @@ const KNOWN: usize = 100_000;
 impl Usage {
     /// What to read of a queue whose types `types` count.
     pub fn plan(&self, queue: &str, types: &Types, now: Instant) -> Plan {
+        let mut queues = self.0.lock();
+        if queues.len() >= KNOWN && !queues.contains_key(queue) {
+            queues.clear();
+        }
+        let queue = queues.entry(queue.to_owned()).or_default();
         if let Types::Named(named) = types {
             return Plan {
                 now: named.iter().copied().collect(),
                 idle: Vec::new(),
             };
         }
-        let mut queues = self.0.lock();
-        if queues.len() >= KNOWN && !queues.contains_key(queue) {
-            queues.clear();
-        }
-        let queue = queues.entry(queue.to_owned()).or_default();
         let mut plan = Plan::default();
         for queue_type in QueueType::ALL {
             if queue.counts(queue_type, now) {
@@ -86,6 +86,14 @@ impl Usage {
             }
         }
         plan
+    }
+
+    /// Whether this queue was read before, so that the server is likely to have it in memory.
+    pub fn has_read(&self, queue: &str, queue_type: QueueType) -> bool {
+        let queues = self.0.lock();
+        queues
+            .get(queue)
+            .is_some_and(|queue| queue.types[queue_type as usize].read)
     }
 
     /// Keeps what a read said.

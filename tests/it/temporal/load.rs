@@ -88,6 +88,9 @@ struct Round {
     /// Age of the oldest sample that was an answer.
     oldest: Duration,
     stale: usize,
+    /// Processor time of the Temporal server and of the scaler meanwhile.
+    server: Duration,
+    scaler: Duration,
 }
 
 impl Load {
@@ -175,12 +178,15 @@ impl Load {
 
     async fn evaluate_spread(&self, over: Duration) -> Round {
         let started = Instant::now();
+        let pids = [self.temporal.pid(), self.scaler.id()];
+        let before = pids.map(processor_time);
         let step = over / self.queues as u32;
         let all = (0..self.queues).map(|i| self.evaluate(i, step * i as u32));
         let all = join_all(all).await;
         let mut times: Vec<Duration> = all.iter().map(|(time, _)| *time).collect();
         times.sort();
         let oldest = all.iter().map(|(_, found)| found.age_ms).max().unwrap();
+        let after = pids.map(processor_time);
         Round {
             elapsed: started.elapsed(),
             median: times[times.len() / 2],
@@ -190,6 +196,8 @@ impl Load {
                 .iter()
                 .filter(|(_, found)| found.stale.is_some())
                 .count(),
+            server: after[0] - before[0],
+            scaler: after[1] - before[1],
         }
     }
 
@@ -242,6 +250,15 @@ impl Load {
         ));
         assert!(worked > 0 && refused == 0, "{refused} of {worked} refused");
     }
+}
+
+/// User and system time, in ticks of 10 ms.
+fn processor_time(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks = fields.split(' ').skip(11).take(2);
+    let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
 }
 
 impl Drop for Load {
