@@ -3,6 +3,7 @@
 pub mod kafka;
 mod pem;
 pub mod redis;
+pub mod temporal;
 
 use crate::sampling::Catalog;
 
@@ -13,4 +14,5 @@ pub fn register(catalog: Catalog) -> Catalog {
     catalog
         .with(redis::Redis)
         .with(kafka::Kafka::default())
+        .with(temporal::Temporal)
 }

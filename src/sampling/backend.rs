@@ -97,6 +97,12 @@ impl<B: Backend> Ask<B> {
         self.0.query()
     }
 
+    /// When the last good sample was measured; `None` before the first. For backends that cannot
+    /// read everything at once, and read first what waited longest.
+    pub fn measured_at(&self) -> Option<Instant> {
+        self.0.last().map(|(_, at)| at)
+    }
+
     /// Gives the answer to every caller that waits for it.
     pub fn answer(self, answer: Result<B::Sample>) {
         self.0.answer_query(answer);

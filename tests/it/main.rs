@@ -13,3 +13,4 @@ mod lifecycle;
 mod probe;
 mod redis;
 mod support;
+mod temporal;

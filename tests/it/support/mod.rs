@@ -5,6 +5,7 @@ pub mod kafka;
 pub mod process;
 pub mod redis;
 pub mod scaler;
+pub mod temporal;
 
 use std::io::Write;
 

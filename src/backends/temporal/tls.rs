@@ -1,0 +1,142 @@
+//! TLS to the frontend, with rustls.
+
+use std::sync::Arc;
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+
+use crate::{
+    backends::pem::plain_key,
+    error::{Error, Kind, Result},
+    trigger::{
+        problem::{Problem, Problems},
+        tls::Tls,
+        values::HostPort,
+    },
+};
+
+/// The configuration of a client that speaks HTTP/2.
+pub fn client_config(tls: &Tls) -> Result<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| invalid("tls", error))?;
+    let builder = match tls.skip_verify {
+        true => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
+        false => builder.with_root_certificates(roots(tls)?),
+    };
+    let mut config = match &tls.identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let chain = certificates("cert", &identity.cert)?;
+            let key = plain_key(identity)?;
+            let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
+                .map_err(|_| problem("key", "is not a private key in PEM"))?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| invalid("cert", error))?
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+/// The name that the server's certificate must carry.
+pub fn server_name(tls: &Tls, endpoint: &HostPort) -> Result<ServerName<'static>> {
+    let (key, name) = match &tls.server_name {
+        Some(name) => ("tlsServerName", name),
+        None => ("endpoint", &endpoint.host),
+    };
+    ServerName::try_from(name.clone())
+        .map_err(|_| Problems::from(Problem::value(key, name, "is no name of a host")).into())
+}
+
+fn roots(tls: &Tls) -> Result<RootCertStore> {
+    let Some(ca) = &tls.ca else {
+        return system_roots();
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("ca", ca)? {
+        roots
+            .add(certificate)
+            .map_err(|error| invalid("ca", error))?;
+    }
+    Ok(roots)
+}
+
+/// The certificates that the system trusts.
+fn system_roots() -> Result<RootCertStore> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    match roots.add_parsable_certificates(found.certs) {
+        (0, _) => Err(Error::new(
+            Kind::Invalid,
+            "tls: this system has no certificate authorities to trust",
+            "Give the server's authority as ca, or install the system's (ca-certificates).",
+        )),
+        _ => Ok(roots),
+    }
+}
+
+fn certificates(key: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(problem(key, "is not a certificate in PEM")),
+    }
+}
+
+fn problem(key: &str, reason: &str) -> Error {
+    Problems::from(Problem::key(key, reason)).into()
+}
+
+fn invalid(key: &str, error: impl std::fmt::Display) -> Error {
+    problem(key, &format!("cannot be used: {error}"))
+}
+
+/// Accepts whatever certificate: `tlsSkipVerify`.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, signature, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signature, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
