@@ -13,8 +13,10 @@ run: ## build and serve: a sample Redis to try, or your settings alone with CONF
 	@CONFIG='$(CONFIG)' scripts/run.sh
 
 test: ## install what tests need, then run everything
-	@scripts/packages.sh build redis openssl
+	@scripts/packages.sh build redis openssl java
 	@scripts/tools.sh $(TOOLS) keda-judge grpcurl
+	@tests/servers/kafka/install.sh
+	@tests/servers/temporal/install.sh
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test

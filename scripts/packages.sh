@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs Debian packages that are missing: packages.sh SET...
-#   build    a C compiler and make, for crates with C code
+#   build    what crates with C code need: compilers, make, and the headers of librdkafka's libraries
 #   redis    redis-server, which is the sentinel too
 #   openssl  the openssl command, with which tests make encrypted keys
-#   kafka    what librdkafka is built with
+#   java     Java and Maven, with which tests install and run Kafka
 # On other systems it names what is missing and what to install.
 set -eu
 
@@ -17,10 +17,14 @@ header() { # header FILE PACKAGE
 
 for set in "$@"; do
     case $set in
-    build) need cc gcc; need make make ;;
+    build)
+        need cc gcc; need c++ g++; need make make
+        header /usr/include/openssl/ssl.h libssl-dev
+        header /usr/include/zlib.h zlib1g-dev
+        ;;
     redis) need redis-server redis-server; need redis-cli redis-tools ;;
     openssl) need openssl openssl ;;
-    kafka) need g++ g++; header /usr/include/openssl/ssl.h libssl-dev; header /usr/include/zlib.h zlib1g-dev ;;
+    java) need java default-jre-headless; need mvn maven ;;
     *) echo "packages.sh: unknown set $set" >&2; exit 2 ;;
     esac
 done

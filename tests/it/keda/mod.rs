@@ -3,7 +3,9 @@
 //! The tables are here, one for each backend; `tests/keda` is the Go program that asks through
 //! KEDA's code.
 
+mod kafka;
 mod redis;
+mod temporal;
 
 use std::{
     io::Write,
