@@ -205,6 +205,14 @@ fn print(builtin: &Run, shared: &Run, expired: &Run) {
     row("sum of values", &|run| run.keda.values_sum.to_string());
     let cpu = ratio(expired.redis_cpu, builtin.redis_cpu);
     let memory = |run: &Run| run.keda_rss_more + run.ours.as_ref().map_or(0.0, |o| o.rss_more);
+    let most = |figure: &dyn Fn(&Ours) -> f64| {
+        let figures = [shared, expired].map(|run| run.ours.as_ref().map_or(0.0, figure));
+        figures[0].max(figures[1])
+    };
+    let (rss, sockets) = (
+        most(&|ours| ours.rss_more),
+        most(&|ours| ours.sockets as f64),
+    );
     report.print(&[
         Verdict::at_most("redis CPU, freshFor 0 beside built-in,", cpu, 1.0),
         Verdict::at_most(
@@ -212,5 +220,7 @@ fn print(builtin: &Run, shared: &Run, expired: &Run) {
             ratio(memory(shared), memory(builtin)),
             1.0,
         ),
+        Verdict::at_most("our RSS over idle, in MiB,", rss, 16.0),
+        Verdict::at_most("our number of sockets to Redis", sockets, 1.0),
     ]);
 }
