@@ -90,11 +90,11 @@ text_value!(Seconds);
 struct RequestsPerSecond(u32);
 
 impl Default for RequestsPerSecond {
-    /// Two thirds of what one matching host with default limits (`matching.rps` 1200, of which an
+    /// Three quarters of what one matching host with default limits (`matching.rps` 1200, of which an
     /// uncached read costs 5) answers, so that workers keep the rest even while a cold scaler
     /// reads everything once.
     fn default() -> Self {
-        RequestsPerSecond(160)
+        RequestsPerSecond(180)
     }
 }
 
