@@ -110,14 +110,20 @@ impl<B: Backend> Driver<B> {
     async fn serve(&mut self, client: &B::Client) -> Loss<B> {
         let mut proven = false;
         let mut in_flight = FuturesUnordered::new();
-        let mut slots: HashMap<u64, Vec<Arc<Slot<B>>>> = HashMap::new();
+        // With how many answers each had before, as one that is answered early may be asked anew
+        // while its batch still runs.
+        let mut slots: HashMap<u64, Vec<(Arc<Slot<B>>, u64)>> = HashMap::new();
         let mut next_batch = 0;
         loop {
             if in_flight.len() < self.pace.overlap {
                 let batch = self.shared.take();
                 if !batch.is_empty() {
                     in_flight.push(self.batch(client, next_batch, &batch));
-                    slots.insert(next_batch, batch);
+                    let with_answers = batch.into_iter().map(|slot| {
+                        let before = slot.answers();
+                        (slot, before)
+                    });
+                    slots.insert(next_batch, with_answers.collect());
                     next_batch += 1;
                     continue;
                 }
@@ -126,13 +132,17 @@ impl<B: Backend> Driver<B> {
                 Some((batch, outcome)) = in_flight.next() => match outcome {
                     Ok(()) => {
                         proven = true;
-                        for slot in slots.remove(&batch).unwrap_or_default() {
-                            slot.fail_if_unanswered(&unanswered());
+                        for (slot, before) in slots.remove(&batch).unwrap_or_default() {
+                            if slot.awaits(before) {
+                                slot.fail_if_unanswered(&unanswered());
+                            }
                         }
                     }
                     Err(error) => {
-                        let unanswered = slots.into_values().flatten().filter(|s| s.is_asked());
-                        return Loss { error, unanswered: unanswered.collect(), proven };
+                        let batches = slots.into_values().flatten();
+                        let unanswered = batches.filter(|(slot, before)| slot.awaits(*before));
+                        let unanswered = unanswered.map(|(slot, _)| slot).collect();
+                        return Loss { error, unanswered, proven };
                     }
                 },
                 () = self.shared.queued(), if in_flight.len() < self.pace.overlap => {}

@@ -194,8 +194,19 @@ impl<B: Backend> Slot<B> {
         }
     }
 
+    /// How many answers came so far.
+    pub(super) fn answers(&self) -> u64 {
+        self.state.lock().answers
+    }
+
+    /// Whether the read that was asked after so many answers is still waiting for its own.
+    pub(super) fn awaits(&self, before: u64) -> bool {
+        let state = self.state.lock();
+        state.asked && state.answers == before
+    }
+
     /// Whether a read is queued or under way.
-    pub(super) fn is_asked(&self) -> bool {
+    fn is_asked(&self) -> bool {
         self.state.lock().asked
     }
 

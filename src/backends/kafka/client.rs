@@ -35,9 +35,9 @@ pub struct Client {
 /// coordinator is down does not cost the others their connection over and over.
 const RENEW_AFTER: Duration = Duration::from_secs(5);
 
-/// How long a coordinator may take before it is looked for by a new handle; the rest of a call's
-/// time is for that.
-const COORDINATOR: Duration = Duration::from_millis(1200);
+/// The part of the time that is left that a coordinator may take before it is looked for by a new
+/// handle; the rest is for that.
+const COORDINATOR: f64 = 0.6;
 
 /// librdkafka merges the answers of brokers in time that grows with the square of this.
 const PARTITIONS_A_REQUEST: usize = 1000;
@@ -75,7 +75,7 @@ impl Client {
     /// How long one request for a group's offsets may take.
     fn group_limit(&self, deadline: Instant) -> Duration {
         match self.may_renew() {
-            true => left(deadline).min(COORDINATOR),
+            true => left(deadline).mul_f64(COORDINATOR),
             false => left(deadline),
         }
     }

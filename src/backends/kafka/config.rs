@@ -157,7 +157,6 @@ fn keep<T>(result: Result<T, Problems>, problems: &mut Problems) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::backends::kafka::testing::{connection, connection_error};
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
+use rdkafka::ClientConfig;
 
 use super::{
     client::Client, config::Connection, errors, health::Health, native::Handle, progress::Progress,
@@ -19,11 +19,12 @@ use crate::{
 /// NOT_COORDINATOR asks the handle's own group for the coordinator (`rd_kafka_handle_OffsetFetch`).
 const NAME: &str = "backlog-scaler";
 
-/// A little less than the engine allows by default (0.8 × 3 s), so that the reason is told.
-const LIMIT: Duration = Duration::from_millis(2200);
-
 /// Makes a handle and proves it by a request.
-pub async fn connect(connection: &Connection, progress: Arc<Progress>) -> Result<Client> {
+pub async fn connect(
+    connection: &Connection,
+    progress: Arc<Progress>,
+    limit: Duration,
+) -> Result<Client> {
     let config = config(connection)?;
     let health = Arc::new(Health::new());
     let listener = health.clone();
@@ -43,7 +44,7 @@ pub async fn connect(connection: &Connection, progress: Arc<Progress>) -> Result
         _ => None,
     };
     let failure = tokio::select! {
-        answer = handle.describe_cluster(LIMIT).answer() => match answer {
+        answer = handle.describe_cluster(limit).answer() => match answer {
             Ok(_) => None,
             // Why is told apart from the request.
             Err(failure) => Some(health.reason().unwrap_or(failure)),
@@ -78,8 +79,9 @@ fn config(connection: &Connection) -> Result<ClientConfig> {
         // A broker that comes back is found within a second.
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "1000")
-        // Why a broker hung up is told in the log alone.
-        .set_log_level(RDKafkaLogLevel::Info);
+        // Why a broker hung up is told in the log alone: at level 6, and on our queue.
+        .set("log_level", "6")
+        .set("log.queue", "true");
     let protocol = match (&connection.sasl, &connection.tls) {
         (None, None) => "plaintext",
         (None, Some(_)) => "ssl",

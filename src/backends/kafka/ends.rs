@@ -203,8 +203,9 @@ fn find(
     Ok(places)
 }
 
-/// How long a broker may take before its partitions are looked for elsewhere.
-const FIRST_TRY: Duration = Duration::from_millis(1000);
+/// The part of the time that is left that a broker may take before its partitions are looked for
+/// elsewhere.
+const ONE_TRY: f64 = 0.6;
 
 /// Start and end of the partitions of one broker. Where a leader has moved, asks again.
 /// The first requests go out at once; the future is the outcome.
@@ -218,7 +219,7 @@ fn read(
         committed_only: isolation == Isolation::ReadCommitted,
     };
     let ask = move |open: &BTreeSet<(Arc<str>, i32)>| {
-        let limit = left(deadline).min(FIRST_TRY);
+        let limit = left(deadline).mul_f64(ONE_TRY);
         join(
             client.ends(open, End::Start, limit),
             client.ends(open, latest, limit),

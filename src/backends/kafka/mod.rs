@@ -21,7 +21,7 @@ mod testing;
 mod token;
 mod topics;
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use config::ClusterKeys;
 pub use config::Connection;
@@ -42,6 +42,18 @@ use crate::{
 pub struct Kafka {
     /// What outlives a connection.
     memory: Memory,
+    /// How long connecting and reading may take by the engine's clock.
+    limit: OnceLock<Duration>,
+}
+
+/// The part of the engine's limit after which we give up by ourselves, so that the reason is told.
+const OURS: f64 = 0.85;
+
+impl Kafka {
+    fn limit(&self) -> Duration {
+        let engines = self.limit.get().copied();
+        engines.unwrap_or(Duration::from_secs(2)).mul_f64(OURS)
+    }
 }
 
 impl Backend for Kafka {
@@ -63,6 +75,8 @@ impl Backend for Kafka {
     fn pace(&self, call_timeout: Duration) -> Pace {
         // A little less than a caller waits, so that it learns the reason.
         let limit = call_timeout.mul_f64(0.8);
+        // A backend has one engine, which has one timeout.
+        let limit = *self.limit.get_or_init(|| limit);
         Pace {
             fresh_for: Duration::from_secs(2),
             first_call_timeout: Duration::from_secs(15),
@@ -75,10 +89,10 @@ impl Backend for Kafka {
     }
 
     async fn connect(&self, connection: &Connection) -> Result<Self::Client> {
-        connect::connect(connection, self.memory.of(connection)).await
+        connect::connect(connection, self.memory.of(connection), self.limit()).await
     }
 
     async fn sample(&self, client: &Self::Client, batch: Vec<Ask<Self>>) -> Result<()> {
-        read::answer(client, batch).await
+        read::answer(client, batch, self.limit()).await
     }
 }

@@ -28,15 +28,12 @@ use crate::{
     sampling::Ask,
 };
 
-/// A little less than the engine allows by default (0.8 × 3 s), so that the reason is told.
-const LIMIT: Duration = Duration::from_secs(2);
-
-/// Answers the queries of a batch.
-pub async fn answer(client: &Client, asks: Vec<Ask<Kafka>>) -> Result<()> {
+/// Answers the queries of a batch within `limit`.
+pub async fn answer(client: &Client, asks: Vec<Ask<Kafka>>, limit: Duration) -> Result<()> {
     let fall = client.fall();
     let batch = Batch {
         client,
-        deadline: Instant::now() + LIMIT,
+        deadline: Instant::now() + limit,
         moved: Mutex::default(),
     };
     let (of_group, named): (Vec<_>, Vec<_>) = asks

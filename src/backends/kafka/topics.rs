@@ -143,14 +143,10 @@ impl Topics {
                 next,
             )
         };
-        let metadata = listed
+        let names = listed
             .map_err(|error| failed(error.to_string()))?
-            .map_err(|error| failed(error.to_string()))?;
-        let names = metadata
-            .topics()
-            .iter()
-            .map(|topic| topic.name().to_owned());
-        let names = Arc::new(Vec::from_iter(names));
+            .map_err(|code| failed(code.to_string()))?;
+        let names = Arc::new(names);
         *self.listed.lock() = Some((Instant::now(), names.clone()));
         Ok(names)
     }

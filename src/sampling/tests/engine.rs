@@ -65,6 +65,23 @@ async fn what_is_asked_during_a_batch_goes_into_the_next_one_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_answered_early_and_asked_anew_waits_for_its_own_batch() {
+    let script = Script::default();
+    let limits = Limits {
+        fresh_for: [("scripted".to_owned(), Duration::ZERO)].into(),
+        ..Limits::default()
+    };
+    let engine = script.engine(limits);
+    script.server("a", |s| s.lingers = Duration::from_millis(500));
+
+    for _ in 0..3 {
+        let judged = ask(&engine, "a", "jobs").await.unwrap();
+        assert_eq!(judged.stale, None);
+    }
+    assert_eq!(script.batches().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_connection_does_not_delay_another() {
     let script = Script::default();
     let engine = script.engine(Limits::default());

@@ -50,6 +50,8 @@ pub struct Server {
     pub forgets: bool,
     /// What a batch takes.
     pub takes: Duration,
+    /// How long a batch goes on after it has answered everything.
+    pub lingers: Duration,
     /// What each query counts; the name `bad` fails.
     pub count: u64,
 }
@@ -62,6 +64,7 @@ impl Default for Server {
             panics: false,
             forgets: false,
             takes: Duration::from_millis(1),
+            lingers: Duration::ZERO,
             count: 7,
         }
     }
@@ -238,6 +241,7 @@ impl Backend for Scripted {
                 Ok(server.count)
             });
         }
+        sleep(server.lingers).await;
         Ok(())
     }
 }

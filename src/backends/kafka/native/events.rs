@@ -200,7 +200,7 @@ unsafe fn led(partition: *const sys::rd_kafka_TopicPartitionInfo_t) -> (i32, Opt
 
 /// # Safety
 /// `first` must point to `count` elements that outlive their use, or `count` be 0.
-unsafe fn elements<'a, T>(first: *const T, count: usize) -> &'a [T] {
+pub(super) unsafe fn elements<'a, T>(first: *const T, count: usize) -> &'a [T] {
     match count == 0 || first.is_null() {
         true => &[],
         // SAFETY: the caller's promise.

@@ -21,8 +21,7 @@ use std::{
 use parking_lot::Mutex;
 use rdkafka::{
     ClientConfig, bindings as sys,
-    client::{Client, ClientContext},
-    error::KafkaResult,
+    error::{KafkaError, KafkaResult},
     types::{RDKafkaErrorCode as Code, RDKafkaRespErr, RDKafkaType},
 };
 use tokio::sync::oneshot;
@@ -93,16 +92,34 @@ pub struct Handle {
 struct Shared {
     // Before `client`: a queue must go before its handle.
     queue: Queue,
-    client: Client<Silent>,
+    client: Client,
     waiting: Mutex<HashMap<usize, oneshot::Sender<Result<Answer, Failure>>>>,
     last_request: AtomicUsize,
     listener: Arc<dyn Listener>,
 }
 
-/// Nothing reaches the crate's own callbacks, as this file polls the queue itself.
-struct Silent;
+/// The handle itself. Not the crate's own `Client`, which leaks a queue each time it is made: that
+/// adds up where a server is down and is tried again and again.
+struct Client(*mut sys::rd_kafka_t);
 
-impl ClientContext for Silent {}
+// SAFETY: "The librdkafka API is thread-safe" (librdkafka's INTRODUCTION.md).
+unsafe impl Send for Client {}
+// SAFETY: as above.
+unsafe impl Sync for Client {}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // SAFETY: the pointer is from rd_kafka_new, and every reference to a queue of it is gone
+        // (order of Shared's fields).
+        unsafe { sys::rd_kafka_destroy(self.0) }
+    }
+}
+
+impl Client {
+    fn native_ptr(&self) -> *mut sys::rd_kafka_t {
+        self.0
+    }
+}
 
 struct Queue(*mut sys::rd_kafka_queue_t);
 
@@ -123,11 +140,26 @@ impl Handle {
     pub fn new(config: &ClientConfig, listener: Arc<dyn Listener>) -> KafkaResult<Self> {
         let native = config.create_native_config()?;
         let events = sys::RD_KAFKA_EVENT_ERROR | sys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH;
-        // SAFETY: `native` lives until Client::new, which takes it over.
-        unsafe { sys::rd_kafka_conf_set_events(native.ptr(), events) };
-        let client = Client::new(config, native, RDKafkaType::RD_KAFKA_CONSUMER, Silent)?;
-        // SAFETY: the client is alive; the queue is dropped before it (order of Shared's fields).
-        let queue = Queue(unsafe { sys::rd_kafka_queue_get_main(client.native_ptr()) });
+        let mut reason = [0 as c_char; 512];
+        // SAFETY: `native` lives until rd_kafka_new has taken it over, which it does unless it
+        // fails; the buffer's size is its own.
+        let client = unsafe {
+            sys::rd_kafka_conf_set_events(native.ptr(), events);
+            let kind = RDKafkaType::RD_KAFKA_CONSUMER;
+            let (buffer, size) = (reason.as_mut_ptr(), reason.len());
+            let client = sys::rd_kafka_new(kind, native.ptr(), buffer, size);
+            if client.is_null() {
+                return Err(KafkaError::ClientCreation(text(reason.as_ptr())));
+            }
+            std::mem::forget(native);
+            Client(client)
+        };
+        // SAFETY: the client is alive, and outlives the queue (order of Shared's fields).
+        let queue = unsafe {
+            let queue = Queue(sys::rd_kafka_queue_get_main(client.0));
+            sys::rd_kafka_set_log_queue(client.0, queue.0);
+            queue
+        };
         let shared = Arc::new(Shared {
             queue,
             client,
@@ -145,7 +177,7 @@ impl Handle {
                 }
                 farewells.iter().for_each(drop);
             })
-            .map_err(|error| rdkafka::error::KafkaError::ClientCreation(error.to_string()))?;
+            .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         Ok(Handle {
             shared: Some(shared),
             farewell,

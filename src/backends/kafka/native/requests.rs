@@ -9,13 +9,11 @@ use std::{
 
 use rdkafka::{
     bindings::{self as sys, rd_kafka_AdminOptions_t as Options, rd_kafka_admin_op_t as Api},
-    error::KafkaResult,
-    metadata::Metadata,
     types::{RDKafkaErrorCode as Code, RDKafkaRespErr},
 };
 use tokio::sync::oneshot;
 
-use super::{Answer, End, Failure, Handle, Shared, c_string};
+use super::{Answer, End, Failure, Handle, Shared, c_string, events::elements, text};
 
 /// A request under way. Dropping it forgets the request: its answer is thrown away.
 pub struct Pending {
@@ -137,9 +135,23 @@ impl Handle {
         })
     }
 
-    /// All topics of the cluster. Blocks for up to `limit`.
-    pub fn all_topics(&self, limit: Duration) -> KafkaResult<Metadata> {
-        self.shared().client.fetch_metadata(None, limit)
+    /// The names of all topics of the cluster. Blocks for up to `limit`.
+    pub fn all_topics(&self, limit: Duration) -> Result<Vec<String>, Code> {
+        let mut metadata = std::ptr::null();
+        let rk = self.shared().client.native_ptr();
+        // SAFETY: the client is alive; on success the metadata is ours to read and to destroy, and
+        // its names are copied before.
+        unsafe {
+            let error = sys::rd_kafka_metadata(rk, 1, null_mut(), &mut metadata, millis(limit));
+            if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || metadata.is_null() {
+                return Err(error.into());
+            }
+            let count = (*metadata).topic_cnt as usize;
+            let topics = elements((*metadata).topics.cast_const(), count).iter();
+            let names = topics.map(|topic| text(topic.topic)).collect();
+            sys::rd_kafka_metadata_destroy(metadata);
+            Ok(names)
+        }
     }
 
     /// Makes librdkafka forget what it believes of the leaders of the topics that it knows.
