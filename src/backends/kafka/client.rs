@@ -1,8 +1,16 @@
 //! A live connection: a handle with what it learned.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::try_join_all;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::DropGuard;
 
@@ -26,6 +34,8 @@ pub struct Client {
     pub progress: Arc<Progress>,
     connection: Connection,
     made: Instant,
+    /// A request waits in librdkafka for a coordinator that does not answer.
+    stuck: AtomicBool,
     /// Ends the task that supplies tokens.
     _tokens: Option<DropGuard>,
 }
@@ -57,6 +67,7 @@ impl Client {
             progress,
             connection,
             made: Instant::now(),
+            stuck: AtomicBool::new(false),
             _tokens: tokens,
         }
     }
@@ -70,6 +81,12 @@ impl Client {
     /// Whether a new handle may help against coordinators that have moved.
     pub fn may_renew(&self) -> bool {
         self.made.elapsed() > RENEW_AFTER
+    }
+
+    /// Whether the handle should be replaced though everybody has got an answer: requests that wait
+    /// in it for ever must not pile up.
+    pub fn is_worn(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed) && self.may_renew()
     }
 
     /// How long one request for a group's offsets may take.
@@ -95,6 +112,9 @@ impl Client {
                     Ok(answer) => return Ok(offsets(answer)),
                     Err(failure) => failure,
                 };
+                if failure.code == Code::OperationTimedOut {
+                    self.stuck.store(true, Ordering::Relaxed);
+                }
                 let last = left(deadline) < pause * 3;
                 if last || !errors::is_of_coordinator(failure.code) {
                     return Err(failure);

@@ -159,6 +159,8 @@ fn keep<T>(result: Result<T, Problems>, problems: &mut Problems) -> Option<T> {
 mod tests {
     use crate::backends::kafka::testing::{connection, connection_error};
 
+    const PEM: &str = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----";
+
     #[test]
     fn equal_sets_of_servers_are_one_connection() {
         let one = connection(&[("bootstrapServers", "b:9092, a:9092")]);
@@ -198,10 +200,10 @@ mod tests {
             "tls: `yes` must be enable or disable"
         );
         assert_eq!(
-            with(&[("tls", "enable"), ("cert", "pem")]),
+            with(&[("tls", "enable"), ("cert", PEM)]),
             "key: is required with `cert`"
         );
-        assert!(with(&[("ca", "pem")]).contains("`tls: enable` is required"));
+        assert!(with(&[("ca", PEM)]).contains("`tls: enable` is required"));
         assert!(with(&[("tls", "enable"), ("tlsServerName", "x")]).contains("its own name"));
     }
 }

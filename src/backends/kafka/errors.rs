@@ -87,6 +87,12 @@ pub fn of_group(group: &str, failure: &Failure) -> Error {
     Error::new(kind, what, next)
 }
 
+/// Nothing is wrong any more, but a new handle is in order.
+pub fn worn() -> Error {
+    let what = "a group's coordinator did not answer for a while";
+    Error::new(Kind::Unreachable, what, "This passes by itself.")
+}
+
 /// A topic cannot be described.
 pub fn of_topic(topic: &str, failure: &Failure) -> Error {
     match failure.code {

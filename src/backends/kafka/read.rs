@@ -46,6 +46,7 @@ pub async fn answer(client: &Client, asks: Vec<Ask<Kafka>>, limit: Duration) -> 
     // What this left unanswered is asked once more on a new handle.
     match batch.moved.into_inner() {
         Some(error) => Err(error),
+        None if client.is_worn() => Err(errors::worn()),
         None => Ok(()),
     }
 }

@@ -23,6 +23,13 @@ pub struct Pending {
     limit: Duration,
 }
 
+/// What librdkafka is told of a request to a coordinator: its longest. If such a request times out
+/// by librdkafka's clock while it waits for its coordinator, and the coordinator then comes up,
+/// librdkafka 2.12 gives up the same reference twice and ends the process
+/// (`rd_kafka_admin_coord_request`, then `rd_kafka_admin_coord_response_parse`). So only our own
+/// clock runs, and a handle with such requests is soon replaced.
+const NEVER: Duration = Duration::from_secs(3600);
+
 /// librdkafka answers some requests later than their time limit, and some never.
 const GRACE: Duration = Duration::from_millis(100);
 
@@ -123,7 +130,7 @@ impl Handle {
     pub fn committed(&self, group: &str, limit: Duration) -> Pending {
         let group = c_string(group);
         let api = Api::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-        self.submit(api, limit, None, |rk, options, queue| {
+        let mut pending = self.submit(api, NEVER, None, |rk, options, queue| {
             // SAFETY: the request is ours until it is destroyed here, and copied by the call. No
             // list of partitions means all that have an offset (rdkafka.h).
             unsafe {
@@ -132,7 +139,9 @@ impl Handle {
                 sys::rd_kafka_ListConsumerGroupOffsets(rk, &mut request, 1, options, queue);
                 sys::rd_kafka_ListConsumerGroupOffsets_destroy(request);
             }
-        })
+        });
+        pending.limit = limit;
+        pending
     }
 
     /// The names of all topics of the cluster. Blocks for up to `limit`.
