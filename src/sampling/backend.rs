@@ -36,6 +36,12 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// How this backend likes to be read, given how long a caller waits.
     fn pace(&self, call_timeout: Duration) -> Pace;
 
+    /// The readable part of a metric's name, in the shape of KEDA's own, where the connection has
+    /// a say in it. `planned` is that of the plan.
+    fn readable_name(_connection: &Self::Connection, planned: String) -> String {
+        planned
+    }
+
     /// Connects and proves the connection good (authenticated, speaking the right protocol).
     fn connect(
         &self,

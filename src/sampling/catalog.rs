@@ -184,6 +184,7 @@ impl<B: Backend> AnyType for TypeOf<B> {
         let Some(connection) = connection else {
             return Ok(None);
         };
+        let readable_name = B::readable_name(connection, readable_name);
         Ok(Some(Planned {
             metric_name: metric_name(&readable_name, connection, &query),
             target: target.0 as f64,

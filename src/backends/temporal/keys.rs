@@ -99,8 +99,8 @@ impl TriggerKeys<Temporal> for TaskQueueKeys {
         let running = self.running(&queues, &of, &mut problems);
         problems.into_result()?;
         let readable = match &of {
-            Of::Version(version) => format!("temporal-{readable}-{version}"),
-            _ => format!("temporal-{readable}"),
+            Of::Version(version) => format!("{readable}-{version}"),
+            _ => readable,
         };
         Ok(Plan {
             query: Query {

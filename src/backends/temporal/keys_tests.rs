@@ -34,7 +34,7 @@ fn error(pairs: &[(&str, &str)]) -> String {
 fn a_queue_alone_has_kedas_defaults() {
     let plan = plan(&[("taskQueue", "orders")]).unwrap();
     assert_eq!(plan.target, Target(5));
-    assert_eq!(plan.readable_name, "temporal-orders");
+    assert_eq!(plan.readable_name, "orders");
     assert_eq!(plan.query.types, Types::All);
     assert_eq!(plan.query.to_string(), "backlog of task queue orders");
 }
@@ -111,7 +111,7 @@ fn a_deployment_and_its_build_id_need_each_other() {
         "buildId: cannot be used with `workerDeploymentName`, which replaces it"
     );
     let plan = plan(&[queue, name, build]).unwrap();
-    assert_eq!(plan.readable_name, "temporal-q-orders:v1");
+    assert_eq!(plan.readable_name, "q-orders:v1");
     assert_eq!(
         plan.query.to_string(),
         "backlog of task queue q, version orders:v1"

@@ -117,6 +117,11 @@ impl Backend for Temporal {
         }
     }
 
+    /// KEDA's names begin with the namespace, which is part of the connection here.
+    fn readable_name(connection: &Connection, planned: String) -> String {
+        format!("temporal-{}-{planned}", connection.namespace)
+    }
+
     async fn connect(&self, connection: &Connection) -> Result<Self::Client> {
         connect::connect(connection).await
     }

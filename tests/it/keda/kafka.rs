@@ -66,9 +66,16 @@ fn cases(servers: &str) -> Vec<Case> {
             lag("judged-some", "judged", &[]),
             same(7.0),
         );
+        // KEDA's integer division: 14 over 4 is 3, and three partitions feed three consumers.
         let threshold = lag("judged-all", "judged", &[("lagThreshold", "4")]);
-        add("capped by partitions", threshold, same(12.0));
-        let idle = [("lagThreshold", "4"), ("allowIdleConsumers", "true")];
+        add(
+            "not capped, as its replicas are as many as partitions",
+            threshold,
+            same(14.0),
+        );
+        let threshold = lag("judged-all", "judged", &[("lagThreshold", "3")]);
+        add("capped by partitions", threshold, same(9.0));
+        let idle = [("lagThreshold", "3"), ("allowIdleConsumers", "true")];
         add("not capped", lag("judged-all", "judged", &idle), same(14.0));
         let with_lag = [("limitToPartitionsWithLag", "true")];
         add(

@@ -24,7 +24,7 @@ async fn workflows_without_a_worker_are_counted() {
     assert!(found.active);
     assert_eq!(found.target, 5.0);
     assert!(
-        found.metric.starts_with("temporal-waiting-"),
+        found.metric.starts_with("temporal-default-waiting-"),
         "{}",
         found.metric
     );

@@ -34,7 +34,9 @@ async fn two_builds_count_apart_and_a_draining_one_stays_active() {
     let pinned = eventually(&scaler, &of("v1"), |e| e.value == 9.0).await;
     assert!(!pinned.active, "DRAINING alone does not keep it active");
     assert!(
-        pinned.metric.starts_with("temporal-billing-billing-v1-"),
+        pinned
+            .metric
+            .starts_with("temporal-default-billing-billing-v1-"),
         "{}",
         pinned.metric
     );
