@@ -8,7 +8,7 @@ use super::{lag, needs_kafka, with};
 use crate::support::{kafka, scaler::Scaler};
 
 /// Kafka moves the leaders of a dead broker after `broker.session.timeout.ms`, 3 s here.
-const FAILOVER: Duration = Duration::from_secs(25);
+const FAILOVER: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_of_three_that_dies_and_returns_is_never_another_number() {
