@@ -6,6 +6,8 @@
 //!
 //! `cargo bench --bench load -- calls` runs one phase; the others are `rounds` and `keda`.
 
+#![allow(clippy::disallowed_methods, reason = "what is measured is real time")]
+
 mod calls;
 mod judge;
 mod report;

@@ -34,6 +34,10 @@ pub(super) struct Driver<B: Backend> {
     backoff: ExponentialBackoff,
 }
 
+/// A slot in a batch, with how many answers it had before: one that is answered early may be asked
+/// anew while its batch still runs.
+type Read<B> = (Arc<Slot<B>>, u64);
+
 /// How a client came to its end.
 struct Loss<B: Backend> {
     error: Error,
@@ -110,9 +114,7 @@ impl<B: Backend> Driver<B> {
     async fn serve(&mut self, client: &B::Client) -> Loss<B> {
         let mut proven = false;
         let mut in_flight = FuturesUnordered::new();
-        // With how many answers each had before, as one that is answered early may be asked anew
-        // while its batch still runs.
-        let mut slots: HashMap<u64, Vec<(Arc<Slot<B>>, u64)>> = HashMap::new();
+        let mut slots: HashMap<u64, Vec<Read<B>>> = HashMap::new();
         let mut next_batch = 0;
         loop {
             if in_flight.len() < self.pace.overlap {

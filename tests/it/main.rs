@@ -1,6 +1,7 @@
 //! Integration tests, in one binary: our server against real backends, asked as KEDA asks.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails shows the line")]
+#![allow(clippy::disallowed_methods, reason = "real servers take real time")]
 
 mod bad_input;
 mod burst;

@@ -40,6 +40,9 @@ impl Place {
 /// The partitions of a query.
 pub type Places = Vec<Place>;
 
+/// What one request asks: the offsets of one isolation level, of one broker.
+type Request = (Isolation, i32);
+
 /// Start and end by partition.
 type Bounds = HashMap<(Arc<str>, i32), Result<(i64, i64)>>;
 
@@ -71,7 +74,7 @@ impl<'a> Ends<'a> {
             .describe(&client.handle, &names, left(deadline))
             .await;
 
-        let mut wanted: BTreeMap<(Isolation, i32), BTreeSet<(Arc<str>, i32)>> = BTreeMap::new();
+        let mut wanted: BTreeMap<Request, BTreeSet<(Arc<str>, i32)>> = BTreeMap::new();
         let mut places = HashMap::with_capacity(queries.len());
         let shared: HashMap<&str, Arc<str>> = leaders
             .keys()

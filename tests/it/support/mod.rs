@@ -1,6 +1,12 @@
 //! Helpers: real servers, our own server, and what it is asked.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails shows the line")]
+
 pub mod certs;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the client library's own calls block as well, and tests call them on threads to spare"
+)]
 pub mod kafka;
 pub mod process;
 pub mod redis;
