@@ -37,9 +37,9 @@ use crate::{
 /// answers come from this process, which connects to the backends itself, or with --address from
 /// a running server:
 ///
-///     backlog-scaler probe orders.yaml
+///   backlog-scaler probe orders.yaml
 ///
-///     kubectl get scaledobjects,scaledjobs -A -o yaml | backlog-scaler probe - --address 127.0.0.1:9090
+///   kubectl get scaledobjects,scaledjobs -A -o yaml | backlog-scaler probe - --address 127.0.0.1:9090
 ///
 /// Keys that end in FromEnv are resolved from this process's environment; KEDA resolves them from
 /// the scaled container's.
