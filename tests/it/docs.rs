@@ -101,3 +101,29 @@ fn the_links_between_pages_lead_somewhere() {
         }
     }
 }
+
+/// Against backends that are not there: what is wrong with a manifest or its metadata would be
+/// said before anything is connected.
+#[test]
+fn the_examples_are_triggers_that_the_program_understands() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples");
+    for file in fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+    {
+        if file.ends_with("settings.yaml") {
+            continue;
+        }
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
+            .args(["probe", "--output", "json"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let triggers = answer["objects"][0]["triggers"].as_array().unwrap();
+        for trigger in triggers.iter().filter(|t| t["status"] != "notOurs") {
+            let named = trigger["metricName"].is_string();
+            assert!(named, "{}: {trigger:#}", file.display());
+        }
+    }
+}
