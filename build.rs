@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // A sorted map can be hashed and compared: it is the key under which a parsed trigger is kept.
         .btree_map(".externalscaler.ScaledObjectRef.scalerMetadata")
+        .codec_path("crate::keda::codec::SmallBuffers")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use backlog_scaler::{
     telemetry::Telemetry,
     trigger::TriggerRef,
 };
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
@@ -167,7 +167,8 @@ impl InProcess {
 
     async fn round(&self) -> Duration {
         let started = Instant::now();
-        let values = join_all(self.triggers.iter().map(|trigger| trigger.read())).await;
+        let reads: FuturesUnordered<_> = self.triggers.iter().map(|t| t.read()).collect();
+        let values: Vec<_> = reads.collect().await;
         let took = started.elapsed();
         let values = values.into_iter().map(|judged| judged.expect("a value"));
         let sum: f64 = values.map(|judged| judged.reading.value).sum();

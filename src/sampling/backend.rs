@@ -23,8 +23,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
     type Connection: Clone + Eq + Hash + Display + Send + Sync;
     /// What to measure on a connection. Thresholds are no part of it.
     type Query: Clone + Eq + Hash + Display + Send + Sync;
-    /// What a read measured, in the backend's own words.
-    type Sample: Send + Sync;
+    /// What a read measured, in the backend's own words; cheap to clone.
+    type Sample: Clone + Send + Sync;
     /// What one trigger makes of a sample.
     type Rule: Rule<Self::Sample>;
     /// A live connection.

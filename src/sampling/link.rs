@@ -1,4 +1,4 @@
-//! A connection that triggers share: their queries, and the task that reads them.
+//! A connection that triggers share: their queries, and the tasks that read them.
 
 use std::{
     collections::HashMap,
@@ -10,16 +10,19 @@ use std::{
 use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{backend::Backend, driver::Driver, pool::Links, shared::Shared, slot::Slot};
+use super::{
+    backend::Backend, driver::Driver, patience::Patience, pool::Links, shared::Shared, slot::Slot,
+};
 use crate::{error::Result, telemetry::ConnectionMetrics};
 
-/// A connection's queries and the task that reads them. Dropped with its last slot.
+/// A connection's queries and the tasks that read them. Dropped with its last slot.
 pub struct Link<B: Backend> {
     connection: B::Connection,
-    slots: Mutex<HashMap<B::Query, Weak<Slot<B>>>>,
+    slots: Mutex<HashMap<Arc<B::Query>, Weak<Slot<B>>>>,
     shared: Arc<Shared<B>>,
+    patience: Arc<Patience>,
     links: Weak<Links<B>>,
-    _task: DropGuard,
+    _tasks: DropGuard,
 }
 
 impl<B: Backend> Link<B> {
@@ -29,18 +32,24 @@ impl<B: Backend> Link<B> {
         call_timeout: Duration,
         metrics: Arc<ConnectionMetrics>,
         links: Weak<Links<B>>,
-    ) -> Self {
+    ) -> Arc<Self> {
         let shared = Arc::new(Shared::new(connection.to_string(), metrics));
         let driver = Driver::new(backend, connection.clone(), call_timeout, shared.clone());
         let closed = CancellationToken::new();
         tokio::spawn(closed.clone().run_until_cancelled_owned(driver.run()));
-        Link {
-            connection,
-            slots: Mutex::default(),
-            shared,
-            links,
-            _task: closed.drop_guard(),
-        }
+        Arc::new_cyclic(|link| {
+            let patience = Arc::new(Patience::default());
+            let watch = patience.clone().watch(link.clone());
+            tokio::spawn(closed.clone().run_until_cancelled_owned(watch));
+            Link {
+                connection,
+                slots: Mutex::default(),
+                shared,
+                patience,
+                links,
+                _tasks: closed.drop_guard(),
+            }
+        })
     }
 
     /// The slot of a query; made when nobody asks it yet.
@@ -49,9 +58,16 @@ impl<B: Backend> Link<B> {
         if let Some(slot) = slots.get(query).and_then(Weak::upgrade) {
             return slot;
         }
+        let query = Arc::new(query.clone());
         let slot = Arc::new(Slot::new(query.clone(), self.clone()));
-        slots.insert(query.clone(), Arc::downgrade(&slot));
+        slots.insert(query, Arc::downgrade(&slot));
         slot
+    }
+
+    /// Every slot that somebody holds.
+    pub(super) fn slots(&self) -> Vec<Arc<Slot<B>>> {
+        let slots = self.slots.lock();
+        slots.values().filter_map(Weak::upgrade).collect()
     }
 
     /// Called by a slot that is being dropped.
@@ -69,6 +85,10 @@ impl<B: Backend> Link<B> {
     /// Puts a slot into the next batch, or says why there will be none.
     pub(super) fn enqueue(&self, slot: Arc<Slot<B>>) -> Result<()> {
         self.shared.enqueue(slot)
+    }
+
+    pub(super) fn patience(&self) -> &Patience {
+        &self.patience
     }
 
     pub(super) fn metrics(&self) -> &ConnectionMetrics {

@@ -3,11 +3,11 @@
 //! - [`Backend`] is what a kind of queue implements; [`Rule`] is what a trigger makes of a sample.
 //! - [`Slot`] is one query of one connection: its last sample, and who waits for the next.
 //! - `Link` is a connection that triggers share. Its task, the `Driver`, gathers queries while a
-//!   batch is in flight, and reconnects.
+//!   batch is in flight, and reconnects; its `Patience` ends calls that wait too long.
 //! - `Pool` holds the links of a backend; `Catalog` the backends, with their types erased.
 //! - [`Engine`] finds the trigger of a request, parsed once and kept while somebody asks.
 //!
-//! Everything is owned by who uses it: a trigger holds its slot, a slot its link, a link its task.
+//! Everything is owned by who uses it: a trigger holds its slot, a slot its link, a link its tasks.
 //! When the last trigger goes, so does the connection.
 
 mod backend;
@@ -17,6 +17,7 @@ mod connections;
 mod driver;
 mod engine;
 mod link;
+mod patience;
 mod pool;
 mod shared;
 mod slot;

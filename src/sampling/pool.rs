@@ -45,13 +45,13 @@ impl<B: Backend> Pool<B> {
         if let Some(link) = links.get(connection).and_then(Weak::upgrade) {
             return link;
         }
-        let link = Arc::new(Link::open(
+        let link = Link::open(
             self.backend.clone(),
             connection.clone(),
             self.call_timeout,
             self.telemetry.connection(&connection.to_string()),
             Arc::downgrade(&self.links),
-        ));
+        );
         links.insert(connection.clone(), Arc::downgrade(&link));
         link
     }

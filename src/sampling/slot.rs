@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
 use tracing::{info, warn};
 
@@ -25,7 +25,7 @@ pub struct Freshness {
 /// A sample, and how it came to be the answer.
 pub struct Answer<S> {
     /// What was measured.
-    pub sample: Arc<S>,
+    pub sample: S,
     /// When it was measured.
     pub at: Instant,
     /// Why nothing newer could be had, if the answer is stale.
@@ -34,25 +34,27 @@ pub struct Answer<S> {
 
 /// One query of one connection. All triggers that ask it share it.
 pub struct Slot<B: Backend> {
-    query: B::Query,
+    query: Arc<B::Query>,
     link: Arc<Link<B>>,
     state: Mutex<State<B::Sample>>,
     answered: Notify,
 }
 
 struct State<S> {
-    good: Option<(Arc<S>, Instant)>,
+    good: Option<(S, Instant)>,
     failed: Option<Error>,
     /// The log says that this query, on its own account, cannot be read.
     reported: bool,
     /// Queued for a batch, or in one.
     asked: bool,
+    /// When the least patient of the waiting callers gives up.
+    deadline: Option<Instant>,
     /// How many answers came so far: tells a waiting caller that its answer is in.
     answers: u64,
 }
 
 impl<B: Backend> Slot<B> {
-    pub(super) fn new(query: B::Query, link: Arc<Link<B>>) -> Self {
+    pub(super) fn new(query: Arc<B::Query>, link: Arc<Link<B>>) -> Self {
         Slot {
             query,
             link,
@@ -61,6 +63,7 @@ impl<B: Backend> Slot<B> {
                 failed: None,
                 reported: false,
                 asked: false,
+                deadline: None,
                 answers: 0,
             }),
             answered: Notify::new(),
@@ -73,27 +76,28 @@ impl<B: Backend> Slot<B> {
     }
 
     /// The last good sample and its time, whatever its age.
-    pub fn last(&self) -> Option<(Arc<B::Sample>, Instant)> {
+    pub fn last(&self) -> Option<(B::Sample, Instant)> {
         self.state.lock().good.clone()
     }
 
     /// The last sample, if it is fresh: the hot path, without I/O and without waiting.
-    pub fn fresh(&self, fresh_for: Duration) -> Option<Answer<B::Sample>> {
+    pub fn fresh(&self, fresh_for: Duration, now: Instant) -> Option<Answer<B::Sample>> {
         let state = self.state.lock();
         let (sample, at) = state.good.as_ref()?;
-        (at.elapsed() < fresh_for).then(|| Answer {
+        (now.saturating_duration_since(*at) < fresh_for).then(|| Answer {
             sample: sample.clone(),
             at: *at,
             stale: None,
         })
     }
 
-    /// A fresh sample; else one that is read now, together with whatever else the connection is
-    /// asked; else, if that fails or takes too long, the last good one up to `max_staleness`.
-    pub async fn read(self: &Arc<Self>, freshness: &Freshness) -> Result<Answer<B::Sample>> {
-        if let Some(answer) = self.fresh(freshness.fresh_for) {
-            return Ok(answer);
-        }
+    /// A sample that is read now, together with whatever else the connection is asked; else, if
+    /// that fails or takes too long, the last good one up to `max_staleness`.
+    pub async fn read(
+        self: &Arc<Self>,
+        freshness: &Freshness,
+        now: Instant,
+    ) -> Result<Answer<B::Sample>> {
         let (before, timeout) = {
             let state = self.state.lock();
             match state.good {
@@ -101,41 +105,68 @@ impl<B: Backend> Slot<B> {
                 Some(_) => (state.answers, freshness.call_timeout),
             }
         };
-        let answer = tokio::time::timeout(timeout, self.next_answer(before)).await;
-        match answer {
-            Ok(Ok((sample, at))) => Ok(Answer {
+        match self.next_answer(before, now + timeout).await {
+            Some(Ok((sample, at))) => Ok(Answer {
                 sample,
                 at,
                 stale: None,
             }),
-            Ok(Err(error)) => self.fall_back(error, freshness),
-            Err(_) => self.fall_back(self.timed_out(timeout), freshness),
+            Some(Err(error)) => self.fall_back(error, freshness),
+            None => self.fall_back(self.timed_out(timeout), freshness),
         }
     }
 
     /// Joins the read that is under way or asks for one, and waits for the answer after `before`.
-    async fn next_answer(self: &Arc<Self>, before: u64) -> Result<(Arc<B::Sample>, Instant)> {
+    /// `None`: there was none by the deadline.
+    async fn next_answer(
+        self: &Arc<Self>,
+        before: u64,
+        deadline: Instant,
+    ) -> Option<Result<(B::Sample, Instant)>> {
+        let mut woken = false;
         loop {
             let answered = self.answered.notified();
             tokio::pin!(answered);
-            // From here on no answer is missed, even one that comes before the first poll.
-            answered.as_mut().enable();
             {
                 let mut state = self.state.lock();
                 if state.answers > before {
-                    return match (&state.failed, &state.good) {
+                    return Some(match (&state.failed, &state.good) {
                         (None, Some(good)) => Ok(good.clone()),
                         (Some(error), _) => Err(error.clone()),
                         (None, None) => unreachable!("an answer is a sample or an error"),
-                    };
+                    });
+                }
+                if woken && Instant::now() >= deadline {
+                    return None;
                 }
                 if !state.asked {
-                    self.link.enqueue(self.clone())?;
+                    if let Err(lost) = self.link.enqueue(self.clone()) {
+                        return Some(Err(lost));
+                    }
                     state.asked = true;
                 }
+                state.deadline = Some(state.deadline.map_or(deadline, |d| d.min(deadline)));
+                // An answer needs the lock first, so from here on none is missed.
+                answered.as_mut().enable();
             }
+            self.link.patience().until(deadline);
             answered.await;
+            woken = true;
         }
+    }
+
+    /// Wakes the callers if one of them has waited long enough: it gives up, the others wait on.
+    /// Returns when this is to be done next.
+    pub(super) fn wake_impatient(&self, now: Instant) -> Option<Instant> {
+        let mut state = self.state.lock();
+        let deadline = state.deadline?;
+        if deadline > now {
+            return Some(deadline);
+        }
+        state.deadline = None;
+        drop(state);
+        self.answered.notify_waiters();
+        None
     }
 
     fn timed_out(&self, timeout: Duration) -> Error {
@@ -171,7 +202,8 @@ impl<B: Backend> Slot<B> {
     pub(super) fn answer_query(&self, answer: Result<B::Sample>) {
         let answer =
             answer.map_err(|error| error.at(format_args!("{}, {}", self.link, self.query)));
-        let reported = std::mem::replace(&mut self.state.lock().reported, answer.is_err());
+        let mut state = self.state.lock();
+        let reported = std::mem::replace(&mut state.reported, answer.is_err());
         match &answer {
             Err(error) => {
                 self.link.metrics().count_error(error.kind());
@@ -184,13 +216,13 @@ impl<B: Backend> Slot<B> {
             }
             Ok(_) => {}
         }
-        self.answer(answer);
+        self.settle(state, answer);
     }
 
     /// Fails the read if it is still waiting for an answer.
     pub(super) fn fail_if_unanswered(&self, error: &Error) {
         if self.is_asked() {
-            self.answer(Err(error.clone()));
+            self.settle(self.state.lock(), Err(error.clone()));
         }
     }
 
@@ -210,13 +242,13 @@ impl<B: Backend> Slot<B> {
         self.state.lock().asked
     }
 
-    fn answer(&self, answer: Result<B::Sample>) {
-        let mut state = self.state.lock();
+    fn settle(&self, mut state: MutexGuard<'_, State<B::Sample>>, answer: Result<B::Sample>) {
         state.asked = false;
+        state.deadline = None;
         state.answers += 1;
         match answer {
             Ok(sample) => {
-                state.good = Some((Arc::new(sample), Instant::now()));
+                state.good = Some((sample, Instant::now()));
                 state.failed = None;
             }
             Err(error) => state.failed = Some(error),

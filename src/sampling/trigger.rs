@@ -38,9 +38,10 @@ pub struct Judged {
 impl Trigger {
     /// The value now: from a fresh sample at once, else from a read shared with whoever else asks.
     pub async fn read(&self) -> Result<Judged> {
-        match self.reader.fresh(self.freshness.fresh_for) {
+        let now = Instant::now();
+        match self.reader.fresh(self.freshness.fresh_for, now) {
             Some(judged) => Ok(judged),
-            None => self.reader.read(&self.freshness).await,
+            None => self.reader.read(&self.freshness, now).await,
         }
     }
 
@@ -52,8 +53,8 @@ impl Trigger {
 
 /// A slot and a rule with their types erased.
 pub(super) trait Read: Send + Sync {
-    fn fresh(&self, fresh_for: Duration) -> Option<Judged>;
-    fn read<'a>(&'a self, freshness: &'a Freshness) -> BoxFuture<'a, Result<Judged>>;
+    fn fresh(&self, fresh_for: Duration, now: Instant) -> Option<Judged>;
+    fn read<'a>(&'a self, freshness: &'a Freshness, now: Instant) -> BoxFuture<'a, Result<Judged>>;
     fn last(&self) -> Option<Judged>;
 }
 
@@ -64,8 +65,7 @@ pub(super) struct Bound<B: Backend> {
 }
 
 impl<B: Backend> Bound<B> {
-    fn judge(&self, answer: Answer<B::Sample>) -> Judged {
-        let now = Instant::now();
+    fn judge(&self, answer: Answer<B::Sample>, now: Instant) -> Judged {
         Judged {
             reading: self.rule.judge(&answer.sample, now),
             age: now.saturating_duration_since(answer.at),
@@ -75,20 +75,25 @@ impl<B: Backend> Bound<B> {
 }
 
 impl<B: Backend> Read for Bound<B> {
-    fn fresh(&self, fresh_for: Duration) -> Option<Judged> {
-        self.slot.fresh(fresh_for).map(|answer| self.judge(answer))
+    fn fresh(&self, fresh_for: Duration, now: Instant) -> Option<Judged> {
+        let answer = self.slot.fresh(fresh_for, now)?;
+        Some(self.judge(answer, now))
     }
 
-    fn read<'a>(&'a self, freshness: &'a Freshness) -> BoxFuture<'a, Result<Judged>> {
-        Box::pin(async move { Ok(self.judge(self.slot.read(freshness).await?)) })
+    fn read<'a>(&'a self, freshness: &'a Freshness, now: Instant) -> BoxFuture<'a, Result<Judged>> {
+        Box::pin(async move {
+            let answer = self.slot.read(freshness, now).await?;
+            Ok(self.judge(answer, Instant::now()))
+        })
     }
 
     fn last(&self) -> Option<Judged> {
         let (sample, at) = self.slot.last()?;
-        Some(self.judge(Answer {
+        let answer = Answer {
             sample,
             at,
             stale: None,
-        }))
+        };
+        Some(self.judge(answer, Instant::now()))
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Every partition of the query, with or without lag.
-    pub partitions: Vec<Partition>,
+    pub partitions: Arc<[Partition]>,
     /// When it was read. Stuck partitions are judged by this and not by the time of the question:
     /// an outage, during which no commit is seen to move, must not make lag look persistent.
     pub at: Instant,
@@ -93,7 +93,7 @@ struct Total {
 impl Rule<Sample> for LagRule {
     fn judge(&self, sample: &Sample, _: Instant) -> Reading {
         let mut total = Total::default();
-        for partition in &sample.partitions {
+        for partition in sample.partitions.iter() {
             let (lag, persistent) = self.of_partition(partition, sample.at);
             total.all = total.all.saturating_add(lag);
             if !persistent && lag > 0 {

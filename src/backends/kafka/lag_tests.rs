@@ -157,7 +157,8 @@ fn persistent_lag_keeps_the_trigger_active_and_is_no_part_of_the_value() {
     let since = |sample: &mut Sample, partition: usize, ago: u64| {
         sample.at += Duration::from_secs(60);
         let since = sample.at - Duration::from_secs(ago);
-        let committed = sample.partitions[partition].committed.as_mut();
+        let partitions = Arc::get_mut(&mut sample.partitions).expect("nobody else's");
+        let committed = partitions[partition].committed.as_mut();
         committed.expect("a commit").unmoved_since = Some(since);
     };
     let mut stuck = sample(&lags(2, &[7, 3]));

@@ -231,6 +231,7 @@ impl Batch<'_> {
             });
         }
         self.note_progress(group, query, &mut partitions, at);
+        let partitions = partitions.into();
         Ok(Sample { partitions, at })
     }
 

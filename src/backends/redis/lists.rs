@@ -1,9 +1,9 @@
 //! Lengths of lists, sets, sorted sets and hashes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, btree_set::Difference};
 
 use parking_lot::Mutex;
-use redis::{ErrorKind, RedisError, Value};
+use redis::{ErrorKind, RedisError};
 
 use super::{
     Count, Redis,
@@ -139,26 +139,28 @@ fn patterns(ask: &Ask<Redis>) -> (&Patterns, &Patterns) {
 /// The keys that a query sums: what waits, and what is taken but not finished.
 type Names<'a> = (&'a BTreeSet<String>, &'a BTreeSet<String>);
 
-/// Reads every name once, however many queries have it, and tells each query's sums.
+/// The keys of the second kind. One that is named on both sides counts once.
+fn only_processing<'a>((waiting, processing): Names<'a>) -> Difference<'a, String> {
+    processing.difference(waiting)
+}
+
+/// Reads the names of all queries together, and tells each query's sums. A key of several queries
+/// is read for each of them: that is rare, and finding it out would cost every other key more.
 async fn count(client: &Client, queries: &[Names<'_>]) -> Result<Vec<Result<Count>>> {
-    let mut keys: Vec<&str> = Vec::with_capacity(queries.len());
-    let mut indexes: HashMap<&str, usize> = HashMap::with_capacity(queries.len());
-    for name in queries.iter().flat_map(|(w, p)| w.iter().chain(*p)) {
-        indexes.entry(name).or_insert_with(|| {
-            keys.push(name);
-            keys.len() - 1
-        });
-    }
-    let lengths = lengths(client, &keys).await?;
-    let add = |sum: u64, name: &String| -> Result<u64> {
-        let length = lengths[indexes[name.as_str()]].clone()?;
-        Ok(sum.saturating_add(length))
+    let names = queries.iter().copied();
+    let names = names.flat_map(|names| names.0.iter().chain(only_processing(names)));
+    let keys: Vec<&str> = names.map(String::as_str).collect();
+    let mut lengths = lengths(client, &keys).await?.into_iter();
+    let mut sum = |keys: usize| -> Result<u64> {
+        // All of the query's lengths are taken, even after an error.
+        let lengths = lengths.by_ref().take(keys);
+        lengths.fold(Ok(0), |sum, length| Ok(sum?.saturating_add(length?)))
     };
-    let counted = queries.iter().map(|(waiting, processing)| {
+    let counted = queries.iter().map(|names| {
+        let (waiting, processing) = (sum(names.0.len()), sum(only_processing(*names).count()));
         Ok(Count {
-            waiting: waiting.iter().try_fold(0, add)?,
-            // A key that is named on both sides counts once.
-            processing: processing.difference(waiting).try_fold(0, add)?,
+            waiting: waiting?,
+            processing: processing?,
         })
     });
     Ok(counted.collect())
@@ -219,7 +221,7 @@ async fn learn_types<'a>(
 }
 
 fn length(client: &Client, command: &Command<'_>, reply: Reply) -> Result<u64> {
-    let number = reply.and_then(|value: Value| Ok(redis::from_redis_value::<u64>(value)?));
+    let number = reply.and_then(|value| Ok(redis::from_redis_value::<u64>(value)?));
     number.map_err(|error| client.error(&error, command))
 }
 
