@@ -21,9 +21,11 @@ test: ## install what tests need, then run everything
 	cargo clippy --all-targets -- -D warnings
 	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test
 
-bench: ## measure: the hot path, and a load run beside KEDA's own scaler and a raw client
-	@scripts/packages.sh build redis
+bench: ## measure: the hot path, and load runs beside KEDA's own scalers and raw clients
+	@scripts/packages.sh build redis openssl java
 	@scripts/tools.sh $(TOOLS) keda-judge
+	@tests/servers/kafka/install.sh
+	@tests/servers/temporal/install.sh
 	cargo bench --bench hot_path
 	KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge cargo bench --bench load
 

@@ -1,116 +1,122 @@
-//! KEDA's own scalers, on both sides: its built-in one, and its external client against us.
+//! KEDA's own scalers, on both sides: its built-in ones, and its external client against us. The
+//! program of `tests/keda` evaluates triggers as KEDA does and says what that cost.
 
-use std::{process::Stdio, time::Duration};
+use std::{ffi::OsString, process::Stdio, time::Duration};
 
 use serde::Deserialize;
 use tokio::{process::Command, time::timeout};
 
 use crate::{
     TRIGGERS,
-    report::{Report, Verdict, mib, ratio},
+    report::{Report, mib},
     servers::Served,
-    support::redis::Redis,
     usage::{Meter, Process},
 };
 
 /// Set by `make bench`: the program of `tests/keda`.
 const PROGRAM: &str = "KEDA_JUDGE";
-const ROUNDS: usize = 10;
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(600);
 
-/// What the program reports of KEDA's share.
+/// Triggers that KEDA evaluates, and the server that they are about.
+pub struct Judge {
+    pub program: OsString,
+    /// KEDA's trigger type, and ours.
+    pub backend: &'static str,
+    /// `{i}` stands for the number of the trigger.
+    pub metadata: Vec<(&'static str, String)>,
+    pub server: Process,
+    pub port: u16,
+    /// After one that warms up.
+    pub rounds: usize,
+}
+
+/// What KEDA reports of its share.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Keda {
-    errors: usize,
-    wall_ms_per_round: Spread,
-    evaluation_ms: Tail,
-    cpu_us_per_evaluation: f64,
+pub struct Keda {
+    pub evaluations: usize,
+    pub errors: usize,
+    pub wall_ms_per_round: Spread,
+    pub evaluation_ms: Tail,
+    pub cpu_us_per_evaluation: f64,
     #[serde(rename = "rssMiB")]
     rss_mib: f64,
-    sockets: usize,
-    values_sum: f64,
+    pub sockets: usize,
+    pub values_sum: f64,
 }
 
 #[derive(Deserialize)]
-struct Spread {
-    median: f64,
+pub struct Spread {
+    pub median: f64,
 }
 
 #[derive(Deserialize)]
-struct Tail {
-    p50: f64,
-    p99: f64,
+pub struct Tail {
+    pub p50: f64,
+    pub p99: f64,
 }
 
 /// A run, and what it cost everybody else.
-struct Run {
-    keda: Keda,
+pub struct Run {
+    pub keda: Keda,
     /// KEDA's memory, less what it needs for a single trigger.
-    keda_rss_more: f64,
+    pub keda_rss_more: f64,
     /// Microseconds an evaluation.
-    redis_cpu: f64,
-    ours: Option<Ours>,
+    pub server_cpu: f64,
+    pub ours: Option<Ours>,
 }
 
-struct Ours {
+pub struct Ours {
     /// Microseconds an evaluation.
-    cpu: f64,
-    rss_more: f64,
-    sockets: usize,
+    pub cpu: f64,
+    pub rss_more: f64,
+    pub sockets: usize,
 }
 
-/// Measures, and prints; without the program it says how to get it.
-pub async fn run(redis: &Redis) {
-    let Some(program) = std::env::var_os(PROGRAM) else {
+/// The program, or how to get it.
+pub fn program() -> Option<OsString> {
+    let program = std::env::var_os(PROGRAM);
+    if program.is_none() {
         println!(
-            "\nKEDA's built-in scaler is not compared: {PROGRAM} does not name the program of \
+            "\nKEDA's built-in scalers are not compared: {PROGRAM} does not name the program of \
              tests/keda.\nBuild it there with `go build -o judge .` (minutes, the first time)."
         );
-        return;
-    };
-    let judge = Judge { program, redis };
-    let builtin = judge.builtin().await;
-    let shared = judge.external("1s").await;
-    let expired = judge.external("0").await;
-    match (builtin, shared, expired) {
-        (Ok(builtin), Ok(shared), Ok(expired)) => print(&builtin, &shared, &expired),
-        (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
-            println!("\nKEDA's built-in scaler is not compared: {error}");
-        }
     }
+    program
 }
 
-struct Judge<'a> {
-    program: std::ffi::OsString,
-    redis: &'a Redis,
-}
-
-impl Judge<'_> {
-    async fn builtin(&self) -> Result<Run, String> {
+impl Judge {
+    /// KEDA's built-in scaler.
+    pub async fn builtin(&self) -> Result<Run, String> {
         self.measure("builtin", &[], None).await
     }
 
-    async fn external(&self, fresh_for: &str) -> Result<Run, String> {
+    /// KEDA's external scaler, which asks us; with some more metadata.
+    pub async fn external(&self, more: &[(&str, &str)]) -> Result<Run, String> {
         let ours = Served::ours().await;
-        let fresh_for = format!("freshFor={fresh_for}");
-        let more = ["--scaler", &ours.address, "--set", &fresh_for];
-        self.measure("external", &more, Some(&ours)).await
+        let mut arguments = vec!["--scaler".to_owned(), ours.address.clone()];
+        for (key, value) in more {
+            arguments.extend(["--set".to_owned(), format!("{key}={value}")]);
+        }
+        self.measure("external", &arguments, Some(&ours)).await
     }
 
     async fn measure(
         &self,
         mode: &str,
-        more: &[&str],
+        more: &[String],
         ours: Option<&Served>,
     ) -> Result<Run, String> {
-        let redis = Process(self.redis.pid().expect("redis-server runs"));
         let idle_rss = ours.map_or(0.0, |ours| ours.process().rss());
         let one = self.bench(mode, 1, 1, more).await?;
-        let own = ours.map_or(redis, Served::process);
-        let meter = Meter::start([redis, own]);
-        eprintln!("load: KEDA, {mode}, {TRIGGERS} triggers {}", more.join(" "));
-        let bench = self.bench(mode, TRIGGERS, ROUNDS, more);
+        let own = ours.map_or(self.server, Served::process);
+        let meter = Meter::start([self.server, own]);
+        let backend = self.backend;
+        eprintln!(
+            "load: KEDA, {mode} {backend}, {TRIGGERS} triggers {}",
+            more.join(" ")
+        );
+        let bench = self.bench(mode, TRIGGERS, self.rounds, more);
         tokio::pin!(bench);
         // Its sockets go with KEDA's triggers, so they are looked at while it runs.
         let mut sockets = 0;
@@ -118,20 +124,19 @@ impl Judge<'_> {
             tokio::select! {
                 keda = &mut bench => break keda?,
                 () = tokio::time::sleep(Duration::from_millis(100)) => {
-                    sockets = sockets.max(own.sockets_to(self.redis.port()));
+                    sockets = sockets.max(own.sockets_to(self.port));
                 }
             }
         };
         // With the round that warms up.
-        let evaluations = (TRIGGERS * (ROUNDS + 1)) as f64;
-        let each = meter
-            .used()
-            .map(|cpu| cpu.as_secs_f64() * 1e6 / evaluations);
+        let evaluations = (TRIGGERS * (self.rounds + 1)) as f64;
+        let used = meter.used();
+        let [server_cpu, cpu] = used.map(|cpu| cpu.as_secs_f64() * 1e6 / evaluations);
         Ok(Run {
             keda_rss_more: keda.rss_mib - one.rss_mib,
-            redis_cpu: each[0],
+            server_cpu,
             ours: ours.map(|ours| Ours {
-                cpu: each[1],
+                cpu,
                 rss_more: ours.process().rss() - idle_rss,
                 sockets,
             }),
@@ -144,14 +149,16 @@ impl Judge<'_> {
         mode: &str,
         triggers: usize,
         rounds: usize,
-        more: &[&str],
+        more: &[String],
     ) -> Result<Keda, String> {
-        let address = format!("address={}", self.redis.address());
+        let metadata = self.metadata.iter();
+        let metadata =
+            metadata.flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]);
         let running = Command::new(&self.program)
-            .args(["bench", "--mode", mode, "--backend", "redis"])
+            .args(["bench", "--mode", mode, "--backend", self.backend])
             .args(["--triggers", &triggers.to_string()])
             .args(["--rounds", &rounds.to_string()])
-            .args(["--set", "listName=jobs-{i}", "--set", &address])
+            .args(metadata)
             .args(more)
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
@@ -165,18 +172,14 @@ impl Judge<'_> {
     }
 }
 
-fn print(builtin: &Run, shared: &Run, expired: &Run) {
-    let title = format!(
-        "{TRIGGERS} Redis triggers, evaluated by KEDA at once, {ROUNDS} rounds without a pause. \
-         An evaluation is three\ncalls to an external scaler. With freshFor 0 each of them that \
-         needs a value reads it anew."
-    );
-    let columns = ["", "built-in", "ours, 1s (default)", "ours, freshFor 0"];
+/// A column for each run.
+pub fn table(title: String, server: &str, runs: &[(&str, &Run)]) -> Report {
+    let names = runs.iter().map(|(name, _)| *name);
+    let columns: Vec<&str> = std::iter::once("").chain(names).collect();
     let mut report = Report::new(title, &columns);
-    let runs = [builtin, shared, expired];
     let mut row = |name: &str, cell: &dyn Fn(&Run) -> String| {
-        let [a, b, c] = runs.map(cell);
-        report.row([name.to_owned(), a, b, c]);
+        let cells = runs.iter().map(|(_, run)| cell(run));
+        report.cells(std::iter::once(name.to_owned()).chain(cells));
     };
     let ms = |value: f64| format!("{value:.1} ms");
     let us = |value: f64| format!("{value:.1} µs");
@@ -192,35 +195,26 @@ fn print(builtin: &Run, shared: &Run, expired: &Run) {
         us(run.keda.cpu_us_per_evaluation)
     });
     row("our CPU/evaluation", &|run| ours(run, &|ours| us(ours.cpu)));
-    row("redis CPU/evaluation", &|run| us(run.redis_cpu));
+    row(&format!("{server} CPU/evaluation"), &|run| {
+        us(run.server_cpu)
+    });
     row("KEDA RSS over one trigger", &|run| mib(run.keda_rss_more));
     row("our RSS over idle", &|run| {
         ours(run, &|ours| mib(ours.rss_more))
     });
     row("KEDA sockets", &|run| run.keda.sockets.to_string());
-    row("our sockets to Redis", &|run| {
+    row(&format!("our sockets to {server}"), &|run| {
         ours(run, &|ours| ours.sockets.to_string())
     });
-    row("errors", &|run| run.keda.errors.to_string());
+    row("errors", &|run| {
+        format!("{} of {}", run.keda.errors, run.keda.evaluations)
+    });
     row("sum of values", &|run| run.keda.values_sum.to_string());
-    let cpu = ratio(expired.redis_cpu, builtin.redis_cpu);
-    let memory = |run: &Run| run.keda_rss_more + run.ours.as_ref().map_or(0.0, |o| o.rss_more);
-    let most = |figure: &dyn Fn(&Ours) -> f64| {
-        let figures = [shared, expired].map(|run| run.ours.as_ref().map_or(0.0, figure));
-        figures[0].max(figures[1])
-    };
-    let (rss, sockets) = (
-        most(&|ours| ours.rss_more),
-        most(&|ours| ours.sockets as f64),
-    );
-    report.print(&[
-        Verdict::at_most("redis CPU, freshFor 0 beside built-in,", cpu, 1.0),
-        Verdict::at_most(
-            "memory of KEDA and us, beside KEDA's with built-in scalers,",
-            ratio(memory(shared), memory(builtin)),
-            1.0,
-        ),
-        Verdict::at_most("our RSS over idle, in MiB,", rss, 16.0),
-        Verdict::at_most("our number of sockets to Redis", sockets, 1.0),
-    ]);
+    report
+}
+
+/// The most that any of the runs cost us.
+pub fn most(runs: &[&Run], figure: impl Fn(&Ours) -> f64) -> f64 {
+    let figures = runs.iter().filter_map(|run| run.ours.as_ref()).map(figure);
+    figures.fold(0.0, f64::max)
 }

@@ -4,23 +4,28 @@
 //! Tables go to stdout, progress to stderr. Nothing here fails because of a figure: a busy machine
 //! moves them all, so read ratios. Targets are printed beside them.
 //!
-//! `cargo bench --bench load -- calls` runs one phase; the others are `rounds` and `keda`.
+//! `cargo bench --bench load -- calls` runs one phase; the others are `rounds`, `keda`, `kafka`
+//! and `temporal`.
 
 #![allow(clippy::disallowed_methods, reason = "what is measured is real time")]
 
 mod calls;
 mod judge;
+mod kafka;
+mod keda;
 mod report;
 mod rounds;
 mod servers;
 #[allow(dead_code, unused_imports)]
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
+mod temporal;
 mod usage;
+mod wire;
 
 use support::redis::Redis;
 
-/// Triggers of every phase, each on a list of its own with one item.
+/// Triggers of every phase.
 const TRIGGERS: usize = 1_000;
 
 #[tokio::main]
@@ -40,23 +45,31 @@ async fn main() {
 
 /// Runs the named phases, or all of them.
 async fn run(phases: Vec<String>) {
-    if !support::require(support::redis::available(), "redis-server") {
-        return;
-    }
-    let redis = Redis::start().await;
-    for i in 0..TRIGGERS {
-        redis.rpush(&format!("jobs-{i}"), 1).await;
-    }
     let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
     println!("backlog-scaler {}, {cpus} CPUs", env!("CARGO_PKG_VERSION"));
     let wanted = |phase: &str| phases.is_empty() || phases.iter().any(|named| named == phase);
-    if wanted("calls") {
-        calls::run(&redis).await;
+    if ["calls", "rounds", "keda"].into_iter().any(wanted)
+        && support::require(support::redis::available(), "redis-server")
+    {
+        // Each trigger has a list of its own with one item.
+        let redis = Redis::start().await;
+        for i in 0..TRIGGERS {
+            redis.rpush(&format!("jobs-{i}"), 1).await;
+        }
+        if wanted("calls") {
+            calls::run(&redis).await;
+        }
+        if wanted("rounds") {
+            rounds::run(&redis).await;
+        }
+        if wanted("keda") {
+            keda::run(&redis).await;
+        }
     }
-    if wanted("rounds") {
-        rounds::run(&redis).await;
+    if wanted("kafka") {
+        kafka::run().await;
     }
-    if wanted("keda") {
-        judge::run(&redis).await;
+    if wanted("temporal") {
+        temporal::run().await;
     }
 }

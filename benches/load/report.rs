@@ -24,6 +24,10 @@ impl Report {
     }
 
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.cells(cells);
+    }
+
+    pub fn cells(&mut self, cells: impl IntoIterator<Item = String>) {
         self.table.add_row(cells);
     }
 

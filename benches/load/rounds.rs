@@ -7,22 +7,16 @@ use std::{
 };
 
 use backlog_scaler::{
-    keda::proto::{GetMetricsRequest, external_scaler_client::ExternalScalerClient},
-    sampling::Trigger,
-    server,
-    settings::Settings,
-    telemetry::Telemetry,
-    trigger::TriggerRef,
+    keda::proto::GetMetricsRequest, sampling::Trigger, server, settings::Settings,
+    telemetry::Telemetry, trigger::TriggerRef,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::aio::MultiplexedConnection;
-use tokio::task::JoinSet;
-use tonic::transport::Channel;
 
 use crate::{
     TRIGGERS,
     report::{Report, Verdict, mib, ms, percentile, ratio},
-    servers::{Served, figure, trigger},
+    servers::{Callers, Served, figure, trigger},
     support::redis::Redis,
     usage::{Meter, Process},
 };
@@ -185,8 +179,7 @@ impl InProcess {
 struct OverGrpc {
     server: Served,
     idle_rss: f64,
-    client: ExternalScalerClient<Channel>,
-    requests: Vec<GetMetricsRequest>,
+    callers: Callers,
 }
 
 impl OverGrpc {
@@ -197,25 +190,15 @@ impl OverGrpc {
         });
         OverGrpc {
             idle_rss: server.process().rss(),
-            client: server.client().await,
+            callers: Callers::new(&server, requests.collect()).await,
             server,
-            requests: requests.collect(),
         }
     }
 
     async fn round(&self) -> Duration {
-        let started = Instant::now();
-        let mut calls = JoinSet::new();
-        for request in &self.requests {
-            let (mut client, request) = (self.client.clone(), request.clone());
-            calls.spawn(async move {
-                let answer = client.get_metrics(request).await.expect("a value");
-                answer.into_inner().metric_values[0].metric_value_float
-            });
-        }
-        let values = calls.join_all().await;
-        let took = started.elapsed();
-        assert_eq!(values.iter().sum::<f64>(), TRIGGERS as f64);
+        let (took, values) = self.callers.round().await;
+        let values = values.into_iter().map(|value| value.expect("a value"));
+        assert_eq!(values.sum::<f64>(), TRIGGERS as f64);
         took
     }
 

@@ -16,7 +16,7 @@ use backlog_scaler::{
     },
     settings::Listen,
 };
-use futures_util::stream::Empty;
+use futures_util::{future::join_all, stream::Empty};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -129,21 +129,61 @@ fn address() -> String {
     format!("127.0.0.1:{}", process::free_port())
 }
 
-/// A trigger as KEDA sends it: the list `jobs-{i}` of this Redis.
-pub fn trigger(redis: &Redis, i: usize, fresh_for: &str) -> ScaledObjectRef {
-    let metadata = [
-        ("scalerAddress", "backlog-scaler.keda:9090"),
-        ("backend", "redis"),
-        ("address", &redis.address()),
-        ("listName", &format!("jobs-{i}")),
-        ("listLength", "10"),
-        ("freshFor", fresh_for),
-    ];
+/// A trigger as KEDA sends it.
+pub fn scaled_object(i: usize, metadata: &[(&str, &str)]) -> ScaledObjectRef {
+    let address = ("scalerAddress", "backlog-scaler.keda:9090");
+    let metadata = metadata.iter().copied().chain([address]);
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
     ScaledObjectRef {
         name: format!("worker-{i}"),
         namespace: "default".to_owned(),
-        scaler_metadata: BTreeMap::from(metadata),
+        scaler_metadata: BTreeMap::from_iter(metadata),
+    }
+}
+
+/// The trigger of the list `jobs-{i}` of this Redis.
+pub fn trigger(redis: &Redis, i: usize, fresh_for: &str) -> ScaledObjectRef {
+    scaled_object(
+        i,
+        &[
+            ("backend", "redis"),
+            ("address", &redis.address()),
+            ("listName", &format!("jobs-{i}")),
+            ("listLength", "10"),
+            ("freshFor", fresh_for),
+        ],
+    )
+}
+
+/// Many calls at once on one connection, as KEDA makes them.
+pub struct Callers {
+    client: ExternalScalerClient<Channel>,
+    requests: Vec<GetMetricsRequest>,
+}
+
+impl Callers {
+    pub async fn new(server: &Served, requests: Vec<GetMetricsRequest>) -> Self {
+        Callers {
+            client: server.client().await,
+            requests,
+        }
+    }
+
+    /// Makes all calls: how long that took, and the value of each.
+    pub async fn round(&self) -> (Duration, Vec<Result<f64, Status>>) {
+        let started = Instant::now();
+        let calls = self.requests.iter().map(|request| {
+            let (mut client, request) = (self.client.clone(), request.clone());
+            tokio::spawn(async move {
+                let answer = client.get_metrics(request).await?;
+                Ok(answer.into_inner().metric_values[0].metric_value_float)
+            })
+        });
+        let calls: Vec<_> = calls.collect();
+        let answers = join_all(calls).await;
+        let took = started.elapsed();
+        let answers = answers.into_iter().map(|call| call.expect("no panic"));
+        (took, answers.collect())
     }
 }
 

@@ -10,6 +10,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,7 +24,7 @@ type benchOptions struct {
 	mode, backend, scaler string
 	triggers, rounds      int
 	limit                 time.Duration
-	metadata              map[string]string // a value's {i} stands for the trigger's number
+	metadata              map[string]string // for {i} and {i%100} in a value, see numbered
 }
 
 type benchReport struct {
@@ -120,7 +121,7 @@ func benchFlags(args []string) (benchOptions, error) {
 	flags.IntVar(&options.triggers, "triggers", 100, "triggers, all evaluated at once")
 	flags.IntVar(&options.rounds, "rounds", 3, "measured rounds, after one to warm up")
 	flags.DurationVar(&options.limit, "limit", 10*time.Minute, "give up after this time")
-	flags.Func("set", "metadata as key=value; {i} in the value is the trigger's number", func(arg string) error {
+	flags.Func("set", "metadata as key=value; {i} in the value is the trigger's number, {i%100} its remainder", func(arg string) error {
 		key, value, ok := strings.Cut(arg, "=")
 		if !ok {
 			return errors.New("want key=value")
@@ -173,7 +174,7 @@ func newTriggers(options benchOptions, log *kedaLog) []*trigger {
 	for i := range triggers {
 		metadata := make(map[string]string, len(options.metadata))
 		for key, value := range options.metadata {
-			metadata[key] = strings.ReplaceAll(value, "{i}", strconv.Itoa(i))
+			metadata[key] = numbered(value, i)
 		}
 		triggerType := options.backend
 		if options.mode == "external" {
@@ -186,6 +187,20 @@ func newTriggers(options benchOptions, log *kedaLog) []*trigger {
 		}
 	}
 	return triggers
+}
+
+var placeholder = regexp.MustCompile(`\{i(?:%([1-9][0-9]{0,5}))?\}`)
+
+// numbered replaces {i} by the trigger's number, and {i%100} by what is left of
+// it when divided by 100, so that triggers can share a queue.
+func numbered(value string, i int) string {
+	return placeholder.ReplaceAllStringFunc(value, func(found string) string {
+		divisor, err := strconv.Atoi(placeholder.FindStringSubmatch(found)[1])
+		if err != nil {
+			return strconv.Itoa(i)
+		}
+		return strconv.Itoa(i % divisor)
+	})
 }
 
 // openAll builds the scalers a few at a time, as they come up in a cluster. One

@@ -49,8 +49,9 @@ const RENEW_AFTER: Duration = Duration::from_secs(5);
 /// handle; the rest is for that.
 const COORDINATOR: f64 = 0.6;
 
-/// librdkafka merges the answers of brokers in time that grows with the square of this.
-const PARTITIONS_A_REQUEST: usize = 1000;
+/// librdkafka looks for leaders, and merges the answers of brokers, in time that grows with the
+/// square of this.
+const PARTITIONS_A_REQUEST: usize = 100;
 
 impl Client {
     pub fn new(

@@ -1,7 +1,6 @@
 //! The Kafka backend against real brokers.
 
 mod counting;
-mod figures;
 mod outages;
 mod security;
 mod topics;

@@ -43,6 +43,17 @@ fn installed() -> PathBuf {
         .join("kafka-4.3.1")
 }
 
+/// Small and quick to start rather than fast.
+const SMALL: &[&str] = &[
+    "-Xms32m",
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+];
+/// For benchmarks: a broker that can bear tens of thousands of connections.
+#[allow(dead_code, reason = "for benchmarks")]
+const LARGE: &[&str] = &["-Xmx1g"];
+
 /// A cluster of combined brokers and controllers.
 pub struct Kafka {
     nodes: Vec<Node>,
@@ -55,6 +66,7 @@ struct Node {
     id: usize,
     ports: Ports,
     dir: PathBuf,
+    jvm: &'static [&'static str],
     process: Mutex<Option<Child>>,
 }
 
@@ -85,18 +97,27 @@ pub async fn three() -> (&'static Kafka, tokio::sync::MutexGuard<'static, ()>) {
 impl Kafka {
     /// Starts brokers that answer on return.
     pub async fn start(count: usize) -> Self {
-        tokio::task::spawn_blocking(move || Kafka::run(count))
+        tokio::task::spawn_blocking(move || Kafka::run(count, SMALL))
             .await
             .expect("the brokers start")
     }
 
-    fn run(count: usize) -> Self {
+    /// Starts a broker to be measured.
+    #[allow(dead_code, reason = "for benchmarks")]
+    pub async fn under_load() -> Self {
+        tokio::task::spawn_blocking(|| Kafka::run(1, LARGE))
+            .await
+            .expect("the broker starts")
+    }
+
+    fn run(count: usize, jvm: &'static [&'static str]) -> Self {
         let dir = process::directory();
         let certs = Certs::generate(dir.path());
         let node = |i| Node {
             id: i + 1,
             ports: Ports::free(),
             dir: dir.path().join(format!("node{}", i + 1)),
+            jvm,
             process: Mutex::default(),
         };
         let cluster = Kafka {
@@ -121,6 +142,19 @@ impl Kafka {
             .iter()
             .map(|node| format!("127.0.0.1:{}", node.ports.plain));
         Vec::from_iter(servers).join(",")
+    }
+
+    /// Of the first broker's plain listener.
+    #[allow(dead_code, reason = "for benchmarks")]
+    pub fn port(&self) -> u16 {
+        self.nodes[0].ports.plain
+    }
+
+    /// Of the first broker.
+    #[allow(dead_code, reason = "for benchmarks")]
+    pub fn pid(&self) -> u32 {
+        let process = self.nodes[0].process.lock().unwrap();
+        process.as_ref().expect("a running broker").id()
     }
 
     pub fn ssl(&self) -> String {
@@ -293,7 +327,6 @@ impl Node {
         self.dir.join("log")
     }
 
-    /// Small and quick to start rather than fast.
     fn java(&self, class: &str, log: &Path) -> Command {
         let installed = installed();
         let log4j = installed.join("log4j2.properties");
@@ -303,21 +336,16 @@ impl Node {
             .open(log)
             .expect("a log");
         let mut java = Command::new(java().expect("a Java"));
-        java.args([
-            "-Xms32m",
-            "-Xmx256m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-        ])
-        .args(["-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=true"])
-        .arg(format!("-Dlog4j2.configurationFile={}", log4j.display()))
-        .arg("-cp")
-        .arg(installed.join("libs/*"))
-        .arg(class)
-        .current_dir(&self.dir)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("a log"))
-        .stderr(log);
+        java.args(self.jvm)
+            .args(["-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=true"])
+            .arg(format!("-Dlog4j2.configurationFile={}", log4j.display()))
+            .arg("-cp")
+            .arg(installed.join("libs/*"))
+            .arg(class)
+            .current_dir(&self.dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log);
         java
     }
 

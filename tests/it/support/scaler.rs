@@ -163,7 +163,7 @@ pub fn with(mut trigger: ScaledObjectRef, key: &str, value: &str) -> ScaledObjec
 }
 
 /// GETs a page over plain HTTP/1.1.
-async fn page(address: &str, path: &str) -> (u16, String) {
+pub async fn page(address: &str, path: &str) -> (u16, String) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address)
         .await

@@ -72,6 +72,7 @@ impl tonic::service::Interceptor for Authorization {
 /// A running server.
 pub struct Temporal {
     port: u16,
+    metrics: u16,
     settings: Builder,
     process: Mutex<Option<Child>>,
     dir: TempDir,
@@ -123,6 +124,7 @@ impl Builder {
     pub async fn start(self) -> Temporal {
         let server = Temporal {
             port: process::free_port(),
+            metrics: process::free_port(),
             settings: self,
             process: Mutex::new(None),
             dir: process::directory(),
@@ -138,6 +140,21 @@ impl Temporal {
     pub fn builder() -> Builder {
         // The server's own cache of counts would make every test wait for 5 s.
         Builder::default().dynamic("matching.TaskQueueInfoByBuildIdTTL", "1ms")
+    }
+
+    /// Default limits and caches, unlike other tests.
+    pub async fn under_load() -> Self {
+        Builder::default().start().await
+    }
+
+    #[allow(dead_code, reason = "for benchmarks")]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where the server's own metrics are.
+    pub fn metrics(&self) -> String {
+        format!("127.0.0.1:{}", self.metrics)
     }
 
     /// `127.0.0.1:port`; a restart does not change it.

@@ -1,6 +1,7 @@
 //! The Temporal backend against real servers.
 
 mod backlog;
+mod examples;
 mod load;
 mod outages;
 mod security;

@@ -37,22 +37,34 @@ impl Kafka {
 
     /// Creates a topic, on every broker. Messages go to it at once.
     pub async fn create_topic(&self, name: &str, partitions: i32) {
-        let copies = TopicReplication::Fixed(self.nodes.len() as i32);
-        let topic = NewTopic::new(name, partitions, copies);
+        self.create_topics(&[name.to_owned()], partitions).await;
+    }
+
+    /// Creates topics that are alike.
+    pub async fn create_topics(&self, names: &[String], partitions: i32) {
+        let copies = || TopicReplication::Fixed(self.nodes.len() as i32);
+        let topics: Vec<NewTopic> = names
+            .iter()
+            .map(|name| NewTopic::new(name, partitions, copies()))
+            .collect();
         let created = self
             .admin()
-            .create_topics([&topic], &AdminOptions::new())
+            .create_topics(&topics, &AdminOptions::new())
             .await;
-        created.expect("an answer")[0].clone().expect("a topic");
-        self.until(|| {
-            let consumer: BaseConsumer = self.client().create().expect("a consumer");
-            let metadata = consumer
-                .fetch_metadata(Some(name), LIMIT)
-                .expect("metadata");
-            let found = metadata.topics()[0].partitions();
-            found.len() == partitions as usize && found.iter().all(|p| p.leader() >= 0)
-        })
-        .await;
+        for topic in created.expect("an answer") {
+            topic.expect("a topic");
+        }
+        let consumer: BaseConsumer = self.client().create().expect("a consumer");
+        for name in names {
+            self.until(|| {
+                let metadata = consumer
+                    .fetch_metadata(Some(name), LIMIT)
+                    .expect("metadata");
+                let found = metadata.topics()[0].partitions();
+                found.len() == partitions as usize && found.iter().all(|p| p.leader() >= 0)
+            })
+            .await;
+        }
     }
 
     pub async fn delete_topic(&self, name: &str) {

@@ -28,7 +28,10 @@ impl Builder {
         for name in ["history", "matching", "worker"] {
             services += &service(name, process::free_port());
         }
-        let mut global = String::new();
+        let mut global = format!(
+            "  metrics: {{prometheus: {{listenAddress: \"{}\"}}}}\n",
+            server.metrics()
+        );
         if self.tokens.is_some() {
             services += &service("internal-frontend", process::free_port());
         }
