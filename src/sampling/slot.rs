@@ -1,9 +1,12 @@
 //! One query of one connection: its last sample, and the callers that wait for the next.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::Instant,
+};
 use tracing::{info, warn};
 
 use super::{backend::Backend, link::Link};
@@ -30,6 +33,17 @@ pub struct Answer<S> {
     pub at: Instant,
     /// Why nothing newer could be had, if the answer is stale.
     pub stale: Option<Error>,
+}
+
+/// What a call waits for that found no fresh sample.
+pub struct Wait {
+    /// The answers that there were: it waits for the one after them.
+    before: u64,
+    /// How long it waits, and until when.
+    timeout: Duration,
+    deadline: Instant,
+    /// It has waited already.
+    joined: bool,
 }
 
 /// One query of one connection. All triggers that ask it share it.
@@ -80,79 +94,83 @@ impl<B: Backend> Slot<B> {
         self.state.lock().good.clone()
     }
 
-    /// The last sample, if it is fresh: the hot path, without I/O and without waiting.
-    pub fn fresh(&self, fresh_for: Duration, now: Instant) -> Option<Answer<B::Sample>> {
+    /// The last sample, if it is fresh: the hot path, without I/O. Else what to wait for.
+    pub fn look(&self, freshness: &Freshness, now: Instant) -> Result<Answer<B::Sample>, Wait> {
         let state = self.state.lock();
-        let (sample, at) = state.good.as_ref()?;
-        (now.saturating_duration_since(*at) < fresh_for).then(|| Answer {
-            sample: sample.clone(),
-            at: *at,
-            stale: None,
+        let timeout = match &state.good {
+            Some((sample, at)) if now.saturating_duration_since(*at) < freshness.fresh_for => {
+                return Ok(Answer {
+                    sample: sample.clone(),
+                    at: *at,
+                    stale: None,
+                });
+            }
+            Some(_) => freshness.call_timeout,
+            None => freshness.first_call_timeout,
+        };
+        Err(Wait {
+            before: state.answers,
+            timeout,
+            deadline: now + timeout,
+            joined: false,
         })
     }
 
-    /// A sample that is read now, together with whatever else the connection is asked; else, if
-    /// that fails or takes too long, the last good one up to `max_staleness`.
-    pub async fn read(
+    /// The answer that a call waits for, if it is in: a sample that was read for whatever the
+    /// connection was asked by then; else, if that failed or took too long, the last good one up
+    /// to `max_staleness`. If it is not in, joins the read that is under way or asks for one, and
+    /// `answered` (of [`Slot::answered`]) ends when it is time to look again.
+    pub fn join(
         self: &Arc<Self>,
+        wait: &mut Wait,
         freshness: &Freshness,
-        now: Instant,
-    ) -> Result<Answer<B::Sample>> {
-        let (before, timeout) = {
-            let state = self.state.lock();
-            match state.good {
-                None => (state.answers, freshness.first_call_timeout),
-                Some(_) => (state.answers, freshness.call_timeout),
+        answered: Pin<&mut Notified<'_>>,
+    ) -> Option<Result<Answer<B::Sample>>> {
+        {
+            let mut state = self.state.lock();
+            if state.answers > wait.before {
+                let outcome = match (&state.failed, &state.good) {
+                    (None, Some(good)) => Ok(good.clone()),
+                    (Some(error), _) => Err(error.clone()),
+                    (None, None) => unreachable!("an answer is a sample or an error"),
+                };
+                drop(state);
+                return Some(match outcome {
+                    Ok((sample, at)) => Ok(Answer {
+                        sample,
+                        at,
+                        stale: None,
+                    }),
+                    Err(error) => self.fall_back(error, freshness),
+                });
             }
-        };
-        match self.next_answer(before, now + timeout).await {
-            Some(Ok((sample, at))) => Ok(Answer {
-                sample,
-                at,
-                stale: None,
-            }),
-            Some(Err(error)) => self.fall_back(error, freshness),
-            None => self.fall_back(self.timed_out(timeout), freshness),
+            let lost = match state.asked {
+                _ if wait.joined && Instant::now() >= wait.deadline => {
+                    Err(self.timed_out(wait.timeout))
+                }
+                true => Ok(()),
+                false => self.link.enqueue(self.clone()),
+            };
+            if let Err(error) = lost {
+                drop(state);
+                return Some(self.fall_back(error, freshness));
+            }
+            state.asked = true;
+            let deadline = state
+                .deadline
+                .map_or(wait.deadline, |d| d.min(wait.deadline));
+            state.deadline = Some(deadline);
+            // An answer needs the lock first, so from here on none is missed.
+            answered.enable();
         }
+        wait.joined = true;
+        self.link.patience().until(wait.deadline);
+        None
     }
 
-    /// Joins the read that is under way or asks for one, and waits for the answer after `before`.
-    /// `None`: there was none by the deadline.
-    async fn next_answer(
-        self: &Arc<Self>,
-        before: u64,
-        deadline: Instant,
-    ) -> Option<Result<(B::Sample, Instant)>> {
-        let mut woken = false;
-        loop {
-            let answered = self.answered.notified();
-            tokio::pin!(answered);
-            {
-                let mut state = self.state.lock();
-                if state.answers > before {
-                    return Some(match (&state.failed, &state.good) {
-                        (None, Some(good)) => Ok(good.clone()),
-                        (Some(error), _) => Err(error.clone()),
-                        (None, None) => unreachable!("an answer is a sample or an error"),
-                    });
-                }
-                if woken && Instant::now() >= deadline {
-                    return None;
-                }
-                if !state.asked {
-                    if let Err(lost) = self.link.enqueue(self.clone()) {
-                        return Some(Err(lost));
-                    }
-                    state.asked = true;
-                }
-                state.deadline = Some(state.deadline.map_or(deadline, |d| d.min(deadline)));
-                // An answer needs the lock first, so from here on none is missed.
-                answered.as_mut().enable();
-            }
-            self.link.patience().until(deadline);
-            answered.await;
-            woken = true;
-        }
+    /// Ends with the next answer, and when a call has waited long enough.
+    pub fn answered(&self) -> &Notify {
+        &self.answered
     }
 
     /// Wakes the callers if one of them has waited long enough: it gives up, the others wait on.

@@ -1,13 +1,15 @@
 //! A parsed trigger, bound to the slot that measures it.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
-use tokio::time::Instant;
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::Instant,
+};
 
 use super::{
     backend::{Backend, Reading, Rule},
-    slot::{Answer, Freshness, Slot},
+    slot::{Answer, Freshness, Slot, Wait},
 };
 use crate::error::{Error, Result};
 
@@ -38,10 +40,18 @@ pub struct Judged {
 impl Trigger {
     /// The value now: from a fresh sample at once, else from a read shared with whoever else asks.
     pub async fn read(&self) -> Result<Judged> {
-        let now = Instant::now();
-        match self.reader.fresh(self.freshness.fresh_for, now) {
-            Some(judged) => Ok(judged),
-            None => self.reader.read(&self.freshness, now).await,
+        let (reader, freshness) = (&self.reader, &self.freshness);
+        let mut wait = match reader.look(freshness, Instant::now()) {
+            Ok(judged) => return Ok(judged),
+            Err(wait) => wait,
+        };
+        loop {
+            let answered = reader.answered().notified();
+            tokio::pin!(answered);
+            if let Some(outcome) = reader.join(&mut wait, freshness, answered.as_mut()) {
+                return outcome;
+            }
+            answered.await;
         }
     }
 
@@ -51,10 +61,16 @@ impl Trigger {
     }
 }
 
-/// A slot and a rule with their types erased.
+/// A slot and a rule with their types erased: see [`Slot`] for what each does.
 pub(super) trait Read: Send + Sync {
-    fn fresh(&self, fresh_for: Duration, now: Instant) -> Option<Judged>;
-    fn read<'a>(&'a self, freshness: &'a Freshness, now: Instant) -> BoxFuture<'a, Result<Judged>>;
+    fn look(&self, freshness: &Freshness, now: Instant) -> Result<Judged, Wait>;
+    fn join(
+        &self,
+        wait: &mut Wait,
+        freshness: &Freshness,
+        answered: Pin<&mut Notified<'_>>,
+    ) -> Option<Result<Judged>>;
+    fn answered(&self) -> &Notify;
     fn last(&self) -> Option<Judged>;
 }
 
@@ -75,16 +91,23 @@ impl<B: Backend> Bound<B> {
 }
 
 impl<B: Backend> Read for Bound<B> {
-    fn fresh(&self, fresh_for: Duration, now: Instant) -> Option<Judged> {
-        let answer = self.slot.fresh(fresh_for, now)?;
-        Some(self.judge(answer, now))
+    fn look(&self, freshness: &Freshness, now: Instant) -> Result<Judged, Wait> {
+        let answer = self.slot.look(freshness, now)?;
+        Ok(self.judge(answer, now))
     }
 
-    fn read<'a>(&'a self, freshness: &'a Freshness, now: Instant) -> BoxFuture<'a, Result<Judged>> {
-        Box::pin(async move {
-            let answer = self.slot.read(freshness, now).await?;
-            Ok(self.judge(answer, Instant::now()))
-        })
+    fn join(
+        &self,
+        wait: &mut Wait,
+        freshness: &Freshness,
+        answered: Pin<&mut Notified<'_>>,
+    ) -> Option<Result<Judged>> {
+        let answer = self.slot.join(wait, freshness, answered)?;
+        Some(answer.map(|answer| self.judge(answer, Instant::now())))
+    }
+
+    fn answered(&self) -> &Notify {
+        self.slot.answered()
     }
 
     fn last(&self) -> Option<Judged> {
