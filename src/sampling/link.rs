@@ -15,10 +15,12 @@ use super::{
 };
 use crate::{error::Result, telemetry::ConnectionMetrics};
 
+type Slots<B> = HashMap<Arc<<B as Backend>::Query>, Weak<Slot<B>>>;
+
 /// A connection's queries and the tasks that read them. Dropped with its last slot.
 pub struct Link<B: Backend> {
     connection: B::Connection,
-    slots: Mutex<HashMap<Arc<B::Query>, Weak<Slot<B>>>>,
+    slots: Mutex<Slots<B>>,
     shared: Arc<Shared<B>>,
     patience: Arc<Patience>,
     links: Weak<Links<B>>,

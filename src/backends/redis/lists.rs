@@ -150,11 +150,15 @@ async fn count(client: &Client, queries: &[Names<'_>]) -> Result<Vec<Result<Coun
     let names = queries.iter().copied();
     let names = names.flat_map(|names| names.0.iter().chain(only_processing(names)));
     let keys: Vec<&str> = names.map(String::as_str).collect();
-    let mut lengths = lengths(client, &keys).await?.into_iter();
+    let lengths = lengths(client, &keys).await?;
+    let mut rest = lengths.as_slice();
     let mut sum = |keys: usize| -> Result<u64> {
-        // All of the query's lengths are taken, even after an error.
-        let lengths = lengths.by_ref().take(keys);
-        lengths.fold(Ok(0), |sum, length| Ok(sum?.saturating_add(length?)))
+        let (own, others) = rest.split_at(keys);
+        rest = others;
+        own.iter().try_fold(
+            0,
+            |sum: u64, length| Ok(sum.saturating_add(length.clone()?)),
+        )
     };
     let counted = queries.iter().map(|names| {
         let (waiting, processing) = (sum(names.0.len()), sum(only_processing(*names).count()));

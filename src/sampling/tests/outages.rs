@@ -142,6 +142,29 @@ async fn a_call_gives_up_waiting_and_answers_from_the_last_sample() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_call_gives_up_in_its_own_time_and_the_patient_get_the_answer() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    ask(&engine, "a", "jobs").await.unwrap();
+    ask(&engine, "a", "mail").await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    script.server("a", |s| s.takes = Duration::from_secs(5));
+
+    let start = Instant::now();
+    let call = async |queue, after: u64| {
+        sleep(Duration::from_secs(after)).await;
+        let judged = ask(&engine, "a", queue).await.unwrap();
+        (start.elapsed().as_secs(), judged.stale.is_some())
+    };
+    // The first two share a read and the third waits for the next one, which never comes in time.
+    let (first, second, other) = tokio::join!(call("jobs", 0), call("jobs", 3), call("mail", 1));
+
+    assert_eq!(first, (3, true));
+    assert_eq!(second, (5, false));
+    assert_eq!(other, (4, true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_query_that_was_never_answered_waits_longer() {
     let script = Script::default();
     let engine = script.engine(Limits::default());
