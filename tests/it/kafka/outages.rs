@@ -66,6 +66,62 @@ async fn a_coordinator_that_moves_is_found() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_without_a_leader_is_an_error_that_names_it() {
+    needs_kafka!();
+    let ((kafka, _turn), scaler) = (kafka::three().await, Scaler::start().await);
+    // Not the coordinator, so that nothing else is missing.
+    let victim = kafka.coordinator("leaderless") % 3 + 1;
+    kafka.create_topic_on("leaderless", victim).await;
+    kafka.produce("leaderless", 0, 5);
+    kafka.commit("leaderless", "leaderless", &[(0, 1)]);
+    let work = lag(kafka, "leaderless", "leaderless");
+    assert_eq!(scaler.evaluate(&work).await.unwrap().value, 4.0);
+
+    kafka.kill(victim);
+    let started = Instant::now();
+    loop {
+        let error = scaler
+            .evaluate(&work)
+            .await
+            .expect_err("nobody knows the lag");
+        let text = error.message();
+        if text.contains("partition 0 of topic leaderless has no leader") {
+            assert_eq!(error.code(), Code::Unavailable, "{error:?}");
+            break;
+        }
+        // Until the others know that it is gone.
+        assert!(started.elapsed() < FAILOVER, "still {error:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    kafka.restart(victim).await;
+    settles(&scaler, &work, 4.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_freezes_holds_nobody_up() {
+    needs_kafka!();
+    let scaler = Scaler::start().await;
+    let kafka: &'static kafka::Kafka = Box::leak(Box::new(kafka::Kafka::start(1).await));
+    kafka.create_topic("frozen", 1).await;
+    kafka.produce("frozen", 0, 5);
+    kafka.commit("frozen", "frozen", &[(0, 1)]);
+    let strict = lag(kafka, "frozen", "frozen");
+    let patient = with(strict.clone(), [("maxStaleness", "60s")]);
+    assert_eq!(scaler.evaluate(&patient).await.unwrap().value, 4.0);
+
+    kafka.signal(1, "STOP");
+    let found = scaler.evaluate(&patient).await.unwrap();
+    assert_eq!((found.value, found.stale.is_some()), (4.0, true));
+    let error = scaler.evaluate(&strict).await.unwrap_err();
+    assert!(
+        matches!(error.code(), Code::Unavailable | Code::DeadlineExceeded),
+        "{error:?}"
+    );
+    kafka.signal(1, "CONT");
+    settles(&scaler, &strict, 4.0).await;
+}
+
 /// Asks until the value has been right for a while. In between there may be errors that say what
 /// is wrong, but no other value.
 async fn settles(

@@ -183,6 +183,16 @@ impl Kafka {
         }
     }
 
+    /// SIGSTOP or SIGCONT to a broker: the kernel goes on accepting connections, but nobody
+    /// answers.
+    pub fn signal(&self, id: usize, name: &str) {
+        let process = self.nodes[id - 1].process.lock().unwrap();
+        let pid = process.as_ref().expect("a running broker").id();
+        let kill = format!("kill -s {name} {pid}");
+        let status = Command::new("sh").args(["-c", &kill]).status();
+        assert!(status.is_ok_and(|status| status.success()), "{kill}");
+    }
+
     /// Starts a killed broker again. It is up on return, and may take a moment to lead anything.
     pub async fn restart(&'static self, id: usize) {
         let node = &self.nodes[id - 1];

@@ -43,10 +43,19 @@ impl Kafka {
     /// Creates topics that are alike.
     pub async fn create_topics(&self, names: &[String], partitions: i32) {
         let copies = || TopicReplication::Fixed(self.nodes.len() as i32);
-        let topics: Vec<NewTopic> = names
-            .iter()
-            .map(|name| NewTopic::new(name, partitions, copies()))
-            .collect();
+        let topic = |name| NewTopic::new(name, partitions, copies());
+        let topics = names.iter().map(|name| topic(name)).collect();
+        self.create(topics).await;
+    }
+
+    /// Creates a topic whose only partition has one copy, on this broker.
+    pub async fn create_topic_on(&self, name: &str, broker: usize) {
+        let copies: &[&[i32]] = &[&[broker as i32]];
+        let topic = NewTopic::new(name, 1, TopicReplication::Variable(copies));
+        self.create(vec![topic]).await;
+    }
+
+    async fn create(&self, topics: Vec<NewTopic<'_>>) {
         let created = self
             .admin()
             .create_topics(&topics, &AdminOptions::new())
@@ -55,13 +64,14 @@ impl Kafka {
             topic.expect("a topic");
         }
         let consumer: BaseConsumer = self.client().create().expect("a consumer");
-        for name in names {
+        for topic in topics {
             self.until(|| {
                 let metadata = consumer
-                    .fetch_metadata(Some(name), LIMIT)
+                    .fetch_metadata(Some(topic.name), LIMIT)
                     .expect("metadata");
                 let found = metadata.topics()[0].partitions();
-                found.len() == partitions as usize && found.iter().all(|p| p.leader() >= 0)
+                found.len() == topic.num_partitions as usize
+                    && found.iter().all(|partition| partition.leader() >= 0)
             })
             .await;
         }
