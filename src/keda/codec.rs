@@ -7,8 +7,8 @@ use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::ProstCodec;
 
 /// Room for a message: an answer is some 50 bytes, a trigger's metadata mostly under a thousand.
-/// More is made as it is needed. tonic's own default is 8 KiB for each call and direction, which
-/// is most of the memory of a thousand calls at once.
+/// More is made as it is needed. tonic's own default is 8 KiB for each call and direction, a third
+/// of what a thousand calls at once took.
 const BUFFER: usize = 1024;
 /// tonic's default: how much is encoded before it is sent.
 const YIELD_AT: usize = 32 * 1024;

@@ -126,43 +126,39 @@ impl<B: Backend> Slot<B> {
         freshness: &Freshness,
         answered: Pin<&mut Notified<'_>>,
     ) -> Option<Result<Answer<B::Sample>>> {
-        {
-            let mut state = self.state.lock();
-            if state.answers > wait.before {
-                let outcome = match (&state.failed, &state.good) {
-                    (None, Some(good)) => Ok(good.clone()),
-                    (Some(error), _) => Err(error.clone()),
-                    (None, None) => unreachable!("an answer is a sample or an error"),
-                };
-                drop(state);
-                return Some(match outcome {
-                    Ok((sample, at)) => Ok(Answer {
-                        sample,
-                        at,
-                        stale: None,
-                    }),
-                    Err(error) => self.fall_back(error, freshness),
-                });
-            }
-            let lost = match state.asked {
-                _ if wait.joined && Instant::now() >= wait.deadline => {
-                    Err(self.timed_out(wait.timeout))
-                }
-                true => Ok(()),
-                false => self.link.enqueue(self.clone()),
+        let mut state = self.state.lock();
+        if state.answers > wait.before {
+            let outcome = match (&state.failed, &state.good) {
+                (None, Some((sample, at))) => Ok(Answer {
+                    sample: sample.clone(),
+                    at: *at,
+                    stale: None,
+                }),
+                (Some(error), _) => Err(error.clone()),
+                (None, None) => unreachable!("an answer is a sample or an error"),
             };
-            if let Err(error) = lost {
-                drop(state);
-                return Some(self.fall_back(error, freshness));
-            }
-            state.asked = true;
-            let deadline = state
-                .deadline
-                .map_or(wait.deadline, |d| d.min(wait.deadline));
-            state.deadline = Some(deadline);
-            // An answer needs the lock first, so from here on none is missed.
-            answered.enable();
+            drop(state);
+            return Some(outcome.or_else(|error| self.fall_back(error, freshness)));
         }
+        let failed = match state.asked {
+            _ if wait.joined && Instant::now() >= wait.deadline => {
+                Some(self.timed_out(wait.timeout))
+            }
+            true => None,
+            false => self.link.enqueue(self.clone()).err(),
+        };
+        if let Some(error) = failed {
+            drop(state);
+            return Some(self.fall_back(error, freshness));
+        }
+        state.asked = true;
+        let least = state
+            .deadline
+            .map_or(wait.deadline, |least| least.min(wait.deadline));
+        state.deadline = Some(least);
+        // An answer needs the lock first, so from here on none is missed.
+        answered.enable();
+        drop(state);
         wait.joined = true;
         self.link.patience().until(wait.deadline);
         None

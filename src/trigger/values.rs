@@ -99,19 +99,24 @@ whole_number_text!(Activation);
 text_value!(Target);
 text_value!(Activation);
 
+/// A longer span of time is a slip, and would overflow clocks.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// A span of time: `500ms`, `2s`, `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
 impl TextValue for Span {
-    const ALLOWED: &'static str = "a time with its unit, such as 500ms, 2s or 1m";
+    const ALLOWED: &'static str = "a time with its unit, such as 500ms, 2s or 1m, up to a year";
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {
             "0" => Ok(Span(Duration::ZERO)),
             _ => humantime::parse_duration(text)
+                .ok()
+                .filter(|span| *span <= LONGEST)
                 .map(Span)
-                .map_err(|_| not_allowed::<Self>()),
+                .ok_or_else(not_allowed::<Self>),
         }
     }
 }
@@ -210,5 +215,7 @@ mod tests {
         assert_eq!(Span::parse("0"), Ok(Span(Duration::ZERO)));
         assert!(Span::parse("5").is_err());
         assert!(Span::parse("-5s").is_err());
+        assert!(Span::parse("1y").is_ok());
+        assert!(Span::parse("2y").is_err());
     }
 }
