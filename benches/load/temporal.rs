@@ -30,7 +30,7 @@ use crate::{
 
 /// KEDA's default polling interval.
 const SPREAD: Duration = Duration::from_secs(30);
-/// Requests that the frontend answered, by operation.
+/// Requests that the server's services answered, by service and operation.
 const REQUESTS: &str = "service_requests{";
 
 /// Measures, and prints.
@@ -62,7 +62,10 @@ struct Round {
     oldest: Duration,
     stale: usize,
     errors: usize,
-    requests: f64,
+    /// Of the frontend, and of matching.
+    requests: [f64; 2],
+    /// Calls of the worker that the server refused.
+    refused: usize,
     server_cpu: Duration,
     our_cpu: Duration,
 }
@@ -107,13 +110,20 @@ impl Loaded {
         });
     }
 
-    async fn requests(&self) -> f64 {
+    /// Reads that the frontend answered, and what all of that and the worker was to matching, whose
+    /// limit they share.
+    async fn requests(&self) -> [f64; 2] {
         let (_, page) = page(&self.temporal.metrics(), "/metrics").await;
-        let ours = page
-            .lines()
-            .filter(|line| line.contains("DescribeTaskQueue\""));
-        let frontend = ours.filter(|line| line.contains("service_name=\"frontend\""));
-        figure(&frontend.collect::<Vec<_>>().join("\n"), REQUESTS)
+        let sum = |marks: &[&str]| {
+            let lines = page.lines();
+            let lines = lines.filter(|line| marks.iter().all(|mark| line.contains(mark)));
+            figure(&lines.collect::<Vec<_>>().join("\n"), REQUESTS)
+        };
+        let reads = [
+            "service_name=\"frontend\"",
+            "operation=\"DescribeTaskQueue\"",
+        ];
+        [sum(&reads), sum(&["service_name=\"matching\""])]
     }
 
     async fn measure(&self) {
@@ -131,13 +141,12 @@ impl Loaded {
         let rss = (served.process().rss() - idle_rss).max(after_cold);
         let port = self.temporal.port();
         let sockets = served.process().sockets_to(port);
-        let (worked, refused) = (&self.worked, &self.refused);
-        let worked = worked.load(Ordering::Relaxed);
-        let refused = refused.load(Ordering::Relaxed);
+        let worked = self.worked.load(Ordering::Relaxed);
         let slowest = |round: &Round| round.times.iter().max().copied().unwrap_or_default();
         let seconds = |duration: Duration| duration.as_secs_f64();
         let rounds = [cold, warm, first, second];
         let errors: usize = rounds.iter().map(|round| round.errors).sum();
+        let refused: usize = rounds.iter().map(|round| round.refused).sum();
         let verdicts = [
             Verdict::at_most("our number of errors", errors as f64, 0.0),
             Verdict::at_most(
@@ -177,7 +186,8 @@ impl Loaded {
         client: &ExternalScalerClient<Channel>,
     ) -> Round {
         eprintln!("load: Temporal, {TRIGGERS} queues, {name}");
-        let requests = self.requests().await;
+        let [reads, inside] = self.requests().await;
+        self.refused.store(0, Ordering::Relaxed);
         let meter = Meter::start([Process(self.temporal.pid()), served.process()]);
         let started = Instant::now();
         let step = over / TRIGGERS as u32;
@@ -204,7 +214,9 @@ impl Loaded {
         }
         round.took = started.elapsed();
         [round.server_cpu, round.our_cpu] = meter.used();
-        round.requests = self.requests().await - requests;
+        let after = self.requests().await;
+        round.requests = [after[0] - reads, after[1] - inside];
+        round.refused = self.refused.load(Ordering::Relaxed);
         round
     }
 
@@ -234,7 +246,7 @@ fn print(rounds: [Round; 4], verdicts: &[Verdict]) {
     let title = format!(
         "{TRIGGERS} Temporal task queues, a task on each, default types, default limits of the \
          server, no workers.\nAn evaluation is GetMetricSpec, GetMetrics and IsActive, one after \
-         the other."
+         the other. Refused are calls\nof a worker that is busy at another queue."
     );
     let columns = [
         "evaluations",
@@ -244,7 +256,9 @@ fn print(rounds: [Round; 4], verdicts: &[Verdict]) {
         "oldest sample",
         "stale",
         "errors",
-        "requests",
+        "reads",
+        "in matching",
+        "refused",
         "server CPU",
         "our CPU",
     ];
@@ -259,7 +273,9 @@ fn print(rounds: [Round; 4], verdicts: &[Verdict]) {
             s(round.oldest),
             round.stale.to_string(),
             round.errors.to_string(),
-            format!("{:.0}", round.requests),
+            format!("{:.0}", round.requests[0]),
+            format!("{:.0}", round.requests[1]),
+            round.refused.to_string(),
             s(round.server_cpu),
             s(round.our_cpu),
         ]);

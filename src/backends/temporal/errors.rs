@@ -175,7 +175,7 @@ mod tests {
             api_key: api_key.map(Secret::from),
             tls: None,
             connect_timeout: Duration::from_secs(5),
-            requests_per_second: 180,
+            requests_per_second: 170,
         }
     }
 
