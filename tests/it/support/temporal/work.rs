@@ -55,11 +55,8 @@ impl Temporal {
             let stubs = &stubs;
             async move { start(stubs, namespace, queue, &id).await }
         });
-        let starts = stream::iter(starts).buffer_unordered(20);
-        let failed: Vec<_> = starts
-            .filter_map(async |started| started.err())
-            .collect()
-            .await;
+        let started: Vec<_> = stream::iter(starts).buffer_unordered(20).collect().await;
+        let failed: Vec<_> = started.into_iter().filter_map(Result::err).collect();
         assert!(
             failed.is_empty(),
             "{} of {n}: {:?}",
