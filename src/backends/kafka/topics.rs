@@ -12,6 +12,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::time::Instant;
 
 use super::{
+    client::left,
     errors,
     native::{Answer, Failure, Handle},
     query,
@@ -38,7 +39,7 @@ impl Topics {
     /// The partitions of topics, each with its own outcome.
     pub async fn describe(
         &self,
-        handle: &Handle,
+        handle: &Arc<Handle>,
         names: &BTreeSet<&str>,
         limit: Duration,
     ) -> HashMap<String, Result<Arc<Leaders>>> {
@@ -59,7 +60,7 @@ impl Topics {
         if asked.is_empty() {
             return known;
         }
-        match handle.describe_topics(&asked, limit).answer().await {
+        match ask(handle, &asked, limit).await {
             Ok(Answer::Topics(topics)) => {
                 for topic in topics {
                     let leaders = topic.partitions.map(Arc::new);
@@ -150,6 +151,26 @@ impl Topics {
         *self.listed.lock() = Some((Instant::now(), names.clone()));
         Ok(names)
     }
+}
+
+/// The part of the time after which topics are asked for once more.
+const ONE_TRY: f64 = 0.5;
+
+/// Asks which partitions topics have. librdkafka asks the broker that its metadata call the
+/// controller, and when that one has died it waits for it: metadata that come from another broker
+/// name a new one.
+async fn ask(handle: &Arc<Handle>, names: &[&str], limit: Duration) -> Result<Answer, Failure> {
+    let deadline = Instant::now() + limit;
+    let first = handle.describe_topics(names, limit.mul_f64(ONE_TRY));
+    match first.answer().await {
+        Err(failure) if failure.code == Code::OperationTimedOut => {}
+        answer => return answer,
+    }
+    let (refreshed, patience) = (handle.clone(), left(deadline).mul_f64(ONE_TRY));
+    let refresh = tokio::task::spawn_blocking(move || refreshed.refresh_leaders(patience));
+    // If it fails, so does the next try, which says why.
+    let _ = refresh.await;
+    handle.describe_topics(names, left(deadline)).answer().await
 }
 
 /// Whether another try may find the partition: its leader has moved or gone.
