@@ -122,6 +122,34 @@ async fn a_broker_that_freezes_holds_nobody_up() {
     settles(&scaler, &strict, 4.0).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_took_the_dead_broker_for_the_controller_finds_another() {
+    needs_kafka!();
+    let (kafka, _turn) = kafka::three().await;
+    kafka.create_topic("controlled", 3).await;
+    kafka.produce("controlled", 0, 5);
+    kafka.commit("controlled", "controlled", &[(0, 1), (1, 0), (2, 0)]);
+    let work = lag(kafka, "controlled", "controlled");
+    // Brokers name any of themselves as the controller: of twelve connections some will have
+    // been told of this one.
+    let mut scalers = Vec::new();
+    for _ in 0..12 {
+        let scaler = Scaler::start().await;
+        assert_eq!(scaler.evaluate(&work).await.unwrap().value, 4.0);
+        scalers.push(scaler);
+    }
+    let victim = kafka.coordinator("controlled") % 3 + 1;
+    kafka.kill(victim);
+    // What is remembered of topics is over, so that they are asked for anew.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let started = Instant::now();
+    let all = scalers.iter().map(|scaler| settles(scaler, &work, 4.0));
+    let all = tokio::time::timeout(Duration::from_secs(20), futures_util::future::join_all(all));
+    let settled = all.await.is_ok();
+    kafka.restart(victim).await;
+    assert!(settled, "not all after {:?}", started.elapsed());
+}
+
 /// Asks until the value has been right for a while. In between there may be errors that say what
 /// is wrong, but no other value.
 async fn settles(
