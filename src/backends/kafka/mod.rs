@@ -9,6 +9,7 @@ mod connect;
 mod ends;
 mod errors;
 mod health;
+mod keys;
 mod lag;
 mod native;
 mod partitions;
@@ -25,11 +26,11 @@ use std::{sync::OnceLock, time::Duration};
 
 use config::ClusterKeys;
 pub use config::Connection;
+use keys::{LagKeys, OneTopic};
 use lag::LagRule;
 pub use lag::Sample;
 use progress::Memory;
 pub use query::Query;
-use query::{LagKeys, OneTopic};
 
 use crate::{
     error::Result,

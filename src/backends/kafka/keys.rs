@@ -1,0 +1,312 @@
+//! The declared keys that say which lag to measure and what to make of it, and KEDA's checks between
+//! them.
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::{
+    Kafka,
+    lag::{LagRule, OffsetReset},
+    partitions::PartitionList,
+    query::{Isolation, Query, Topics, compile},
+};
+use crate::trigger::{
+    Plan, TriggerKeys,
+    patterns::expand,
+    problem::{Problem, Problems},
+    values::{Activation, NameList, Span, Target, TextValue, text_value},
+};
+
+macro_rules! words {
+    ($name:ident, $allowed:literal, $($word:literal => $value:expr),+) => {
+        impl TextValue for $name {
+            const ALLOWED: &'static str = $allowed;
+
+            fn parse(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok($value),)+
+                    _ => Err(format!("must be {}", Self::ALLOWED)),
+                }
+            }
+        }
+        text_value!($name);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(if *self == $value {
+                    return f.write_str($word);
+                })+
+                Ok(())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
+}
+words!(Isolation, "read_committed or read_uncommitted",
+    "read_committed" => Isolation::ReadCommitted,
+    "read_uncommitted" => Isolation::ReadUncommitted);
+words!(OffsetReset, "latest or earliest",
+    "latest" => OffsetReset::Latest,
+    "earliest" => OffsetReset::Earliest);
+
+/// Kafka's own rule for names (`org.apache.kafka.common.internals.Topic`).
+const LONGEST_TOPIC: usize = 249;
+
+fn check_topic(name: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match name {
+        "." | ".." => {}
+        _ if name.len() <= LONGEST_TOPIC && name.chars().all(legal) => return Ok(()),
+        _ => {}
+    }
+    Err(
+        "is not a topic's name (letters, digits, `.`, `_` and `-`, at most 249); \
+         a regex starts with `^` and goes under `topics`"
+            .to_owned(),
+    )
+}
+
+/// `topic` of `backend: kafka`: one name.
+#[derive(Clone, Debug)]
+pub struct OneTopic(String);
+
+impl TextValue for OneTopic {
+    const ALLOWED: &'static str = "one topic's name";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let name = text.trim();
+        match name.contains(',') {
+            true => Err("names several topics; write them under `topics`".to_owned()),
+            false => Ok(OneTopic(name.to_owned())),
+        }
+    }
+}
+text_value!(OneTopic);
+
+/// What `topic` may hold: `apache-kafka` has a list there.
+pub trait TopicKey {
+    fn names(self) -> Vec<String>;
+}
+
+impl TopicKey for OneTopic {
+    fn names(self) -> Vec<String> {
+        vec![self.0]
+    }
+}
+
+impl TopicKey for NameList {
+    fn names(self) -> Vec<String> {
+        self.0
+    }
+}
+
+/// The lag of a consumer group.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LagKeys<T> {
+    /// The consumer group.
+    consumer_group: String,
+    /// The topic. Left out, as well as `topics`: all topics in which the group has committed
+    /// offsets.
+    topic: Option<T>,
+    /// Several topics, comma-separated, summed: names, ranges (`orders-{0..31}`) and regexes
+    /// (`^orders-.*`; one that matches nothing is an error). Instead of `topic`.
+    topics: Option<NameList>,
+    /// Only these partitions: `1,2,5-8`. Only with a topic.
+    partition_limitation: Option<PartitionList>,
+    /// The wanted lag per replica.
+    #[serde(default = "ten")]
+    lag_threshold: Target,
+    /// The trigger is active above this lag.
+    #[serde(default)]
+    activation_lag_threshold: Activation,
+    /// How a partition counts in which the group has committed nothing: `latest` as 1, `earliest`
+    /// with all its messages.
+    #[serde(default)]
+    offset_reset_policy: OffsetReset,
+    /// A partition in which the group has committed nothing counts 0.
+    #[serde(default)]
+    scale_to_zero_on_invalid_offset: bool,
+    /// Allow more replicas than partitions.
+    #[serde(default)]
+    allow_idle_consumers: bool,
+    /// Allow no more replicas than partitions with lag. Needs a topic.
+    #[serde(default)]
+    limit_to_partitions_with_lag: bool,
+    /// Round up to a number of replicas that divides the number of partitions. Needs a topic.
+    #[serde(default)]
+    ensure_even_distribution_of_partitions: bool,
+    /// Leave the lag of stuck partitions out of the value; it keeps the trigger active.
+    #[serde(default)]
+    exclude_persistent_lag: bool,
+    /// How long a group must stay at an offset, with messages to read, for its lag to be
+    /// persistent. Left out: 30s. Needs `excludePersistentLag`.
+    persistent_lag_after: Option<Span>,
+    /// Which messages of transactions count.
+    #[serde(default)]
+    isolation_level: Isolation,
+    /// Lag up to this counts 0, by partition: 1 hides the control record that a transaction leaves
+    /// behind the last message.
+    #[serde(default)]
+    lag_tolerance: Activation,
+    /// The brokers' version. Accepted, and not needed.
+    #[expect(dead_code, reason = "accepted for KEDA's sake")]
+    version: Option<String>,
+    /// Accepted, and not needed: only the topics in question are asked about.
+    #[serde(default = "yes")]
+    full_metadata: bool,
+}
+
+fn ten() -> Target {
+    Target(10)
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// KEDA's polling interval, which its own rule amounts to by default.
+const PERSISTENT_AFTER: Duration = Duration::from_secs(30);
+
+impl<T: TopicKey> TriggerKeys<Kafka> for LagKeys<T>
+where
+    LagKeys<T>: serde::de::DeserializeOwned + JsonSchema,
+{
+    fn check(self) -> Result<Plan<Kafka>, Problems> {
+        let mut problems = Problems::default();
+        if self.consumer_group.trim().is_empty() {
+            problems.push(Problem::key("consumerGroup", "is empty"));
+        }
+        let has_topic = self.topic.is_some() || self.topics.is_some();
+        self.check_flags(has_topic, &mut problems);
+        let tolerance = i64::try_from(self.lag_tolerance.0).unwrap_or(i64::MAX);
+        let rule = LagRule {
+            threshold: self.lag_threshold,
+            activation: self.activation_lag_threshold,
+            reset: self.offset_reset_policy,
+            zero_without_commit: self.scale_to_zero_on_invalid_offset,
+            allow_idle_consumers: self.allow_idle_consumers,
+            limit_to_partitions_with_lag: self.limit_to_partitions_with_lag,
+            ensure_even_distribution: self.ensure_even_distribution_of_partitions,
+            tolerance,
+            exclude_persistent_after: self.exclude_persistent_lag.then(|| {
+                self.persistent_lag_after
+                    .map_or(PERSISTENT_AFTER, |span| span.0)
+            }),
+        };
+        let topics = match (self.topic, self.topics) {
+            (Some(_), Some(_)) => {
+                let reason = "is given beside `topic`; only one of the two can hold";
+                Err(Problem::key("topics", reason))
+            }
+            (Some(topic), None) => named("topic", topic.names()),
+            (None, Some(topics)) => named("topics", topics.0),
+            (None, None) => Ok((Topics::OfGroup, None)),
+        };
+        let (topics, readable) = match topics {
+            Ok(topics) => topics,
+            Err(problem) => {
+                problems.push(problem);
+                return Err(problems);
+            }
+        };
+        let mut partitions = self.partition_limitation.unwrap_or_default();
+        if !has_topic && !partitions.is_empty() {
+            tracing::warn!(
+                group = self.consumer_group,
+                "partitionLimitation is ignored without a topic, as in KEDA"
+            );
+            partitions = PartitionList::default();
+        }
+        problems.into_result()?;
+        let readable = readable.unwrap_or_else(|| format!("{}-topics", self.consumer_group));
+        Ok(Plan {
+            query: Query {
+                group: self.consumer_group,
+                topics,
+                partitions,
+                isolation: self.isolation_level,
+            },
+            rule,
+            target: self.lag_threshold,
+            readable_name: format!("kafka-{readable}"),
+        })
+    }
+}
+
+impl<T> LagKeys<T> {
+    /// KEDA's checks between keys (`kafkaMetadata.Validate`).
+    fn check_flags(&self, has_topic: bool, problems: &mut Problems) {
+        let limit = (
+            "limitToPartitionsWithLag",
+            self.limit_to_partitions_with_lag,
+        );
+        let even = (
+            "ensureEvenDistributionOfPartitions",
+            self.ensure_even_distribution_of_partitions,
+        );
+        let idle = ("allowIdleConsumers", self.allow_idle_consumers);
+        for ((one, given), (other, beside)) in [(limit, idle), (even, limit)] {
+            if given && beside {
+                let reason = format!("cannot be combined with `{other}`");
+                problems.push(Problem::key(one, reason));
+            }
+        }
+        for (key, given) in [limit, even, ("fullMetadata: false", !self.full_metadata)] {
+            if given && !has_topic {
+                problems.push(Problem::key(key, "needs `topic` or `topics`"));
+            }
+        }
+        match self.persistent_lag_after {
+            Some(_) if !self.exclude_persistent_lag => {
+                let reason = "needs `excludePersistentLag: true`";
+                problems.push(Problem::key("persistentLagAfter", reason));
+            }
+            Some(Span(Duration::ZERO)) => {
+                problems.push(Problem::value("persistentLagAfter", "0", "must be longer"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The topics of a list, and the readable part of the metric's name.
+fn named(key: &str, entries: Vec<String>) -> Result<(Topics, Option<String>), Problem> {
+    let (mut names, mut regexes) = (BTreeSet::new(), BTreeSet::new());
+    for entry in &entries {
+        let bad = |reason: String| Problem::value(key, entry, reason);
+        if key == "topics" && entry.starts_with('^') {
+            let error = |error: regex::Error| {
+                let text = error.to_string();
+                let last = text.lines().last().unwrap_or_default();
+                bad(format!(
+                    "is not a regex: {}",
+                    last.trim_start_matches("error: ")
+                ))
+            };
+            compile(entry).map_err(error)?;
+            regexes.insert(entry.clone());
+            continue;
+        }
+        let expanded = match key {
+            "topics" => expand(entry).map_err(bad)?,
+            _ => vec![entry.clone()],
+        };
+        for name in expanded {
+            check_topic(&name).map_err(bad)?;
+            names.insert(name);
+        }
+    }
+    Ok((Topics::Named { names, regexes }, Some(entries.join("-"))))
+}
+
+#[cfg(test)]
+#[path = "keys_tests.rs"]
+mod tests;
