@@ -19,9 +19,12 @@ use std::{
 };
 
 use tempfile::TempDir;
-use temporalio_protos::temporal::api::workflowservice::v1::{
-    DescribeTaskQueueRequest, GetSystemInfoRequest, RegisterNamespaceRequest,
-    workflow_service_client::WorkflowServiceClient,
+use temporalio_protos::temporal::api::{
+    common::v1::WorkflowExecution,
+    workflowservice::v1::{
+        DescribeTaskQueueRequest, DescribeWorkflowExecutionRequest, GetSystemInfoRequest,
+        RegisterNamespaceRequest, workflow_service_client::WorkflowServiceClient,
+    },
 };
 use tokio::time::{Instant, sleep};
 use tonic::{
@@ -260,6 +263,22 @@ impl Temporal {
             .await
         {
             self.rest(started, &status).await;
+        }
+        // Workflows are history's, which is found later than matching: it knows no such workflow.
+        let workflow = DescribeWorkflowExecutionRequest {
+            namespace: namespace.to_owned(),
+            execution: Some(WorkflowExecution {
+                workflow_id: "ready".to_owned(),
+                run_id: String::new(),
+            }),
+        };
+        loop {
+            let mut stubs = self.stubs().await;
+            match stubs.describe_workflow_execution(workflow.clone()).await {
+                Err(status) if status.code() == tonic::Code::NotFound => return,
+                Err(status) => self.rest(started, &status).await,
+                Ok(_) => panic!("nobody has started this workflow"),
+            }
         }
     }
 
