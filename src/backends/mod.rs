@@ -4,6 +4,7 @@ pub mod kafka;
 mod pem;
 pub mod redis;
 pub mod temporal;
+mod tls;
 
 use crate::sampling::Catalog;
 

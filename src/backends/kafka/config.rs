@@ -92,10 +92,7 @@ impl ConnectionKeys<Kafka> for ClusterKeys {
         // Equal sets of servers are one connection, however they are written.
         servers.sort_by_key(HostPort::to_string);
         servers.dedup();
-        let tls = keep(
-            tls.check(false).and_then(without_server_name),
-            &mut problems,
-        );
+        let tls = keep(tls.check(false), &mut problems);
         let sasl = SaslKeys {
             kind: self.sasl,
             username: self.username,
@@ -137,18 +134,6 @@ fn server_address(server: &str) -> Result<HostPort, Problem> {
         ));
     }
     HostPort::from_str(server).map_err(|_| Problem::value(key, server, allowed))
-}
-
-/// librdkafka expects of each broker's certificate the name under which it finds the broker.
-fn without_server_name(tls: Option<Tls>) -> Result<Option<Tls>, Problems> {
-    match tls.as_ref().and_then(|tls| tls.server_name.as_ref()) {
-        Some(name) => {
-            let reason =
-                "cannot be used with Kafka; each broker's certificate must carry its own name";
-            Err(Problem::value("tlsServerName", name, reason).into())
-        }
-        None => Ok(tls),
-    }
 }
 
 fn keep<T>(result: Result<T, Problems>, problems: &mut Problems) -> Option<T> {
@@ -204,6 +189,5 @@ mod tests {
             "key: is required with `cert`"
         );
         assert!(with(&[("ca", PEM)]).contains("`tls: enable` is required"));
-        assert!(with(&[("tls", "enable"), ("tlsServerName", "x")]).contains("its own name"));
     }
 }

@@ -1,349 +1,251 @@
-//! Where partitions begin and end: which partitions a query concerns, and one read for each broker
-//! that leads some of them.
+//! Where partitions begin and end: asked of the broker that leads them, all that a batch wants in
+//! one request. Who has moved is looked for.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared, join, join_all},
+    future::{BoxFuture, try_join, try_join_all},
 };
-use rdkafka::types::RDKafkaErrorCode as Code;
-use tokio::time::{Instant, sleep};
+use kafka_protocol::{
+    ResponseError,
+    messages::{
+        ListOffsetsRequest, ListOffsetsResponse, TopicName,
+        list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
+    },
+    protocol::StrBytes,
+};
+use tokio::time::Instant;
 
 use super::{
-    client::{Client, left},
+    board::{Board, Bounds, Known, Names, Partitions, Source},
+    client::{Client, Patience},
     errors,
-    native::{End, Failure, Offset},
-    query::{Isolation, Query, Topics},
-    topics::{self, Leaders},
+    query::Isolation,
+    topics::Topics,
+    wire::{Cause, Failure},
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-/// A partition, and the broker that leads it.
-#[derive(Clone, Debug)]
-pub struct Place {
-    pub topic: Arc<str>,
-    pub partition: i32,
-    leader: i32,
+/// Which end of a partition, as ListOffsets has it.
+#[derive(Clone, Copy)]
+enum End {
+    /// The first offset that retention left.
+    Earliest = -2,
+    /// The offset after the last message.
+    Latest = -1,
 }
 
-impl Place {
-    pub fn is(&self, topic: &str, partition: i32) -> bool {
-        *self.topic == *topic && self.partition == partition
-    }
+/// Finds out which partitions the queries of a board concern, reads them and tells the board. An
+/// error means that no broker answers; some partitions are not told of then.
+pub async fn read(client: &Client, board: &Board<'_>, deadline: Instant) -> Result<()> {
+    let known = known(client, board.names(), deadline).await?;
+    let reader = Reader { client, board };
+    let patience = Patience::until(deadline);
+    let sources = board.place(&known).into_iter();
+    let all =
+        sources.map(|(source, partitions)| reader.read(source, source.1, partitions, patience));
+    try_join_all(all).await.map(|_| ())
 }
 
-/// The partitions of a query.
-pub type Places = Vec<Place>;
-
-/// What one request asks: the offsets of one isolation level, of one broker.
-type Request = (Isolation, i32);
-
-/// Start and end by partition.
-type Bounds = HashMap<(Arc<str>, i32), Result<(i64, i64)>>;
-
-/// Reads that are shared by all queries that wait for them.
-pub struct Ends<'a> {
-    places: HashMap<Query, Result<Places>>,
-    reads: HashMap<(Isolation, i32), Shared<BoxFuture<'a, Arc<Bounds>>>>,
+async fn known(client: &Client, names: Names, deadline: Instant) -> Result<Known> {
+    let mut regexes = HashMap::new();
+    if !names.regexes.is_empty() {
+        let all = client.topics.list(client, deadline).await?;
+        for regex in names.regexes {
+            let matching = Topics::matching(&all, &regex);
+            regexes.insert(regex, matching);
+        }
+    }
+    let mut topics: BTreeSet<&str> = names.topics.iter().map(String::as_str).collect();
+    topics.extend(regexes.values().flatten().flatten().map(String::as_str));
+    let topics = client.topics.describe(client, &topics, deadline).await?;
+    Ok(Known { regexes, topics })
 }
 
-impl<'a> Ends<'a> {
-    /// Finds out which partitions queries concern, and sends the requests. A query for a group's
-    /// own topics comes with their names.
-    pub async fn read(
-        client: &'a Client,
-        queries: Vec<(Query, BTreeSet<String>)>,
-        deadline: Instant,
-    ) -> Self {
-        let regexes = regexes(client, &queries, deadline).await;
-        let mut names: BTreeSet<&str> = BTreeSet::new();
-        for (query, of_group) in &queries {
-            names.extend(of_group.iter().map(String::as_str));
-            if let Topics::Named { names: named, .. } = &query.topics {
-                names.extend(named.iter().map(String::as_str));
-            }
-        }
-        names.extend(regexes.values().flatten().flatten().map(String::as_str));
-        let leaders = client
-            .topics
-            .describe(&client.handle, &names, left(deadline))
-            .await;
-
-        let mut wanted: BTreeMap<Request, BTreeSet<(Arc<str>, i32)>> = BTreeMap::new();
-        let mut places = HashMap::with_capacity(queries.len());
-        let shared: HashMap<&str, Arc<str>> = leaders
-            .keys()
-            .map(|name| (name.as_str(), Arc::from(name.as_str())))
-            .collect();
-        for (query, of_group) in &queries {
-            let found = find(query, of_group, &regexes, &leaders, &shared);
-            for place in found.iter().flatten() {
-                let read = wanted.entry((query.isolation, place.leader)).or_default();
-                read.insert((place.topic.clone(), place.partition));
-            }
-            places.insert(query.clone(), found);
-        }
-        let reads = wanted.into_iter().map(|((isolation, leader), partitions)| {
-            let read = read(client, isolation, partitions, deadline)
-                .map(Arc::new)
-                .boxed();
-            ((isolation, leader), read.shared())
-        });
-        Ends {
-            places,
-            reads: reads.collect(),
-        }
-    }
-
-    /// The partitions of a query.
-    pub fn places(&self, query: &Query) -> Result<&Places> {
-        match self.places.get(query) {
-            Some(Ok(places)) => Ok(places),
-            Some(Err(error)) => Err(error.clone()),
-            None => unreachable!("every query of the batch was looked at"),
-        }
-    }
-
-    /// Start and end of each place. The first partition that cannot be read is the error: a sum
-    /// without it would be wrong.
-    pub async fn bounds(&self, isolation: Isolation, places: &Places) -> Result<Vec<(i64, i64)>> {
-        let leaders: BTreeSet<i32> = places.iter().map(|place| place.leader).collect();
-        let reads = leaders.into_iter().map(|leader| {
-            let read = self.reads.get(&(isolation, leader));
-            let read = read.cloned().expect("a read for every leader of a place");
-            async move { (leader, read.await) }
-        });
-        let reads: HashMap<i32, Arc<Bounds>> = join_all(reads).await.into_iter().collect();
-        let bounds = places.iter().map(|place| {
-            let key = (place.topic.clone(), place.partition);
-            reads[&place.leader]
-                .get(&key)
-                .cloned()
-                .expect("an outcome for every partition")
-        });
-        bounds.collect()
-    }
+struct Reader<'a> {
+    client: &'a Client,
+    board: &'a Board<'a>,
 }
 
-type Regexes = HashMap<String, Result<Vec<String>>>;
+/// Partitions with the reason why another try may find them elsewhere.
+type Moved = Vec<(Arc<str>, i32, Failure)>;
 
-/// The topics that match each regex.
-async fn regexes(
-    client: &Client,
-    queries: &[(Query, BTreeSet<String>)],
-    deadline: Instant,
-) -> Regexes {
-    let mut found = Regexes::new();
-    for (query, _) in queries {
-        let Topics::Named { regexes, .. } = &query.topics else {
-            continue;
-        };
-        for regex in regexes {
-            if !found.contains_key(regex) {
-                let limit = left(deadline);
-                let matching = client.topics.matching(&client.handle, regex, limit).await;
-                found.insert(regex.clone(), matching);
-            }
-        }
-    }
-    found
-}
+type Outcomes = Vec<(Arc<str>, i32, Result<Bounds>)>;
 
-/// The partitions of one query.
-fn find(
-    query: &Query,
-    of_group: &BTreeSet<String>,
-    regexes: &Regexes,
-    leaders: &HashMap<String, Result<Arc<Leaders>>>,
-    shared: &HashMap<&str, Arc<str>>,
-) -> Result<Places> {
-    let mut topics: BTreeSet<&str> = of_group.iter().map(String::as_str).collect();
-    if let Topics::Named {
-        names,
-        regexes: wanted,
-    } = &query.topics
-    {
-        topics.extend(names.iter().map(String::as_str));
-        for regex in wanted {
-            let matching = regexes.get(regex).expect("every regex was looked at");
-            let matching = matching.as_ref().map_err(Error::clone)?;
-            topics.extend(matching.iter().map(String::as_str));
-        }
-    }
-    let mut places = Places::new();
-    for topic in topics {
-        let Some(found) = leaders.get(topic) else {
-            return Err(errors::no_topic(topic));
-        };
-        let partitions = found.as_ref().map_err(Error::clone)?;
-        let by_number = |number: i32| {
-            partitions
-                .iter()
-                .find(|(partition, _)| *partition == number)
-        };
-        let wanted: Vec<&(i32, Option<i32>)> = match query.partitions.is_empty() {
-            true => partitions.iter().collect(),
-            false => {
-                let missing = |number| errors::no_partition(topic, number, partitions.len());
-                let numbers = query.partitions.iter();
-                let found = numbers.map(|n| by_number(n).ok_or_else(|| missing(n)));
-                found.collect::<Result<_>>()?
-            }
-        };
-        for (partition, leader) in wanted {
-            places.push(Place {
-                topic: shared[topic].clone(),
-                partition: *partition,
-                leader: leader.ok_or_else(|| errors::no_leader(topic, *partition))?,
-            });
-        }
-    }
-    Ok(places)
-}
-
-/// The part of the time that is left that a broker may take before its partitions are looked for
-/// elsewhere.
-const ONE_TRY: f64 = 0.6;
-
-/// Start and end of the partitions of one broker. Where a leader has moved, asks again.
-/// The first requests go out at once; the future is the outcome.
-fn read(
-    client: &Client,
-    isolation: Isolation,
-    partitions: BTreeSet<(Arc<str>, i32)>,
-    deadline: Instant,
-) -> impl Future<Output = Bounds> + use<'_> {
-    let latest = End::Latest {
-        committed_only: isolation == Isolation::ReadCommitted,
-    };
-    let ask = move |open: &BTreeSet<(Arc<str>, i32)>| {
-        let limit = left(deadline).mul_f64(ONE_TRY);
-        join(
-            client.ends(open, End::Start, limit),
-            client.ends(open, latest, limit),
-        )
-    };
-    let mut answers = ask(&partitions);
-    async move {
-        let mut bounds = Bounds::with_capacity(partitions.len());
-        let mut open = partitions;
-        let mut pause = Duration::from_millis(50);
-        loop {
-            let (starts, ends) = answers.await;
-            let last = left(deadline) < pause * 3;
-            let moved = sort(open, starts, ends, last, &mut bounds);
-            if bounds.values().any(Result::is_ok) {
-                client.health.well();
-            }
+impl Reader<'_> {
+    /// Reads partitions of a source at the broker that leads them by now.
+    fn read(
+        &self,
+        source: Source,
+        leader: i32,
+        partitions: Partitions,
+        patience: Patience,
+    ) -> BoxFuture<'_, Result<()>> {
+        async move {
+            let (outcomes, moved) = self.ask(source.0, leader, partitions, patience).await;
+            self.board.tell_ends(source, outcomes);
             if moved.is_empty() {
-                return bounds;
+                return Ok(());
             }
-            sleep(pause).await;
-            pause *= 2;
-            open = look_again(client, moved, &mut bounds, deadline).await;
-            answers = ask(&open);
+            if !patience.has_time() {
+                let failed = moved.into_iter().map(|(topic, partition, failure)| {
+                    let error = errors::of_partition(&topic, partition, &failure);
+                    (topic, partition, Err(error))
+                });
+                self.board.tell_ends(source, failed.collect());
+                return Ok(());
+            }
+            let patience = patience.wait().await;
+            let (gone, found) = self.look_for(moved, patience).await?;
+            self.board.tell_ends(source, gone);
+            let found = found.into_iter();
+            let all =
+                found.map(|(leader, partitions)| self.read(source, leader, partitions, patience));
+            try_join_all(all).await.map(|_| ())
         }
+        .boxed()
     }
-}
 
-/// Gives each partition its outcome, but for those that another try may find elsewhere.
-fn sort(
-    open: BTreeSet<(Arc<str>, i32)>,
-    starts: Result<Vec<Offset>, Failure>,
-    ends: Result<Vec<Offset>, Failure>,
-    last: bool,
-    bounds: &mut Bounds,
-) -> BTreeSet<(Arc<str>, i32)> {
-    let (starts, ends) = (by_partition(starts), by_partition(ends));
-    let mut moved = BTreeSet::new();
-    for key in open {
-        let start = outcome(&starts, &key);
-        match start.and_then(|start| Ok((start, outcome(&ends, &key)?))) {
-            Ok(found) => {
-                bounds.insert(key, Ok(found));
-            }
-            Err(failure) if last || !topics::may_have_moved(&failure) => {
-                let error = errors::of_partition(&key.0, key.1, &failure);
-                bounds.insert(key, Err(error));
-            }
-            Err(_) => {
-                moved.insert(key);
-            }
-        }
-    }
-    moved
-}
-
-/// Finds out where partitions went: those that are gone or without a leader get their error, the
-/// others are asked again.
-async fn look_again(
-    client: &Client,
-    moved: BTreeSet<(Arc<str>, i32)>,
-    bounds: &mut Bounds,
-    deadline: Instant,
-) -> BTreeSet<(Arc<str>, i32)> {
-    let names: BTreeSet<&str> = moved.iter().map(|(topic, _)| &**topic).collect();
-    client.topics.forget(names.iter().copied());
-    let leaders = client
-        .topics
-        .describe(&client.handle, &names, left(deadline))
-        .await;
-    // librdkafka has its own idea of who leads what, and keeps it for minutes.
-    let (handle, limit) = (client.handle.clone(), left(deadline));
-    let _ = tokio::task::spawn_blocking(move || handle.refresh_leaders(limit)).await;
-    let mut open = BTreeSet::new();
-    for (topic, partition) in &moved {
-        let found = match leaders.get(&**topic) {
-            Some(Ok(leaders)) => match leaders.iter().find(|(number, _)| number == partition) {
-                Some((_, Some(_))) => Ok(()),
-                Some((_, None)) => Err(errors::no_leader(topic, *partition)),
-                None => Err(errors::no_partition(topic, *partition, leaders.len())),
-            },
-            Some(Err(error)) => Err(error.clone()),
-            None => Err(errors::no_topic(topic)),
+    async fn ask(
+        &self,
+        isolation: Isolation,
+        leader: i32,
+        partitions: Partitions,
+        patience: Patience,
+    ) -> (Outcomes, Moved) {
+        let cluster = &self.client.cluster;
+        let ask = |end| {
+            let partitions = &partitions;
+            let request = move |_| list_offsets(partitions, isolation, end);
+            cluster.ask(leader, request, patience.one_try())
         };
-        let key = (topic.clone(), *partition);
-        match found {
-            Ok(()) => {
-                open.insert(key);
+        let (mut outcomes, mut moved) = (Outcomes::new(), Moved::new());
+        match try_join(ask(End::Earliest), ask(End::Latest)).await {
+            Ok((starts, ends)) => {
+                let (starts, ends) = (offsets(&starts), offsets(&ends));
+                for (topic, numbers) in &partitions {
+                    for number in numbers {
+                        let key = (&**topic, *number);
+                        let bounds =
+                            offset(&starts, key).and_then(|start| Ok((start, offset(&ends, key)?)));
+                        match bounds {
+                            Ok(bounds) => outcomes.push((topic.clone(), *number, Ok(bounds))),
+                            Err(failure) if may_pass(&failure) => {
+                                moved.push((topic.clone(), *number, failure));
+                            }
+                            Err(failure) => {
+                                let error = errors::of_partition(topic, *number, &failure);
+                                outcomes.push((topic.clone(), *number, Err(error)));
+                            }
+                        }
+                    }
+                }
             }
-            Err(error) => {
-                bounds.insert(key, Err(error));
+            Err(failure) => {
+                for (topic, numbers) in partitions {
+                    let all = numbers.into_iter();
+                    moved.extend(all.map(|number| (topic.clone(), number, failure.clone())));
+                }
             }
         }
+        (outcomes, moved)
     }
-    open
+
+    /// Finds out where partitions went: those that are gone or without a leader, and the others by
+    /// the broker that leads them.
+    async fn look_for(
+        &self,
+        moved: Moved,
+        patience: Patience,
+    ) -> Result<(Outcomes, BTreeMap<i32, Partitions>)> {
+        let Client { topics, .. } = self.client;
+        let names: BTreeSet<&str> = moved.iter().map(|(topic, ..)| &**topic).collect();
+        topics.forget(names.iter().copied());
+        let found = topics
+            .describe(self.client, &names, patience.deadline)
+            .await?;
+        let mut gone = Outcomes::new();
+        let mut led = BTreeMap::<i32, Partitions>::new();
+        for (topic, partition, _) in moved {
+            let leader = match found.get(&*topic) {
+                None => Err(errors::no_topic(&topic)),
+                Some(Err(error)) => Err(error.clone()),
+                Some(Ok(leaders)) => {
+                    match leaders.iter().find(|(number, _)| *number == partition) {
+                        Some((_, Some(leader))) => Ok(*leader),
+                        Some((_, None)) => Err(errors::no_leader(&topic, partition)),
+                        None => Err(errors::no_partition(&topic, partition, leaders.len())),
+                    }
+                }
+            };
+            match leader {
+                Ok(leader) => {
+                    let topics = led.entry(leader).or_default();
+                    topics.entry(topic).or_default().insert(partition);
+                }
+                Err(error) => gone.push((topic, partition, Err(error))),
+            }
+        }
+        Ok((gone, led))
+    }
 }
 
-type Found = Result<HashMap<(Arc<str>, i32), Offset>, Failure>;
-
-fn by_partition(offsets: Result<Vec<Offset>, Failure>) -> Found {
-    let keyed = |offset: Offset| ((offset.topic.clone(), offset.partition), offset);
-    offsets.map(|offsets| offsets.into_iter().map(keyed).collect())
+/// Whether another try may succeed: the leader has moved or gone.
+fn may_pass(failure: &Failure) -> bool {
+    let refused = [
+        ResponseError::TopicAuthorizationFailed,
+        ResponseError::ClusterAuthorizationFailed,
+    ];
+    failure
+        .error()
+        .is_none_or(|error| !refused.contains(&error))
 }
 
-/// The offset of a partition. librdkafka answers −1001 without an error for a leader that has died.
-fn outcome(found: &Found, key: &(Arc<str>, i32)) -> Result<i64, Failure> {
-    let failure = |code: Code| Failure {
-        code,
-        text: code.to_string(),
-    };
-    match found {
-        Err(failure) => Err(failure.clone()),
-        Ok(offsets) => match offsets.get(key) {
-            Some(Offset {
-                error: Some(code), ..
-            }) => Err(failure(*code)),
-            Some(Offset { offset, .. }) if *offset >= 0 => Ok(*offset),
-            _ => Err(Failure {
-                code: Code::BrokerTransportFailure,
-                text: "the broker that leads it does not answer".to_owned(),
-            }),
-        },
+fn list_offsets(partitions: &Partitions, isolation: Isolation, end: End) -> ListOffsetsRequest {
+    let topics = partitions.iter().map(|(topic, numbers)| {
+        let partitions = numbers.iter().map(|number| {
+            ListOffsetsPartition::default()
+                .with_partition_index(*number)
+                .with_timestamp(end as i64)
+        });
+        ListOffsetsTopic::default()
+            .with_name(TopicName(StrBytes::from_string(topic.to_string())))
+            .with_partitions(partitions.collect())
+    });
+    ListOffsetsRequest::default()
+        .with_replica_id((-1).into())
+        .with_isolation_level(match isolation {
+            Isolation::ReadUncommitted => 0,
+            Isolation::ReadCommitted => 1,
+        })
+        .with_topics(topics.collect())
+}
+
+type Offsets<'a> = HashMap<(&'a str, i32), Result<i64, Failure>>;
+
+fn offsets(answer: &ListOffsetsResponse) -> Offsets<'_> {
+    let topics = answer.topics.iter();
+    let partitions = topics.flat_map(|topic| {
+        topic.partitions.iter().map(|partition| {
+            let outcome = match Failure::of_code(partition.error_code) {
+                Some(failure) => Err(failure),
+                None => Ok(partition.offset),
+            };
+            ((topic.name.as_str(), partition.partition_index), outcome)
+        })
+    });
+    partitions.collect()
+}
+
+/// An offset that there must be: both ends of a log are known, and never negative.
+fn offset(offsets: &Offsets<'_>, key: (&str, i32)) -> Result<i64, Failure> {
+    match offsets.get(&key) {
+        Some(Ok(offset)) if *offset >= 0 => Ok(*offset),
+        Some(Err(failure)) => Err(failure.clone()),
+        _ => Err(Failure::new(Cause::Garbled, "the answer lacks it")),
     }
 }

@@ -1,17 +1,17 @@
 //! Kafka: the lag of consumer groups.
 //!
-//! One librdkafka handle for each connection; a batch is one request for each broker and one for
-//! each group, all under way at once. The README beside this file has the semantics.
+//! One connection to each broker; a batch is a few requests for each, all under way at once. The
+//! README beside this file has the semantics.
 
+mod board;
 mod client;
+mod cluster;
 mod config;
-mod connect;
 mod ends;
 mod errors;
-mod health;
+mod groups;
 mod keys;
 mod lag;
-mod native;
 mod partitions;
 mod progress;
 mod query;
@@ -21,9 +21,11 @@ mod sasl;
 mod testing;
 mod token;
 mod topics;
+mod wire;
 
 use std::{sync::OnceLock, time::Duration};
 
+use client::Client;
 use config::ClusterKeys;
 pub use config::Connection;
 use keys::{LagKeys, OneTopic};
@@ -64,7 +66,7 @@ impl Backend for Kafka {
     type Query = Query;
     type Sample = Sample;
     type Rule = LagRule;
-    type Client = client::Client;
+    type Client = Client;
 
     fn trigger_types() -> Vec<TriggerType<Self>> {
         vec![
@@ -90,7 +92,7 @@ impl Backend for Kafka {
     }
 
     async fn connect(&self, connection: &Connection) -> Result<Self::Client> {
-        connect::connect(connection, self.memory.of(connection), self.limit()).await
+        Client::connect(connection, self.memory.of(connection), self.limit()).await
     }
 
     async fn sample(&self, client: &Self::Client, batch: Vec<Ask<Self>>) -> Result<()> {

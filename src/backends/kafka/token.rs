@@ -1,22 +1,24 @@
 //! Tokens for SASL OAUTHBEARER: client credentials against a token endpoint (RFC 6749,
-//! section 4.4), each time that librdkafka wants one.
+//! section 4.4), as connections are opened.
 
-use std::{
-    sync::{Arc, Weak},
-    time::{Duration, SystemTime},
-};
+use std::time::Duration;
 
 use reqwest::Certificate;
 use serde::Deserialize;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::{sync::Mutex, time::Instant};
 
-use super::{health::Health, native::Handle, sasl::OAuth};
-use crate::error::{Error, Kind, Result};
+use super::sasl::OAuth;
+use crate::{
+    error::{Error, Kind, Result},
+    trigger::values::Secret,
+};
 
 /// How long the endpoint may take.
 const LIMIT: Duration = Duration::from_secs(5);
 /// A token that does not say how long it is good for is asked anew after some minutes.
 const LIFETIME: Duration = Duration::from_secs(300);
+/// The part of its lifetime for which a token is shown.
+const RENEW_AFTER: f64 = 0.8;
 
 /// What a token endpoint answers.
 #[derive(Deserialize)]
@@ -32,42 +34,54 @@ struct Refused {
     error_description: Option<String>,
 }
 
-/// Starts a task that answers librdkafka's wishes for tokens until the guard is dropped. `ca`, the
-/// brokers' authority, may be the endpoint's as well.
-pub fn supply(
-    oauth: OAuth,
-    ca: Option<String>,
-    handle: &Arc<Handle>,
-    health: &Arc<Health>,
-) -> Result<DropGuard> {
-    let endpoint = Endpoint {
-        http: http(ca)?,
-        oauth,
-    };
-    let (handle, health) = (Arc::downgrade(handle), health.clone());
-    let ended = CancellationToken::new();
-    let task = async move {
-        loop {
-            health.token_wanted().await;
-            let token = endpoint.token().await;
-            let Some(handle) = Weak::upgrade(&handle) else {
-                return;
-            };
-            let set = token.and_then(|(token, expires)| {
-                let OAuth {
-                    client_id,
-                    extensions,
-                    ..
-                } = &endpoint.oauth;
-                handle.set_token(&token, client_id, expires, extensions)
-            });
-            if let Err(reason) = set {
-                handle.set_token_failure(&reason);
+/// Tokens for all connections to a cluster.
+pub struct Tokens {
+    endpoint: Endpoint,
+    granted: Mutex<Option<Token>>,
+}
+
+/// A token while it is good.
+struct Token {
+    text: Secret,
+    renew_at: Instant,
+}
+
+impl Tokens {
+    /// `ca`, the brokers' authority, may be the endpoint's as well.
+    pub fn new(oauth: OAuth, ca: Option<String>) -> Result<Self> {
+        let endpoint = Endpoint {
+            http: http(ca)?,
+            oauth,
+        };
+        Ok(Tokens {
+            endpoint,
+            granted: Mutex::default(),
+        })
+    }
+
+    /// A token that is good for a while; why there is none, with the endpoint's name.
+    pub async fn token(&self) -> Result<Secret, String> {
+        // Whoever comes meanwhile gets the same.
+        let mut granted = self.granted.lock().await;
+        match &*granted {
+            Some(token) if Instant::now() < token.renew_at => Ok(token.text.clone()),
+            _ => {
+                let (text, lifetime) = self.endpoint.token().await?;
+                let renew_at = Instant::now() + lifetime.mul_f64(RENEW_AFTER);
+                let text = Secret::from(text.as_str());
+                *granted = Some(Token {
+                    text: text.clone(),
+                    renew_at,
+                });
+                Ok(text)
             }
         }
-    };
-    tokio::spawn(ended.clone().run_until_cancelled_owned(task));
-    Ok(ended.drop_guard())
+    }
+
+    /// What the broker wants to know besides.
+    pub fn extensions(&self) -> &[(String, String)] {
+        &self.endpoint.oauth.extensions
+    }
 }
 
 fn http(ca: Option<String>) -> Result<reqwest::Client> {
@@ -90,8 +104,8 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    /// A token, and when it expires, in milliseconds since the Unix epoch.
-    async fn token(&self) -> Result<(String, i64), String> {
+    /// A token, and how long it is good for.
+    async fn token(&self) -> Result<(String, Duration), String> {
         let OAuth {
             endpoint,
             client_id,
@@ -133,10 +147,6 @@ impl Endpoint {
         }
         let granted = response.json::<Granted>().await.map_err(failed)?;
         let lifetime = granted.expires_in.map_or(LIFETIME, Duration::from_secs);
-        let expires = SystemTime::now() + lifetime;
-        let expires = expires
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        Ok((granted.access_token, expires.as_millis() as i64))
+        Ok((granted.access_token, lifetime))
     }
 }

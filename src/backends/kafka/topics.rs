@@ -7,16 +7,13 @@ use std::{
     time::Duration,
 };
 
+use kafka_protocol::{
+    error::ParseResponseErrorCode, messages::metadata_response::MetadataResponseTopic,
+};
 use parking_lot::Mutex;
-use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::time::Instant;
 
-use super::{
-    client::left,
-    errors,
-    native::{Answer, Failure, Handle},
-    query,
-};
+use super::{client::Client, errors, query, wire::Failure};
 use crate::error::{Error, Kind, Result};
 
 /// How long topics are believed: a new partition, or a new topic that a regex matches, counts this
@@ -25,7 +22,7 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(10);
 /// More topics than this are no longer one trigger's business.
 const MOST_TOPICS: usize = 10_000;
 
-/// A topic's partitions: by number, the broker that leads it.
+/// A topic's partitions in ascending order, each with the broker that leads it.
 pub type Leaders = Vec<(i32, Option<i32>)>;
 
 /// What is known of a cluster's topics.
@@ -36,13 +33,14 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// The partitions of topics, each with its own outcome.
+    /// The partitions of topics, each with its own outcome. An error means that the cluster is
+    /// lost.
     pub async fn describe(
         &self,
-        handle: &Arc<Handle>,
+        client: &Client,
         names: &BTreeSet<&str>,
-        limit: Duration,
-    ) -> HashMap<String, Result<Arc<Leaders>>> {
+        deadline: Instant,
+    ) -> Result<HashMap<String, Result<Arc<Leaders>>>> {
         let mut known = HashMap::with_capacity(names.len());
         let mut asked = Vec::new();
         {
@@ -58,27 +56,18 @@ impl Topics {
             }
         }
         if asked.is_empty() {
-            return known;
+            return Ok(known);
         }
-        match ask(handle, &asked, limit).await {
-            Ok(Answer::Topics(topics)) => {
-                for topic in topics {
-                    let leaders = topic.partitions.map(Arc::new);
-                    let leaders = leaders.map_err(|e| errors::of_topic(&topic.name, &e));
-                    if let Ok(leaders) = &leaders {
-                        self.remember(&topic.name, leaders);
-                    }
-                    known.insert(topic.name, leaders);
-                }
+        let topics = client.cluster.topics(Some(&asked), deadline).await;
+        for topic in topics.map_err(|failure| client.lost(&failure))? {
+            let name = topic.name.as_deref().map_or("", |name| name).to_owned();
+            let found = leaders(topic).map_err(|failure| errors::of_topic(&name, &failure));
+            if let Ok(leaders) = &found {
+                self.remember(&name, leaders);
             }
-            Ok(_) => {}
-            Err(failure) => {
-                for name in asked {
-                    known.insert(name.to_owned(), Err(errors::of_topic(name, &failure)));
-                }
-            }
+            known.insert(name, found);
         }
-        known
+        Ok(known)
     }
 
     /// A partition without a leader may have one in a moment: such a topic is asked again.
@@ -98,13 +87,7 @@ impl Topics {
     }
 
     /// The topics that match a regex. None is an error: a regex with a slip must not read as 0.
-    pub async fn matching(
-        &self,
-        handle: &Arc<Handle>,
-        regex: &str,
-        limit: Duration,
-    ) -> Result<Vec<String>> {
-        let all = self.list(handle, limit).await?;
+    pub fn matching(all: &[String], regex: &str) -> Result<Vec<String>> {
         let compiled = query::compile(regex)
             .map_err(|error| Error::new(Kind::Invalid, format!("topics: {regex}: {error}"), ""))?;
         // Kafka's own topics match only who asks for them.
@@ -128,55 +111,31 @@ impl Topics {
         }
     }
 
-    async fn list(&self, handle: &Arc<Handle>, limit: Duration) -> Result<Arc<Vec<String>>> {
+    /// The names of all topics. An error means that the cluster is lost.
+    pub async fn list(&self, client: &Client, deadline: Instant) -> Result<Arc<Vec<String>>> {
         if let Some((at, topics)) = &*self.listed.lock()
             && at.elapsed() < REMEMBERED_FOR
         {
             return Ok(topics.clone());
         }
-        let asked = handle.clone();
-        let listed = tokio::task::spawn_blocking(move || asked.all_topics(limit)).await;
-        let failed = |what: String| {
-            let next = "Check that the brokers answer.";
-            Error::new(
-                Kind::Unreachable,
-                format!("the list of topics: {what}"),
-                next,
-            )
-        };
-        let names = listed
-            .map_err(|error| failed(error.to_string()))?
-            .map_err(|code| failed(code.to_string()))?;
-        let names = Arc::new(names);
+        let topics = client.cluster.topics(None, deadline).await;
+        let topics = topics.map_err(|failure| client.lost(&failure))?;
+        let names = topics.into_iter().filter_map(|topic| topic.name);
+        let names = Arc::new(names.map(|name| name.to_string()).collect::<Vec<_>>());
         *self.listed.lock() = Some((Instant::now(), names.clone()));
         Ok(names)
     }
 }
 
-/// The part of the time after which topics are asked for once more.
-const ONE_TRY: f64 = 0.5;
-
-/// Asks which partitions topics have. librdkafka asks the broker that its metadata call the
-/// controller, and when that one has died it waits for it: metadata that come from another broker
-/// name a new one.
-async fn ask(handle: &Arc<Handle>, names: &[&str], limit: Duration) -> Result<Answer, Failure> {
-    let deadline = Instant::now() + limit;
-    let first = handle.describe_topics(names, limit.mul_f64(ONE_TRY));
-    match first.answer().await {
-        Err(failure) if failure.code == Code::OperationTimedOut => {}
-        answer => return answer,
+fn leaders(topic: MetadataResponseTopic) -> Result<Arc<Leaders>, Failure> {
+    if let Some(error) = topic.error_code.err() {
+        return Err(Failure::answered(error));
     }
-    let (refreshed, patience) = (handle.clone(), left(deadline).mul_f64(ONE_TRY));
-    let refresh = tokio::task::spawn_blocking(move || refreshed.refresh_leaders(patience));
-    // If it fails, so does the next try, which says why.
-    let _ = refresh.await;
-    handle.describe_topics(names, left(deadline)).answer().await
-}
-
-/// Whether another try may find the partition: its leader has moved or gone.
-pub fn may_have_moved(failure: &Failure) -> bool {
-    !matches!(
-        failure.code,
-        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed
-    )
+    let partitions = topic.partitions.iter().map(|partition| {
+        let leader = partition.leader_id.0;
+        (partition.partition_index, (leader >= 0).then_some(leader))
+    });
+    let mut leaders: Leaders = partitions.collect();
+    leaders.sort_unstable();
+    Ok(Arc::new(leaders))
 }

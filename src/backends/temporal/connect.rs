@@ -31,9 +31,9 @@ use super::{
     config::Connection,
     errors::{failure, transport_error},
     server::ServerVersion,
-    tls,
 };
 use crate::{
+    backends::tls,
     error::{Error, Kind, Result},
     trigger::values::HostPort,
 };
@@ -178,8 +178,8 @@ impl Connector {
         let tls = match &connection.tls {
             None => None,
             Some(tls) => Some((
-                Arc::new(tls::client_config(tls)?),
-                tls::server_name(tls, &endpoint)?,
+                Arc::new(tls::client_config(tls, &[b"h2"])?),
+                tls::server_name(tls, "endpoint", &endpoint)?,
             )),
         };
         Ok(Connector { endpoint, tls })

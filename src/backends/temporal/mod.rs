@@ -15,7 +15,6 @@ mod query;
 mod reads;
 mod server;
 mod shared;
-mod tls;
 mod usage;
 
 use std::time::Duration;

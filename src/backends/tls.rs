@@ -1,4 +1,4 @@
-//! TLS to the frontend, with rustls.
+//! TLS to a backend, with rustls.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-/// The configuration of a client that speaks HTTP/2.
-pub fn client_config(tls: &Tls) -> Result<ClientConfig> {
+/// The configuration of a client that offers these protocols (ALPN).
+pub fn client_config(tls: &Tls, protocols: &[&[u8]]) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -40,18 +40,21 @@ pub fn client_config(tls: &Tls) -> Result<ClientConfig> {
                 .map_err(|_| problem("key", "is not a private key in PEM"))?;
             builder
                 .with_client_auth_cert(chain, key)
-                .map_err(|error| invalid("cert", error))?
+                .map_err(|error| match error {
+                    rustls::Error::InconsistentKeys(_) => problem("key", "does not fit `cert`"),
+                    error => invalid("cert", error),
+                })?
         }
     };
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(config)
 }
 
-/// The name that the server's certificate must carry.
-pub fn server_name(tls: &Tls, endpoint: &HostPort) -> Result<ServerName<'static>> {
+/// The name that the server's certificate must carry; `key` says where the server is.
+pub fn server_name(tls: &Tls, key: &str, server: &HostPort) -> Result<ServerName<'static>> {
     let (key, name) = match &tls.server_name {
         Some(name) => ("tlsServerName", name),
-        None => ("endpoint", &endpoint.host),
+        None => (key, &server.host),
     };
     ServerName::try_from(name.clone())
         .map_err(|_| Problems::from(Problem::value(key, name, "is no name of a host")).into())

@@ -1,0 +1,325 @@
+//! What groups have committed: asked of the broker that coordinates them, many groups a request.
+
+use std::{collections::HashMap, num::NonZero};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all, try_join, try_join_all},
+};
+use kafka_protocol::{
+    ResponseError,
+    error::ParseResponseErrorCode,
+    messages::{
+        FindCoordinatorRequest, GroupId, OffsetFetchRequest, OffsetFetchResponse,
+        find_coordinator_response::Coordinator, offset_fetch_request::OffsetFetchRequestGroup,
+    },
+    protocol::StrBytes,
+};
+use lru::LruCache;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{
+    client::{Client, Patience},
+    errors,
+    wire::{Cause, Failure},
+};
+use crate::error::Result;
+
+/// Answers stay small, and a broker serves others in between.
+const GROUPS_A_REQUEST: usize = 250;
+/// Coordinators of more groups than this are asked for anew.
+const REMEMBERED: NonZero<usize> = NonZero::new(100_000).expect("more than none");
+/// Since this version a request may name many groups (KIP-709, Kafka 3.0).
+const MANY_OFFSETS: i16 = 8;
+/// Since this version a request may name many groups (KIP-699, Kafka 3.0).
+const MANY_COORDINATORS: i16 = 4;
+
+/// What a group has committed: by topic, partitions in ascending order.
+pub type Offsets = HashMap<StrBytes, Vec<(i32, Result<i64, ResponseError>)>>;
+
+/// Which broker coordinates a group, as far as is known.
+pub struct Coordinators(Mutex<LruCache<String, i32>>);
+
+impl Default for Coordinators {
+    fn default() -> Self {
+        Coordinators(Mutex::new(LruCache::new(REMEMBERED)))
+    }
+}
+
+type ByCoordinator = HashMap<i32, Vec<String>>;
+
+impl Coordinators {
+    /// Those that are known, and the groups whose coordinator is not.
+    fn sort(&self, groups: Vec<String>) -> (ByCoordinator, Vec<String>) {
+        let mut remembered = self.0.lock();
+        let (mut known, mut unknown) = (ByCoordinator::new(), Vec::new());
+        for group in groups {
+            match remembered.get(&group) {
+                Some(broker) => known.entry(*broker).or_default().push(group),
+                None => unknown.push(group),
+            }
+        }
+        (known, unknown)
+    }
+
+    fn remember(&self, group: &str, broker: i32) {
+        self.0.lock().put(group.to_owned(), broker);
+    }
+
+    fn forget<'a>(&self, groups: impl Iterator<Item = &'a String>) {
+        let mut remembered = self.0.lock();
+        groups.for_each(|group| {
+            remembered.pop(group);
+        });
+    }
+}
+
+/// Reads what groups have committed, and tells of each group as soon as it is known. An error
+/// means that no broker answers; some groups are not told of then.
+pub async fn read(
+    client: &Client,
+    groups: Vec<String>,
+    deadline: Instant,
+    tell: &(dyn Fn(String, Result<Offsets>) + Sync),
+) -> Result<()> {
+    let reader = Reader { client, tell };
+    reader.read(groups, Patience::until(deadline)).await
+}
+
+struct Reader<'a> {
+    client: &'a Client,
+    tell: &'a (dyn Fn(String, Result<Offsets>) + Sync),
+}
+
+/// Groups with the reason why another try may find their coordinator elsewhere, or ready.
+type Moved = Vec<(String, Failure)>;
+
+impl Reader<'_> {
+    fn read(&self, groups: Vec<String>, patience: Patience) -> BoxFuture<'_, Result<()>> {
+        let (known, unknown) = self.client.coordinators.sort(groups);
+        let others = async move {
+            let (mut found, mut moved) = (ByCoordinator::new(), Moved::new());
+            for (group, coordinator) in self.find(&unknown, patience.deadline).await? {
+                match coordinator {
+                    Ok(broker) => found.entry(broker).or_default().push(group),
+                    Err(failure) => self.sort_out(&group, Err(failure), &mut moved),
+                }
+            }
+            let again = self.read_again(moved, patience);
+            try_join(self.fetch_all(found, patience), again).await
+        };
+        async move {
+            try_join(self.fetch_all(known, patience), others).await?;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    /// Asks for what has moved once more, unless the time is up.
+    async fn read_again(&self, moved: Moved, patience: Patience) -> Result<()> {
+        if moved.is_empty() {
+            return Ok(());
+        }
+        if !patience.has_time() {
+            for (group, failure) in moved {
+                let error = errors::of_group(&group, &failure);
+                (self.tell)(group, Err(error));
+            }
+            return Ok(());
+        }
+        self.client
+            .coordinators
+            .forget(moved.iter().map(|(group, _)| group));
+        let patience = patience.wait().await;
+        let groups = moved.into_iter().map(|(group, _)| group);
+        self.read(groups.collect(), patience).await
+    }
+
+    /// Each coordinator by itself: one that does not answer holds up its own groups alone.
+    async fn fetch_all(&self, groups: ByCoordinator, patience: Patience) -> Result<()> {
+        let all = groups.into_iter().map(|(broker, groups)| async move {
+            let moved = self.fetch(broker, groups, patience.one_try()).await;
+            self.read_again(moved, patience).await
+        });
+        try_join_all(all).await.map(|_| ())
+    }
+
+    /// Tells of the groups of one coordinator, but for those that may be elsewhere by now.
+    async fn fetch(&self, broker: i32, groups: Vec<String>, deadline: Instant) -> Moved {
+        let chunks = groups.chunks(GROUPS_A_REQUEST);
+        let chunks = chunks.map(|chunk| self.fetch_chunk(broker, chunk, deadline));
+        join_all(chunks).await.into_iter().flatten().collect()
+    }
+
+    fn fetch_chunk<'b>(
+        &'b self,
+        broker: i32,
+        groups: &'b [String],
+        deadline: Instant,
+    ) -> BoxFuture<'b, Moved> {
+        async move {
+            let cluster = &self.client.cluster;
+            let fetched = cluster.ask(broker, |version| offset_fetch(version, groups), deadline);
+            let mut moved = Moved::new();
+            match fetched.await {
+                Err(failure) => groups.iter().for_each(|group| {
+                    self.sort_out(group, Err(failure.clone()), &mut moved);
+                }),
+                Ok(answer) if answer.groups.is_empty() => {
+                    let (first, rest) = groups.split_first().expect("a request names a group");
+                    self.sort_out(first, offsets_of_one(answer), &mut moved);
+                    let rest = rest.chunks(1);
+                    let rest = rest.map(|one| self.fetch_chunk(broker, one, deadline));
+                    moved.extend(join_all(rest).await.into_iter().flatten());
+                }
+                Ok(answer) => {
+                    let mut answers = offsets_of_many(answer);
+                    for group in groups {
+                        let missing = || Err(Failure::new(Cause::Garbled, "the answer lacks it"));
+                        let outcome = answers.remove(group.as_bytes()).unwrap_or_else(missing);
+                        self.sort_out(group, outcome, &mut moved);
+                    }
+                }
+            }
+            moved
+        }
+        .boxed()
+    }
+
+    /// Tells of a group, unless another try may find it elsewhere.
+    fn sort_out(&self, group: &str, outcome: Result<Offsets, Failure>, moved: &mut Moved) {
+        match outcome {
+            Err(failure) if may_pass(&failure) => moved.push((group.to_owned(), failure)),
+            outcome => {
+                let outcome = outcome.map_err(|failure| errors::of_group(group, &failure));
+                (self.tell)(group.to_owned(), outcome);
+            }
+        }
+    }
+
+    /// Which broker coordinates each group.
+    fn find<'b>(&'b self, groups: &'b [String], deadline: Instant) -> BoxFuture<'b, Result<Found>> {
+        async move {
+            if groups.is_empty() {
+                return Ok(Found::new());
+            }
+            let cluster = &self.client.cluster;
+            let asked = cluster.ask_any(|version| find_coordinator(version, groups), deadline);
+            let answer = asked.await.map_err(|failure| self.client.lost(&failure))?;
+            if !answer.coordinators.is_empty() {
+                let coordinators = answer.coordinators.into_iter();
+                return Ok(coordinators.map(|one| self.meet(one)).collect());
+            }
+            let (first, rest) = groups.split_first().expect("a request names a group");
+            let coordinator = Coordinator::default()
+                .with_key(StrBytes::from_string(first.clone()))
+                .with_error_code(answer.error_code)
+                .with_node_id(answer.node_id)
+                .with_host(answer.host)
+                .with_port(answer.port);
+            let mut found = vec![self.meet(coordinator)];
+            let rest = rest.chunks(1).map(|one| self.find(one, deadline));
+            found.extend(try_join_all(rest).await?.into_iter().flatten());
+            Ok(found)
+        }
+        .boxed()
+    }
+
+    fn meet(&self, found: Coordinator) -> (String, Result<i32, Failure>) {
+        let broker = match found.error_code.err() {
+            Some(error) => Err(Failure::answered(error)),
+            None => {
+                let id = found.node_id.0;
+                self.client.cluster.meet(id, &found.host, found.port);
+                self.client.coordinators.remember(&found.key, id);
+                Ok(id)
+            }
+        };
+        (found.key.to_string(), broker)
+    }
+}
+
+type Found = Vec<(String, Result<i32, Failure>)>;
+
+/// Whether another try may succeed: the coordinator moves, or has died and another takes over.
+fn may_pass(failure: &Failure) -> bool {
+    match failure.cause {
+        Cause::Answered(error) => error.is_retriable(),
+        Cause::Late | Cause::HungUp | Cause::Unreachable | Cause::Unresolved => true,
+        Cause::Garbled | Cause::IsTls | Cause::IsPlain | Cause::Tls | Cause::Login => false,
+    }
+}
+
+/// An older broker takes one group a request, which is the first then.
+fn find_coordinator(version: i16, groups: &[String]) -> FindCoordinatorRequest {
+    let mut keys = groups.iter().cloned().map(StrBytes::from_string);
+    let request = FindCoordinatorRequest::default();
+    match version >= MANY_COORDINATORS {
+        true => request.with_coordinator_keys(keys.collect()),
+        false => request.with_key(keys.next().unwrap_or_default()),
+    }
+}
+
+/// Asks for all that groups have committed, in whatever topic. An older broker takes one group a
+/// request, which is the first then.
+fn offset_fetch(version: i16, groups: &[String]) -> OffsetFetchRequest {
+    let mut ids = groups
+        .iter()
+        .map(|group| GroupId(StrBytes::from_string(group.clone())));
+    let request = OffsetFetchRequest::default();
+    match version >= MANY_OFFSETS {
+        true => {
+            let group = |id| {
+                OffsetFetchRequestGroup::default()
+                    .with_group_id(id)
+                    .with_topics(None)
+            };
+            request.with_groups(ids.map(group).collect())
+        }
+        false => request
+            .with_group_id(ids.next().unwrap_or_default())
+            .with_topics(None),
+    }
+}
+
+fn offsets_of_many(answer: OffsetFetchResponse) -> HashMap<StrBytes, Result<Offsets, Failure>> {
+    let groups = answer.groups.into_iter().map(|group| {
+        let topics = group.topics.into_iter().map(|topic| {
+            let partitions = topic.partitions.iter();
+            let partitions =
+                partitions.map(|p| (p.partition_index, p.committed_offset, p.error_code));
+            (topic.name.0, ascending(partitions))
+        });
+        let offsets = match Failure::of_code(group.error_code) {
+            Some(failure) => Err(failure),
+            None => Ok(topics.collect()),
+        };
+        (group.group_id.0, offsets)
+    });
+    groups.collect()
+}
+
+fn offsets_of_one(answer: OffsetFetchResponse) -> Result<Offsets, Failure> {
+    let topics = answer.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter();
+        let partitions = partitions.map(|p| (p.partition_index, p.committed_offset, p.error_code));
+        (topic.name.0, ascending(partitions))
+    });
+    match Failure::of_code(answer.error_code) {
+        Some(failure) => Err(failure),
+        None => Ok(topics.collect()),
+    }
+}
+
+fn ascending(
+    partitions: impl Iterator<Item = (i32, i64, i16)>,
+) -> Vec<(i32, Result<i64, ResponseError>)> {
+    let outcome = |(partition, offset, code): (i32, i64, i16)| {
+        let offset = code.err().map_or(Ok(offset), Err);
+        (partition, offset)
+    };
+    let mut partitions: Vec<_> = partitions.map(outcome).collect();
+    partitions.sort_unstable_by_key(|(partition, _)| *partition);
+    partitions
+}

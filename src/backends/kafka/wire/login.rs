@@ -1,0 +1,183 @@
+//! SASL: showing the broker who we are (<https://kafka.apache.org/protocol#sasl_handshake>).
+
+use std::{io::Cursor, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use kafka_protocol::{
+    ResponseError,
+    error::ParseResponseErrorCode,
+    messages::{SaslAuthenticateRequest, SaslHandshakeRequest},
+    protocol::StrBytes,
+};
+use rsasl::prelude::{Mechname, SASLClient, SASLConfig};
+
+use super::{Cause, Failure, Wire};
+use crate::{
+    backends::kafka::{sasl::Sasl, token::Tokens},
+    error::{Error, Kind, Result},
+    trigger::values::Secret,
+};
+
+/// How to show who we are.
+pub enum Login {
+    Plain {
+        username: String,
+        password: Secret,
+    },
+    Scram {
+        mechanism: &'static str,
+        credentials: Arc<SASLConfig>,
+    },
+    Token(Tokens),
+}
+
+impl Login {
+    /// `ca`: the brokers' authority, which may be the token endpoint's as well.
+    pub fn new(sasl: &Sasl, ca: Option<String>) -> Result<Self> {
+        Ok(match sasl {
+            Sasl::Password {
+                mechanism: "PLAIN",
+                username,
+                password,
+            } => Login::Plain {
+                username: username.clone(),
+                password: password.clone(),
+            },
+            Sasl::Password {
+                mechanism,
+                username,
+                password,
+            } => Login::Scram {
+                mechanism,
+                credentials: scram(username, password)?,
+            },
+            Sasl::OAuth(oauth) => Login::Token(Tokens::new(oauth.clone(), ca)?),
+        })
+    }
+
+    fn mechanism(&self) -> &'static str {
+        match self {
+            Login::Plain { .. } => "PLAIN",
+            Login::Scram { mechanism, .. } => mechanism,
+            Login::Token(_) => "OAUTHBEARER",
+        }
+    }
+}
+
+fn scram(username: &str, password: &Secret) -> Result<Arc<SASLConfig>> {
+    let password = password.expose().to_owned();
+    let credentials = SASLConfig::with_credentials(None, username.to_owned(), password);
+    credentials.map_err(|error| {
+        let what = format!("the credentials cannot be used: {error}");
+        Error::new(Kind::Invalid, what, "Check username and password.")
+    })
+}
+
+/// Shows who we are. On success the broker takes requests.
+pub async fn log_in(wire: &mut Wire, login: &Login) -> Result<(), Failure> {
+    let mechanism = login.mechanism();
+    let wanted =
+        SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
+    // Version 0 is another framing, which we do not speak.
+    let answer = wire.call(&wanted, 1).await?;
+    match answer.error_code.err() {
+        None => {}
+        Some(ResponseError::UnsupportedSaslMechanism) => {
+            let offered: Vec<&str> = answer.mechanisms.iter().map(|name| &**name).collect();
+            let offered = offered.join(", ");
+            return Err(refused(format!(
+                "the broker does not offer {mechanism}, but {offered}"
+            )));
+        }
+        Some(ResponseError::IllegalSaslState) => {
+            return Err(refused(
+                "the port takes no login: it is for clients without sasl",
+            ));
+        }
+        Some(error) => return Err(refused(Failure::answered(error).text)),
+    }
+    let lifetime = match login {
+        Login::Plain { username, password } => {
+            let message = format!("\0{username}\0{}", password.expose());
+            show(wire, message.into()).await?.1
+        }
+        Login::Token(tokens) => with_token(wire, tokens).await?,
+        Login::Scram { credentials, .. } => {
+            with_scram(wire, mechanism, credentials.clone()).await?
+        }
+    };
+    wire.retire_after(lifetime);
+    Ok(())
+}
+
+/// RFC 7628, section 3.1.
+async fn with_token(wire: &Wire, tokens: &Tokens) -> Result<Duration, Failure> {
+    let token = tokens.token().await.map_err(refused)?;
+    let mut message = format!("n,,\x01auth=Bearer {}", token.expose());
+    for (key, value) in tokens.extensions() {
+        message.push_str(&format!("\x01{key}={value}"));
+    }
+    message.push_str("\x01\x01");
+    let (reason, lifetime) = show(wire, message.into()).await?;
+    if reason.is_empty() {
+        return Ok(lifetime);
+    }
+    // Section 3.2.3: the reason has come, and failure is to follow.
+    let reason = String::from_utf8_lossy(&reason).into_owned();
+    match show(wire, Bytes::from_static(b"\x01")).await {
+        Err(failure) => Err(Failure {
+            text: format!("{} {reason}", failure.text),
+            ..failure
+        }),
+        Ok(_) => Err(refused(reason)),
+    }
+}
+
+/// RFC 5802 and RFC 7677.
+async fn with_scram(
+    wire: &Wire,
+    mechanism: &str,
+    credentials: Arc<SASLConfig>,
+) -> Result<Duration, Failure> {
+    let unusable = |error: &dyn std::fmt::Display| refused(format!("{mechanism}: {error}"));
+    let name = Mechname::parse(mechanism.as_bytes()).map_err(|error| unusable(&error))?;
+    let mut session = SASLClient::new(credentials)
+        .start_suggested(&[name])
+        .map_err(|error| unusable(&error))?;
+    let (mut challenge, mut lifetime) = (None, Duration::ZERO);
+    loop {
+        let mut message = Cursor::new(Vec::new());
+        let state = session
+            .step(challenge.as_deref(), &mut message)
+            .map_err(|error| unusable(&error))?;
+        if !state.has_sent_message() {
+            // The broker has proved that it knows the password, too.
+            return Ok(lifetime);
+        }
+        let (answer, lasts) = show(wire, message.into_inner().into()).await?;
+        (challenge, lifetime) = (Some(answer), lasts);
+    }
+}
+
+/// Sends a message of the mechanism. Returns the broker's, and how long the login is good for; 0:
+/// for ever.
+async fn show(wire: &Wire, message: Bytes) -> Result<(Bytes, Duration), Failure> {
+    let request = SaslAuthenticateRequest::default().with_auth_bytes(message);
+    let version = wire.version::<SaslAuthenticateRequest>()?;
+    let answer = wire.call(&request, version).await?;
+    match answer.error_code.err() {
+        None => {
+            let lifetime = u64::try_from(answer.session_lifetime_ms).unwrap_or_default();
+            Ok((answer.auth_bytes, Duration::from_millis(lifetime)))
+        }
+        Some(error) => {
+            let message = answer.error_message.filter(|message| !message.is_empty());
+            let text = message.map_or_else(|| Failure::answered(error).text, |m| m.to_string());
+            Err(refused(text))
+        }
+    }
+}
+
+fn refused(text: impl Into<String>) -> Failure {
+    Failure::new(Cause::Login, text)
+}

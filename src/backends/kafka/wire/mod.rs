@@ -1,0 +1,264 @@
+//! One connection to a broker. Requests go out as they come and their answers return in the same
+//! order, so that many are under way at once (<https://kafka.apache.org/protocol#protocol_network>).
+
+mod dial;
+mod failure;
+mod login;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI32, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::{
+    messages::{
+        ApiKey, ApiVersionsRequest, ApiVersionsResponse, FindCoordinatorRequest,
+        FindCoordinatorResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
+        MetadataResponse, OffsetFetchRequest, OffsetFetchResponse, RequestHeader, ResponseHeader,
+        SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
+        SaslHandshakeResponse,
+    },
+    protocol::{
+        Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange,
+        encode_request_header_into_buffer,
+    },
+};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+pub use dial::{Security, open};
+pub use failure::{Cause, Failure};
+
+/// How brokers know us.
+const NAME: StrBytes = StrBytes::from_static_str("backlog-scaler");
+/// An answer larger than this is none: what was read as its length is something else.
+const LARGEST_ANSWER: usize = 100 << 20;
+/// A TLS record of kind "alert": how a port that speaks TLS answers one that does not.
+const TLS_ALERT: [u8; 2] = [0x15, 0x03];
+
+/// A request of Kafka's protocol.
+pub trait Request: Encodable + Message {
+    const API: ApiKey;
+    type Answer: Decodable + HeaderVersion;
+}
+
+macro_rules! requests {
+    ($($api:ident: $request:ty => $answer:ty,)*) => {
+        $(impl Request for $request {
+            const API: ApiKey = ApiKey::$api;
+            type Answer = $answer;
+        })*
+    };
+}
+
+requests! {
+    ApiVersions: ApiVersionsRequest => ApiVersionsResponse,
+    FindCoordinator: FindCoordinatorRequest => FindCoordinatorResponse,
+    ListOffsets: ListOffsetsRequest => ListOffsetsResponse,
+    Metadata: MetadataRequest => MetadataResponse,
+    OffsetFetch: OffsetFetchRequest => OffsetFetchResponse,
+    SaslAuthenticate: SaslAuthenticateRequest => SaslAuthenticateResponse,
+    SaslHandshake: SaslHandshakeRequest => SaslHandshakeResponse,
+}
+
+/// An open connection. Dropping it closes it.
+pub struct Wire {
+    requests: mpsc::UnboundedSender<Outgoing>,
+    correlation: AtomicI32,
+    /// What the broker understands, by the number of the request's kind.
+    versions: HashMap<i16, VersionRange>,
+    end: Arc<OnceLock<Failure>>,
+    /// When the broker wants to see our login again.
+    retires: Option<Instant>,
+}
+
+/// A request on its way.
+struct Outgoing {
+    frame: Bytes,
+    waiting: Waiting,
+}
+
+/// Who waits for an answer.
+struct Waiting {
+    correlation: i32,
+    answer: oneshot::Sender<Bytes>,
+}
+
+impl Wire {
+    /// Speaks over a stream. What the broker understands is not known yet.
+    fn over(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
+        let (requests, outgoing) = mpsc::unbounded_channel();
+        let end = Arc::new(OnceLock::new());
+        tokio::spawn(run(stream, outgoing, end.clone()));
+        Wire {
+            requests,
+            correlation: AtomicI32::new(0),
+            versions: HashMap::new(),
+            end,
+            retires: None,
+        }
+    }
+
+    /// Whether requests may be sent: the connection stands, and our login is good for a while.
+    pub fn is_good(&self) -> bool {
+        let retired = self.retires.is_some_and(|at| at <= Instant::now());
+        self.end.get().is_none() && !retired
+    }
+
+    /// Nobody has answered for too long: whoever comes next shall use another connection.
+    pub fn give_up(&self) {
+        let _ = self.end.set(Failure::late());
+    }
+
+    /// The newest version of a request that both sides know.
+    pub fn version<R: Request>(&self) -> Result<i16, Failure> {
+        let theirs = self.versions.get(&(R::API as i16));
+        let theirs = theirs.copied().unwrap_or(VersionRange { min: 0, max: -1 });
+        let both = R::VERSIONS.intersect(&theirs);
+        match both.is_empty() {
+            false => Ok(both.max),
+            true => Err(Failure::new(
+                Cause::Garbled,
+                format!(
+                    "the broker knows {:?} in versions {theirs}, and we in {}",
+                    R::API,
+                    R::VERSIONS
+                ),
+            )),
+        }
+    }
+
+    /// Sends a request, and waits for its answer.
+    pub async fn call<R: Request>(&self, request: &R, version: i16) -> Result<R::Answer, Failure> {
+        let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
+        let frame = frame(request, version, correlation).map_err(|error| garbled::<R>(&error))?;
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting {
+            correlation,
+            answer,
+        };
+        // The reason for either is kept in `end`.
+        let ended = || self.end.get().cloned().unwrap_or_else(hung_up);
+        self.requests
+            .send(Outgoing { frame, waiting })
+            .map_err(|_| ended())?;
+        let mut answer = answered.await.map_err(|_| ended())?;
+        let header = <R::Answer as HeaderVersion>::header_version(version);
+        ResponseHeader::decode(&mut answer, header)
+            .and_then(|_| R::Answer::decode(&mut answer, version))
+            .map_err(|error| garbled::<R>(&error))
+    }
+}
+
+fn hung_up() -> Failure {
+    Failure::new(Cause::HungUp, "the broker hung up")
+}
+
+fn garbled<R: Request>(error: &impl std::fmt::Display) -> Failure {
+    Failure::new(Cause::Garbled, format!("{:?}: {error}", R::API))
+}
+
+/// A request with its header and its length.
+fn frame<R: Request>(
+    request: &R,
+    version: i16,
+    correlation: i32,
+) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let header = RequestHeader::default()
+        .with_request_api_key(R::API as i16)
+        .with_request_api_version(version)
+        .with_correlation_id(correlation)
+        .with_client_id(Some(NAME));
+    let mut frame = BytesMut::with_capacity(64 + request.compute_size(version)?);
+    frame.put_i32(0);
+    encode_request_header_into_buffer(&mut frame, &header)?;
+    request.encode(&mut frame, version)?;
+    let length = i32::try_from(frame.len() - 4)?;
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    Ok(frame.freeze())
+}
+
+/// Writes requests and hands out answers until either side ends it.
+async fn run(
+    stream: impl AsyncRead + AsyncWrite,
+    mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
+    end: Arc<OnceLock<Failure>>,
+) {
+    let (reader, mut writer) = tokio::io::split(stream);
+    let mut reader = BufReader::new(reader);
+    let waiting = Mutex::new(VecDeque::new());
+    let writing = async {
+        while let Some(request) = outgoing.recv().await {
+            waiting.lock().push_back(request.waiting);
+            writer.write_all(&request.frame).await?;
+            writer.flush().await?;
+        }
+        // Nobody holds the wire any more.
+        Ok(())
+    };
+    let reading = async {
+        loop {
+            let answer = read_frame(&mut reader).await?;
+            let next: Option<Waiting> = waiting.lock().pop_front();
+            let correlation = answer.first_chunk().map(|bytes| i32::from_be_bytes(*bytes));
+            match next {
+                Some(next) if Some(next.correlation) == correlation => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = next.answer.send(answer);
+                }
+                _ => {
+                    return Err(Failure::new(
+                        Cause::Garbled,
+                        "an answer that nobody asked for",
+                    ));
+                }
+            }
+        }
+    };
+    let ended: Result<(), Failure> = tokio::select! {
+        ended = writing => ended.map_err(|error: io::Error| Failure::of_io(&error)),
+        ended = reading => ended,
+    };
+    if let Err(failure) = ended {
+        let _ = end.set(failure);
+    }
+    // Those who wait learn of it as their senders are dropped, with `waiting` and `outgoing`.
+}
+
+async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> Result<Bytes, Failure> {
+    let mut head = [0; 4];
+    let read = |error: io::Error| Failure::of_io(&error);
+    reader.read_exact(&mut head).await.map_err(read)?;
+    if head.starts_with(&TLS_ALERT) {
+        return Err(Failure::new(Cause::IsTls, "the port speaks TLS"));
+    }
+    let length = usize::try_from(i32::from_be_bytes(head)).unwrap_or(usize::MAX);
+    if length > LARGEST_ANSWER {
+        let text = "what answers does not speak Kafka's protocol";
+        return Err(Failure::new(Cause::Garbled, text));
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).await.map_err(read)?;
+    Ok(Bytes::from(body))
+}
+
+/// The part of a login's lifetime after which a new connection is made (KIP-368).
+const LOGIN_LASTS: f64 = 0.8;
+
+impl Wire {
+    fn retire_after(&mut self, lifetime: Duration) {
+        if !lifetime.is_zero() {
+            self.retires = Some(Instant::now() + lifetime.mul_f64(LOGIN_LASTS));
+        }
+    }
+}
