@@ -112,6 +112,10 @@ impl ConnectionKeys<Kafka> for ClusterKeys {
             aws_region: self.aws_region,
         };
         let sasl = keep(sasl.check(), &mut problems);
+        #[cfg(feature = "aws-msk-iam")]
+        if let (Some(Some(Sasl::MskIam { .. })), Some(None)) = (&sasl, &tls) {
+            problems.push(Problem::key("tls", "must be `enable` with AWS MSK IAM"));
+        }
         problems.into_result()?;
         Ok(Connection {
             servers,

@@ -68,7 +68,7 @@ pub enum Isolation {
 /// A regex larger than this when compiled is a slip, or an attack.
 const LARGEST_REGEX: usize = 1 << 20;
 
-/// A topic regex, compiled. As in librdkafka it may match anywhere but for its `^`.
+/// A topic regex, compiled. As in Kafka's clients it may match anywhere but for its `^`.
 pub fn compile(regex: &str) -> Result<regex::Regex, regex::Error> {
     RegexBuilder::new(regex).size_limit(LARGEST_REGEX).build()
 }

@@ -20,6 +20,11 @@ pub enum Sasl {
         password: Secret,
     },
     OAuth(OAuth),
+    /// A token signed with the AWS credentials of this process.
+    #[cfg(feature = "aws-msk-iam")]
+    MskIam {
+        region: String,
+    },
 }
 
 /// Client credentials for a token endpoint (RFC 6749, section 4.4).
@@ -39,6 +44,8 @@ impl Sasl {
         match self {
             Sasl::Password { username, .. } => username,
             Sasl::OAuth(oauth) => &oauth.client_id,
+            #[cfg(feature = "aws-msk-iam")]
+            Sasl::MskIam { .. } => "aws_msk_iam",
         }
     }
 }
@@ -159,14 +166,8 @@ impl SaslKeys {
             SaslKind::ScramSha256 => password("SCRAM-SHA-256", self),
             SaslKind::ScramSha512 => password("SCRAM-SHA-512", self),
             SaslKind::OAuthBearer if !msk => self.oauth().map(Some),
-            SaslKind::OAuthBearer => {
-                let reason = "is not part of this build: use SCRAM, which MSK offers as well";
-                Err(Problem::value("saslTokenProvider", "aws_msk_iam", reason).into())
-            }
-            SaslKind::AwsMskIam => {
-                let reason = "is not part of this build: use SCRAM, which MSK offers as well";
-                Err(Problem::value("sasl", "aws_msk_iam", reason).into())
-            }
+            SaslKind::OAuthBearer => self.msk_iam("saslTokenProvider").map(Some),
+            SaslKind::AwsMskIam => self.msk_iam("sasl").map(Some),
             SaslKind::Gssapi => {
                 let reason = "is not part of this build: it needs a librdkafka with Cyrus SASL \
                      (rdkafka's feature `gssapi`, libsasl2-dev to build and libsasl2-modules-gssapi-mit \
@@ -224,6 +225,21 @@ impl SaslKeys {
             scopes,
             extensions,
         }))
+    }
+
+    #[cfg(feature = "aws-msk-iam")]
+    fn msk_iam(self, key: &str) -> Result<Sasl, Problems> {
+        let reason = format!("is required with `{key}: aws_msk_iam`");
+        let region = self.aws_region;
+        let region = region.ok_or_else(|| Problem::key("awsRegion", reason))?;
+        Ok(Sasl::MskIam { region })
+    }
+
+    #[cfg(not(feature = "aws-msk-iam"))]
+    fn msk_iam(self, key: &str) -> Result<Sasl, Problems> {
+        let reason = "is not part of this build: build with `cargo build --release --features \
+                      aws-msk-iam`, or use SCRAM, which MSK offers as well";
+        Err(Problem::value(key, "aws_msk_iam", reason).into())
     }
 
     /// Keys that are given and belong to another mechanism.

@@ -28,7 +28,7 @@ fn every_mechanism_becomes_what_kafka_calls_it() {
 
 #[test]
 fn what_a_mechanism_needs_and_what_it_does_not_use_are_errors() {
-    let cases: [(&[(&str, &str)], &str); 10] = [
+    let cases: [(&[(&str, &str)], &str); 9] = [
         (
             &[("sasl", "scram")],
             "sasl: `scram` must be none, plaintext, scram_sha256, scram_sha512, oauthbearer or gssapi",
@@ -85,13 +85,49 @@ fn what_a_mechanism_needs_and_what_it_does_not_use_are_errors() {
             &[("sasl", "gssapi")],
             "sasl: `gssapi` is not part of this build",
         ),
-        (
-            &[("sasl", "aws_msk_iam")],
-            "sasl: `aws_msk_iam` is not part of this build",
-        ),
     ];
     for (keys, expected) in cases {
         let error = connection_error(&with(keys));
         assert!(error.contains(expected), "{keys:?}: {error}");
+    }
+}
+
+#[test]
+#[cfg(not(feature = "aws-msk-iam"))]
+fn what_the_build_lacks_is_an_error_that_says_how_to_get_it() {
+    for (keys, key) in [
+        (vec![("sasl", "aws_msk_iam")], "sasl"),
+        (
+            vec![
+                ("sasl", "oauthbearer"),
+                ("saslTokenProvider", "aws_msk_iam"),
+                ("awsRegion", "eu-west-1"),
+            ],
+            "saslTokenProvider",
+        ),
+    ] {
+        let error = connection_error(&with(&keys));
+        let start = format!("{key}: `aws_msk_iam` is not part of this build");
+        assert!(error.starts_with(&start), "{error}");
+        assert!(error.contains("--features aws-msk-iam"), "{error}");
+    }
+}
+
+#[test]
+#[cfg(feature = "aws-msk-iam")]
+fn msk_iam_wants_a_region_and_tls() {
+    let provider = [
+        ("sasl", "oauthbearer"),
+        ("saslTokenProvider", "aws_msk_iam"),
+    ];
+    for keys in [&[("sasl", "aws_msk_iam")][..], &provider] {
+        let given = |more: &[(&'static str, &'static str)]| with(&[keys, more].concat());
+        let error = connection_error(&given(&[("tls", "enable")]));
+        assert!(error.starts_with("awsRegion: is required with"), "{error}");
+        let error = connection_error(&given(&[("awsRegion", "eu-west-1")]));
+        assert_eq!(error, "tls: must be `enable` with AWS MSK IAM");
+        let connection = connection(&given(&[("awsRegion", "eu-west-1"), ("tls", "enable")]));
+        let region = "eu-west-1".to_owned();
+        assert_eq!(connection.sasl, Some(Sasl::MskIam { region }));
     }
 }

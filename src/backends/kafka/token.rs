@@ -1,7 +1,9 @@
-//! Tokens for SASL OAUTHBEARER: client credentials against a token endpoint (RFC 6749,
-//! section 4.4), as connections are opened.
+//! Tokens for SASL OAUTHBEARER, as connections are opened: client credentials against a token
+//! endpoint (RFC 6749, section 4.4), or signed for Amazon MSK.
 
 use std::time::Duration;
+#[cfg(feature = "aws-msk-iam")]
+use std::time::SystemTime;
 
 use reqwest::Certificate;
 use serde::Deserialize;
@@ -36,8 +38,17 @@ struct Refused {
 
 /// Tokens for all connections to a cluster.
 pub struct Tokens {
-    endpoint: Endpoint,
+    source: Source,
     granted: Mutex<Option<Token>>,
+}
+
+/// Where tokens come from.
+enum Source {
+    Endpoint(Endpoint),
+    #[cfg(feature = "aws-msk-iam")]
+    MskIam {
+        region: String,
+    },
 }
 
 /// A token while it is good.
@@ -47,41 +58,73 @@ struct Token {
 }
 
 impl Tokens {
-    /// `ca`, the brokers' authority, may be the endpoint's as well.
-    pub fn new(oauth: OAuth, ca: Option<String>) -> Result<Self> {
-        let endpoint = Endpoint {
-            http: http(ca)?,
-            oauth,
-        };
-        Ok(Tokens {
-            endpoint,
+    fn of(source: Source) -> Self {
+        Tokens {
+            source,
             granted: Mutex::default(),
-        })
+        }
     }
 
-    /// A token that is good for a while; why there is none, with the endpoint's name.
+    /// Tokens of an endpoint. `ca`, the brokers' authority, may be the endpoint's as well.
+    pub fn of_endpoint(oauth: OAuth, ca: Option<String>) -> Result<Self> {
+        let http = http(ca)?;
+        Ok(Tokens::of(Source::Endpoint(Endpoint { http, oauth })))
+    }
+
+    /// Tokens signed with the AWS credentials of this process.
+    #[cfg(feature = "aws-msk-iam")]
+    pub fn of_msk_iam(region: String) -> Self {
+        Tokens::of(Source::MskIam { region })
+    }
+
+    /// A token that is good for a while; or why there is none, and where.
     pub async fn token(&self) -> Result<Secret, String> {
         // Whoever comes meanwhile gets the same.
         let mut granted = self.granted.lock().await;
         match &*granted {
             Some(token) if Instant::now() < token.renew_at => Ok(token.text.clone()),
             _ => {
-                let (text, lifetime) = self.endpoint.token().await?;
-                let renew_at = Instant::now() + lifetime.mul_f64(RENEW_AFTER);
+                let (text, lifetime) = match &self.source {
+                    Source::Endpoint(endpoint) => endpoint.token().await?,
+                    #[cfg(feature = "aws-msk-iam")]
+                    Source::MskIam { region } => sign_for_msk(region).await?,
+                };
                 let text = Secret::from(text.as_str());
                 *granted = Some(Token {
                     text: text.clone(),
-                    renew_at,
+                    renew_at: Instant::now() + lifetime.mul_f64(RENEW_AFTER),
                 });
                 Ok(text)
             }
         }
     }
 
+    /// A broker does not take the token: the next login asks for another.
+    pub async fn forget(&self) {
+        *self.granted.lock().await = None;
+    }
+
     /// What the broker wants to know besides.
     pub fn extensions(&self) -> &[(String, String)] {
-        &self.endpoint.oauth.extensions
+        match &self.source {
+            Source::Endpoint(endpoint) => &endpoint.oauth.extensions,
+            #[cfg(feature = "aws-msk-iam")]
+            Source::MskIam { .. } => &[],
+        }
     }
+}
+
+/// A token for Amazon MSK, and how long it is good for. Credentials come from the SDK's usual
+/// places: the environment, a web identity (IRSA), the pod's or the machine's role.
+#[cfg(feature = "aws-msk-iam")]
+async fn sign_for_msk(region: &str) -> Result<(String, Duration), String> {
+    let region = aws_types::region::Region::new(region.to_owned());
+    let signed = aws_msk_iam_sasl_signer::generate_auth_token(region).await;
+    let (token, expires) =
+        signed.map_err(|error| format!("signing with AWS credentials: {error}"))?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let expires = Duration::from_millis(u64::try_from(expires).unwrap_or_default());
+    Ok((token, expires.saturating_sub(now.unwrap_or_default())))
 }
 
 fn http(ca: Option<String>) -> Result<reqwest::Client> {

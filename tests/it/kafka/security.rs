@@ -10,7 +10,7 @@ use tonic::Code;
 
 use super::{at, lag, needs_kafka, with};
 use crate::support::{
-    kafka::{self, PASSWORD},
+    kafka::{self, LOGIN_LASTS, PASSWORD},
     scaler::Scaler,
 };
 
@@ -49,6 +49,35 @@ async fn every_mechanism_logs_in_with_and_without_tls() {
             4.0,
             "{sasl} with TLS"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_ends_is_renewed_before_it_does() {
+    needs_kafka!();
+    let (kafka, scaler) = (kafka::one().await, Scaler::start().await);
+    kafka.create_topic("renewed", 1).await;
+    kafka.produce("renewed", 0, 6);
+    kafka.commit("renewed", "renewed", &[(0, 2)]);
+    let rights = [
+        "--operation",
+        "Describe",
+        "--topic",
+        "renewed",
+        "--group",
+        "renewed",
+    ];
+    kafka.grant("alice", &rights).await;
+    let keys = [
+        ("sasl", "scram_sha256"),
+        ("username", "alice"),
+        ("password", PASSWORD),
+    ];
+    let work = with(at(&kafka.sasl(), "renewed", "renewed"), keys);
+    let started = std::time::Instant::now();
+    while started.elapsed() < LOGIN_LASTS * 3 {
+        assert_eq!(scaler.evaluate(&work).await.unwrap().value, 4.0);
+        tokio::time::sleep(LOGIN_LASTS / 10).await;
     }
 }
 
@@ -156,6 +185,7 @@ async fn tls_checks_the_brokers_certificate_and_shows_ours() {
 
     let wrong_ca = with(tls(&kafka.ssl()), [("ca", &certs.other_ca.text)]);
     let system_ca = tls(&kafka.ssl());
+    let elsewhere = with(trusting, [("tlsServerName", "elsewhere.example")]);
     let stranger = with(
         mutual.clone(),
         [
@@ -357,4 +387,44 @@ fn base64url(text: &str) -> String {
         String::from_iter(&digits[..=three.len()])
     };
     text.as_bytes().chunks(3).map(chunk).collect()
+}
+
+/// No broker here takes a token of AWS: that it is made, shown and refused is what can be seen.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(feature = "aws-msk-iam")]
+async fn a_token_for_msk_is_signed_with_the_credentials_of_the_process() {
+    needs_kafka!();
+    let servers = kafka::one().await.sasl_ssl();
+    let probe = |credentials: &[(&str, &str)]| {
+        let manifest = format!(
+            "{{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {{name: msk}}, spec: {{triggers: [{{type: external, \
+             metadata: {{backend: kafka, bootstrapServers: '{servers}', consumerGroup: g, topic: t, \
+             sasl: aws_msk_iam, awsRegion: eu-west-1, tls: enable, tlsSkipVerify: 'true'}}}}]}}}}"
+        );
+        let mut probe = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"));
+        let mut probe = probe
+            .args(["probe", "-"])
+            .env_clear()
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(credentials.iter().copied())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut probe.stdin.take().unwrap(), manifest.as_bytes()).unwrap();
+        String::from_utf8(probe.wait_with_output().unwrap().stdout).unwrap()
+    };
+    let refused = probe(&[
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI"),
+    ]);
+    let failed = "authentication of user aws_msk_iam failed";
+    assert!(refused.contains(failed), "{refused}");
+    assert!(!refused.contains("signing"), "{refused}");
+    assert!(!refused.contains("wJalrXUtnFEMI"), "{refused}");
+    let without = probe(&[]);
+    assert!(
+        without.contains("signing with AWS credentials"),
+        "{without}"
+    );
 }

@@ -22,6 +22,8 @@ use super::{certs::Certs, process, program};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long a login lasts by SCRAM-SHA-256 without TLS.
+pub const LOGIN_LASTS: Duration = Duration::from_secs(2);
 /// Users of the secured broker, for SASL PLAIN and both kinds of SCRAM.
 pub const PASSWORD: &str = "right-s3cret";
 
@@ -290,6 +292,11 @@ impl Kafka {
                 );
             }
         }
+        // Who came with this mechanism has to come again, or is cut off (KIP-368).
+        lines += &format!(
+            "listener.name.sasl_plaintext.scram-sha-256.connections.max.reauth.ms={}\n",
+            LOGIN_LASTS.as_millis()
+        );
         for internal in [
             "offsets.topic",
             "transaction.state.log",

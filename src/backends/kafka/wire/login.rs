@@ -51,7 +51,9 @@ impl Login {
                 mechanism,
                 credentials: scram(username, password)?,
             },
-            Sasl::OAuth(oauth) => Login::Token(Tokens::new(oauth.clone(), ca)?),
+            Sasl::OAuth(oauth) => Login::Token(Tokens::of_endpoint(oauth.clone(), ca)?),
+            #[cfg(feature = "aws-msk-iam")]
+            Sasl::MskIam { region } => Login::Token(Tokens::of_msk_iam(region.clone())),
         })
     }
 
@@ -118,19 +120,17 @@ async fn with_token(wire: &Wire, tokens: &Tokens) -> Result<Duration, Failure> {
         message.push_str(&format!("\x01{key}={value}"));
     }
     message.push_str("\x01\x01");
-    let (reason, lifetime) = show(wire, message.into()).await?;
-    if reason.is_empty() {
-        return Ok(lifetime);
-    }
-    // Section 3.2.3: the reason has come, and failure is to follow.
-    let reason = String::from_utf8_lossy(&reason).into_owned();
-    match show(wire, Bytes::from_static(b"\x01")).await {
-        Err(failure) => Err(Failure {
-            text: format!("{} {reason}", failure.text),
-            ..failure
-        }),
-        Ok(_) => Err(refused(reason)),
-    }
+    let reason = match show(wire, message.into()).await {
+        Ok((reason, lifetime)) if reason.is_empty() => return Ok(lifetime),
+        // Section 3.2.3: the reason has come, and failure is to follow.
+        Ok((reason, _)) => {
+            let _ = show(wire, Bytes::from_static(b"\x01")).await;
+            refused(String::from_utf8_lossy(&reason))
+        }
+        Err(failure) => failure,
+    };
+    tokens.forget().await;
+    Err(reason)
 }
 
 /// RFC 5802 and RFC 7677.
