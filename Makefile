@@ -1,6 +1,10 @@
 # Each command says what it does, can be run again, and installs what it needs.
 
 TOOLS := target/tools
+# For what not everybody wants to build: make run FEATURES=gssapi
+FEATURES :=
+# The logins to Kafka that are features; their tests are built and run by themselves.
+LOGINS := aws-msk-iam,gssapi
 
 .PHONY: help run test bench docs clean
 
@@ -8,21 +12,23 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 run: ## build and serve: a sample Redis to try, or your settings alone with CONFIG=FILE
-	@scripts/packages.sh build $(if $(CONFIG),,redis)
-	cargo build --release
+	@scripts/packages.sh build $(if $(CONFIG),,redis) $(if $(findstring gssapi,$(FEATURES)),kerberos)
+	cargo build --release $(if $(FEATURES),--features '$(FEATURES)')
 	@CONFIG='$(CONFIG)' scripts/run.sh
 
 test: ## install what tests need, then run everything
-	@scripts/packages.sh build redis openssl java
+	@scripts/packages.sh build test-build redis openssl java kerberos kerberos-server
 	@scripts/tools.sh $(TOOLS) keda-judge grpcurl
 	@tests/servers/kafka/install.sh
 	@tests/servers/temporal/install.sh
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test
+	cargo clippy --all-targets --features $(LOGINS) -- -D warnings
+	BACKLOG_SCALER_TEST_ALL=1 cargo test --features $(LOGINS) -- kafka::sasl kafka::security kafka::kerberos
 
 bench: ## measure: the hot path, and load runs beside KEDA's own scalers and raw clients
-	@scripts/packages.sh build redis openssl java
+	@scripts/packages.sh build test-build redis openssl java
 	@scripts/tools.sh $(TOOLS) keda-judge
 	@tests/servers/kafka/install.sh
 	@tests/servers/temporal/install.sh

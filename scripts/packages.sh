@@ -1,9 +1,12 @@
 #!/bin/sh
 # Installs Debian packages that are missing: packages.sh SET...
-#   build    what crates with C code need: compilers, make, and the headers of librdkafka's libraries
-#   redis    redis-server, which is the sentinel too
-#   openssl  the openssl command, with which tests make encrypted keys
-#   java     Java and Maven, with which tests install and run Kafka
+#   build            what crates with C code need: a compiler
+#   test-build       what tests need besides: librdkafka, which produces and commits for them
+#   kerberos         the feature gssapi: MIT's library, and libclang to read its headers
+#   kerberos-server  a ticket server for tests
+#   redis            redis-server, which is the sentinel too
+#   openssl          the openssl command, with which tests make encrypted keys
+#   java             Java and Maven, with which tests install and run Kafka
 # On other systems it names what is missing and what to install.
 set -eu
 
@@ -17,10 +20,21 @@ header() { # header FILE PACKAGE
 
 for set in "$@"; do
     case $set in
-    build)
+    build) need cc gcc ;;
+    test-build)
         need cc gcc; need c++ g++; need make make
         header /usr/include/openssl/ssl.h libssl-dev
         header /usr/include/zlib.h zlib1g-dev
+        ;;
+    kerberos)
+        need pkg-config pkg-config
+        header /usr/include/gssapi/gssapi_ext.h libkrb5-dev
+        ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || missing="$missing libclang-dev"
+        ;;
+    kerberos-server)
+        header /usr/sbin/krb5kdc krb5-kdc
+        header /usr/sbin/kadmin.local krb5-admin-server
+        need kinit krb5-user
         ;;
     redis) need redis-server redis-server; need redis-cli redis-tools ;;
     openssl) need openssl openssl ;;

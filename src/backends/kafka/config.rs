@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     Kafka,
-    sasl::{Sasl, SaslKeys, SaslKind, TokenProvider},
+    sasl::{KerberosKeys, Sasl, SaslKeys, SaslKind, TokenProvider},
 };
 use crate::trigger::{
     ConnectionKeys,
@@ -62,17 +62,17 @@ pub struct ClusterKeys {
     oauth_token_endpoint_uri: Option<String>,
     /// With `oauthbearer`: what to send along with the token, as `key=value`, comma-separated.
     oauth_extensions: Option<NameList>,
-    /// With `gssapi`: the keytab.
+    /// With `gssapi`: the principal's keytab, in base64.
     keytab: Option<Secret>,
-    /// With `gssapi`: the name of a credential cache.
+    /// With `gssapi`: the name of a credential cache, a file in /tmp/kerberos/ccache.
     ccache_name: Option<String>,
     /// With `gssapi`: the realm of the principal.
     realm: Option<String>,
-    /// With `gssapi`: a krb5.conf.
+    /// With `gssapi`, and not accepted: the server reads /etc/krb5.conf, or what KRB5_CONFIG names.
     kerberos_config: Option<String>,
-    /// With `gssapi`: the service part of the brokers' principal.
+    /// With `gssapi`: the first part of the brokers' principals; `kafka` if it is left out.
     kerberos_service_name: Option<String>,
-    /// With `gssapi`: do not use FAST.
+    /// With `gssapi`: accepted, and not needed.
     #[serde(default, rename = "kerberosDisableFAST")]
     kerberos_disable_fast: bool,
     /// With AWS MSK IAM: the region.
@@ -101,14 +101,14 @@ impl ConnectionKeys<Kafka> for ClusterKeys {
             scopes: self.scopes,
             token_endpoint: self.oauth_token_endpoint_uri,
             extensions: self.oauth_extensions,
-            kerberos: [
-                ("keytab", self.keytab.is_some()),
-                ("ccacheName", self.ccache_name.is_some()),
-                ("realm", self.realm.is_some()),
-                ("kerberosConfig", self.kerberos_config.is_some()),
-                ("kerberosServiceName", self.kerberos_service_name.is_some()),
-                ("kerberosDisableFAST", self.kerberos_disable_fast),
-            ],
+            kerberos: KerberosKeys {
+                keytab: self.keytab,
+                ccache_name: self.ccache_name,
+                realm: self.realm,
+                config: self.kerberos_config,
+                service_name: self.kerberos_service_name,
+                disable_fast: self.kerberos_disable_fast,
+            },
             aws_region: self.aws_region,
         };
         let sasl = keep(sasl.check(), &mut problems);

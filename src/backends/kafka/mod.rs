@@ -19,7 +19,6 @@ mod read;
 mod sasl;
 #[cfg(test)]
 mod testing;
-mod token;
 mod topics;
 mod wire;
 

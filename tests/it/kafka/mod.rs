@@ -1,6 +1,8 @@
 //! The Kafka backend against real brokers.
 
 mod counting;
+#[cfg(feature = "gssapi")]
+mod kerberos;
 mod outages;
 mod security;
 mod topics;

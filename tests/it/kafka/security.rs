@@ -196,6 +196,7 @@ async fn tls_checks_the_brokers_certificate_and_shows_ours() {
     let nobody = with(tls(&kafka.mtls()), [("ca", &certs.ca.text)]);
     for (name, trigger, says) in [
         ("another authority", wrong_ca, "not signed by an authority"),
+        ("another name", elsewhere, "not valid for name"),
         (
             "the system's authorities",
             system_ca,

@@ -61,6 +61,8 @@ pub struct Kafka {
     nodes: Vec<Node>,
     /// Of the secured listeners.
     pub certs: Certs,
+    /// More lines of every broker's configuration.
+    more: String,
     _dir: TempDir,
 }
 
@@ -68,7 +70,7 @@ struct Node {
     id: usize,
     ports: Ports,
     dir: PathBuf,
-    jvm: &'static [&'static str],
+    jvm: Vec<String>,
     process: Mutex<Option<Child>>,
 }
 
@@ -99,7 +101,7 @@ pub async fn three() -> (&'static Kafka, tokio::sync::MutexGuard<'static, ()>) {
 impl Kafka {
     /// Starts brokers that answer on return.
     pub async fn start(count: usize) -> Self {
-        tokio::task::spawn_blocking(move || Kafka::run(count, SMALL))
+        tokio::task::spawn_blocking(move || Kafka::run(count, SMALL, &[], ""))
             .await
             .expect("the brokers start")
     }
@@ -107,24 +109,47 @@ impl Kafka {
     /// Starts a broker to be measured.
     #[allow(dead_code, reason = "for benchmarks")]
     pub async fn under_load() -> Self {
-        tokio::task::spawn_blocking(|| Kafka::run(1, LARGE))
+        tokio::task::spawn_blocking(|| Kafka::run(1, LARGE, &[], ""))
             .await
             .expect("the broker starts")
     }
 
-    fn run(count: usize, jvm: &'static [&'static str]) -> Self {
+    /// Starts a broker whose secured listeners take Kerberos tickets.
+    #[cfg(feature = "gssapi")]
+    pub async fn with_kerberos(kdc: &super::kerberos::Kdc) -> Self {
+        let option = format!("-Djava.security.krb5.conf={}", kdc.config().display());
+        let login = format!(
+            "com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true storeKey=true \
+             keyTab=\"{}\" principal=\"{}\"",
+            kdc.keytab(super::kerberos::BROKER).display(),
+            super::kerberos::BROKER,
+        );
+        let more = format!(
+            "sasl.enabled.mechanisms=GSSAPI\nsasl.kerberos.service.name=kafka\n\
+             listener.name.sasl_plaintext.gssapi.sasl.jaas.config={login};\n\
+             listener.name.sasl_ssl.gssapi.sasl.jaas.config={login};\n"
+        );
+        tokio::task::spawn_blocking(move || Kafka::run(1, SMALL, &[option], &more))
+            .await
+            .expect("the broker starts")
+    }
+
+    fn run(count: usize, jvm: &[&str], options: &[String], more: &str) -> Self {
+        let jvm = jvm.iter().map(|option| (*option).to_owned());
+        let jvm: Vec<String> = jvm.chain(options.iter().cloned()).collect();
         let dir = process::directory();
         let certs = Certs::generate(dir.path());
         let node = |i| Node {
             id: i + 1,
             ports: Ports::free(),
             dir: dir.path().join(format!("node{}", i + 1)),
-            jvm,
+            jvm: jvm.clone(),
             process: Mutex::default(),
         };
         let cluster = Kafka {
             nodes: (0..count).map(node).collect(),
             certs,
+            more: more.to_owned(),
             _dir: dir,
         };
         for node in &cluster.nodes {
@@ -318,7 +343,8 @@ impl Kafka {
              log.cleaner.dedupe.buffer.size=2097152\n\
              log.segment.bytes=16777216\nlog.index.size.max.bytes=65536\n"
         );
-        lines
+        // The last line of a key is the one that counts.
+        lines + &self.more
     }
 }
 
@@ -353,7 +379,7 @@ impl Node {
             .open(log)
             .expect("a log");
         let mut java = Command::new(java().expect("a Java"));
-        java.args(self.jvm)
+        java.args(&self.jvm)
             .args(["-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=true"])
             .arg(format!("-Dlog4j2.configurationFile={}", log4j.display()))
             .arg("-cp")

@@ -8,6 +8,8 @@ pub mod certs;
     reason = "the client library's own calls block as well, and tests call them on threads to spare"
 )]
 pub mod kafka;
+#[cfg(feature = "gssapi")]
+pub mod kerberos;
 pub mod process;
 pub mod redis;
 pub mod scaler;

@@ -56,7 +56,7 @@ pub async fn open(address: &HostPort, security: &Security) -> Result<Wire, Failu
     };
     learn_versions(&mut wire).await?;
     if let Some(login) = &security.login {
-        login::log_in(&mut wire, login).await?;
+        login::log_in(&mut wire, &address.host, login).await?;
     }
     Ok(wire)
 }

@@ -9,8 +9,8 @@ use reqwest::Certificate;
 use serde::Deserialize;
 use tokio::{sync::Mutex, time::Instant};
 
-use super::sasl::OAuth;
 use crate::{
+    backends::kafka::sasl::OAuth,
     error::{Error, Kind, Result},
     trigger::values::Secret,
 };

@@ -1,5 +1,11 @@
 //! SASL: showing the broker who we are (<https://kafka.apache.org/protocol#sasl_handshake>).
 
+#[cfg(feature = "gssapi")]
+mod kerberos;
+#[cfg(feature = "gssapi")]
+mod ticket;
+mod token;
+
 use std::{io::Cursor, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -11,9 +17,13 @@ use kafka_protocol::{
 };
 use rsasl::prelude::{Mechname, SASLClient, SASLConfig};
 
+use token::Tokens;
+
 use super::{Cause, Failure, Wire};
+#[cfg(feature = "gssapi")]
+use crate::backends::kafka::sasl::Kerberos;
 use crate::{
-    backends::kafka::{sasl::Sasl, token::Tokens},
+    backends::kafka::sasl::Sasl,
     error::{Error, Kind, Result},
     trigger::values::Secret,
 };
@@ -29,6 +39,8 @@ pub enum Login {
         credentials: Arc<SASLConfig>,
     },
     Token(Tokens),
+    #[cfg(feature = "gssapi")]
+    Kerberos(Kerberos),
 }
 
 impl Login {
@@ -54,6 +66,8 @@ impl Login {
             Sasl::OAuth(oauth) => Login::Token(Tokens::of_endpoint(oauth.clone(), ca)?),
             #[cfg(feature = "aws-msk-iam")]
             Sasl::MskIam { region } => Login::Token(Tokens::of_msk_iam(region.clone())),
+            #[cfg(feature = "gssapi")]
+            Sasl::Kerberos(kerberos) => Login::Kerberos(kerberos.clone()),
         })
     }
 
@@ -62,6 +76,8 @@ impl Login {
             Login::Plain { .. } => "PLAIN",
             Login::Scram { mechanism, .. } => mechanism,
             Login::Token(_) => "OAUTHBEARER",
+            #[cfg(feature = "gssapi")]
+            Login::Kerberos(_) => "GSSAPI",
         }
     }
 }
@@ -75,8 +91,16 @@ fn scram(username: &str, password: &Secret) -> Result<Arc<SASLConfig>> {
     })
 }
 
-/// Shows who we are. On success the broker takes requests.
-pub async fn log_in(wire: &mut Wire, login: &Login) -> Result<(), Failure> {
+/// Shows who we are. On success the broker, which is on `host`, takes requests.
+pub async fn log_in(
+    wire: &mut Wire,
+    #[cfg_attr(
+        not(feature = "gssapi"),
+        expect(unused_variables, reason = "only a ticket is for a host")
+    )]
+    host: &str,
+    login: &Login,
+) -> Result<(), Failure> {
     let mechanism = login.mechanism();
     let wanted =
         SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
@@ -104,6 +128,8 @@ pub async fn log_in(wire: &mut Wire, login: &Login) -> Result<(), Failure> {
             show(wire, message.into()).await?.1
         }
         Login::Token(tokens) => with_token(wire, tokens).await?,
+        #[cfg(feature = "gssapi")]
+        Login::Kerberos(kerberos) => kerberos::log_in(wire, host, kerberos).await?,
         Login::Scram { credentials, .. } => {
             with_scram(wire, mechanism, credentials.clone()).await?
         }
@@ -161,7 +187,7 @@ async fn with_scram(
 
 /// Sends a message of the mechanism. Returns the broker's, and how long the login is good for; 0:
 /// for ever.
-async fn show(wire: &Wire, message: Bytes) -> Result<(Bytes, Duration), Failure> {
+pub async fn show(wire: &Wire, message: Bytes) -> Result<(Bytes, Duration), Failure> {
     let request = SaslAuthenticateRequest::default().with_auth_bytes(message);
     let version = wire.version::<SaslAuthenticateRequest>()?;
     let answer = wire.call(&request, version).await?;
@@ -178,6 +204,6 @@ async fn show(wire: &Wire, message: Bytes) -> Result<(Bytes, Duration), Failure>
     }
 }
 
-fn refused(text: impl Into<String>) -> Failure {
+pub fn refused(text: impl Into<String>) -> Failure {
     Failure::new(Cause::Login, text)
 }

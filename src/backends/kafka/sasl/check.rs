@@ -1,136 +1,10 @@
-//! How to authenticate: the SASL mechanisms, their keys, and KEDA's checks between them.
+//! The keys of all mechanisms, and KEDA's checks between them.
 
-use std::fmt;
-
-use serde::{Serialize, Serializer};
-
+use super::{KerberosKeys, OAuth, Sasl, SaslKind, TokenProvider};
 use crate::trigger::{
     problem::{Problem, Problems},
-    values::{NameList, Secret, TextValue, text_value},
+    values::{NameList, Secret},
 };
-
-/// The user, and how it proves itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Sasl {
-    /// PLAIN and SCRAM.
-    Password {
-        /// In Kafka's words: `SCRAM-SHA-512`.
-        mechanism: &'static str,
-        username: String,
-        password: Secret,
-    },
-    OAuth(OAuth),
-    /// A token signed with the AWS credentials of this process.
-    #[cfg(feature = "aws-msk-iam")]
-    MskIam {
-        region: String,
-    },
-}
-
-/// Client credentials for a token endpoint (RFC 6749, section 4.4).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct OAuth {
-    pub endpoint: String,
-    pub client_id: String,
-    pub client_secret: Secret,
-    pub scopes: Vec<String>,
-    /// SASL extensions (RFC 7628, section 3.1).
-    pub extensions: Vec<(String, String)>,
-}
-
-impl Sasl {
-    /// Whom the brokers know us as, or the token endpoint.
-    pub fn username(&self) -> &str {
-        match self {
-            Sasl::Password { username, .. } => username,
-            Sasl::OAuth(oauth) => &oauth.client_id,
-            #[cfg(feature = "aws-msk-iam")]
-            Sasl::MskIam { .. } => "aws_msk_iam",
-        }
-    }
-}
-
-/// KEDA's words for the mechanisms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SaslKind {
-    #[default]
-    None,
-    Plaintext,
-    ScramSha256,
-    ScramSha512,
-    OAuthBearer,
-    Gssapi,
-    AwsMskIam,
-}
-
-impl TextValue for SaslKind {
-    const ALLOWED: &'static str =
-        "none, plaintext, scram_sha256, scram_sha512, oauthbearer or gssapi";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        Ok(match text {
-            "none" => SaslKind::None,
-            "plaintext" => SaslKind::Plaintext,
-            "scram_sha256" => SaslKind::ScramSha256,
-            "scram_sha512" => SaslKind::ScramSha512,
-            "oauthbearer" => SaslKind::OAuthBearer,
-            "gssapi" => SaslKind::Gssapi,
-            "aws_msk_iam" => SaslKind::AwsMskIam,
-            _ => return Err(format!("must be {}", Self::ALLOWED)),
-        })
-    }
-}
-text_value!(SaslKind);
-
-impl fmt::Display for SaslKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SaslKind::None => "none",
-            SaslKind::Plaintext => "plaintext",
-            SaslKind::ScramSha256 => "scram_sha256",
-            SaslKind::ScramSha512 => "scram_sha512",
-            SaslKind::OAuthBearer => "oauthbearer",
-            SaslKind::Gssapi => "gssapi",
-            SaslKind::AwsMskIam => "aws_msk_iam",
-        })
-    }
-}
-
-impl Serialize for SaslKind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// KEDA's words for where tokens come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TokenProvider {
-    #[default]
-    Bearer,
-    AwsMskIam,
-}
-
-impl TextValue for TokenProvider {
-    const ALLOWED: &'static str = "bearer";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "bearer" => Ok(TokenProvider::Bearer),
-            "aws_msk_iam" => Ok(TokenProvider::AwsMskIam),
-            _ => Err(format!("must be {}", Self::ALLOWED)),
-        }
-    }
-}
-text_value!(TokenProvider);
-
-impl Serialize for TokenProvider {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match self {
-            TokenProvider::Bearer => "bearer",
-            TokenProvider::AwsMskIam => "aws_msk_iam",
-        })
-    }
-}
 
 /// The keys of all mechanisms, as given.
 pub struct SaslKeys {
@@ -141,8 +15,7 @@ pub struct SaslKeys {
     pub scopes: Option<NameList>,
     pub token_endpoint: Option<String>,
     pub extensions: Option<NameList>,
-    /// Those of Kerberos, and whether they are given.
-    pub kerberos: [(&'static str, bool); 6],
+    pub kerberos: KerberosKeys,
     pub aws_region: Option<String>,
 }
 
@@ -168,12 +41,7 @@ impl SaslKeys {
             SaslKind::OAuthBearer if !msk => self.oauth().map(Some),
             SaslKind::OAuthBearer => self.msk_iam("saslTokenProvider").map(Some),
             SaslKind::AwsMskIam => self.msk_iam("sasl").map(Some),
-            SaslKind::Gssapi => {
-                let reason = "is not part of this build: it needs a librdkafka with Cyrus SASL \
-                     (rdkafka's feature `gssapi`, libsasl2-dev to build and libsasl2-modules-gssapi-mit \
-                     to run); SCRAM and OAUTHBEARER work without";
-                Err(Problem::value("sasl", "gssapi", reason).into())
-            }
+            SaslKind::Gssapi => self.kerberos.check(self.username, self.password).map(Some),
         }
     }
 
@@ -264,10 +132,8 @@ impl SaslKeys {
             ("oauthExtensions", self.extensions.is_some()),
         ];
         foreign.extend(oauth.map(|(key, given)| (key, given, kind != OAuthBearer)));
-        foreign.extend(
-            self.kerberos
-                .map(|(key, given)| (key, given, kind != Gssapi)),
-        );
+        let kerberos = self.kerberos.given();
+        foreign.extend(kerberos.map(|(key, given)| (key, given, kind != Gssapi)));
         foreign.push((
             "awsRegion",
             self.aws_region.is_some(),
@@ -283,7 +149,3 @@ impl SaslKeys {
         )
     }
 }
-
-#[cfg(test)]
-#[path = "sasl_tests.rs"]
-mod tests;

@@ -28,7 +28,7 @@ fn every_mechanism_becomes_what_kafka_calls_it() {
 
 #[test]
 fn what_a_mechanism_needs_and_what_it_does_not_use_are_errors() {
-    let cases: [(&[(&str, &str)], &str); 9] = [
+    let cases: [(&[(&str, &str)], &str); 8] = [
         (
             &[("sasl", "scram")],
             "sasl: `scram` must be none, plaintext, scram_sha256, scram_sha512, oauthbearer or gssapi",
@@ -81,10 +81,6 @@ fn what_a_mechanism_needs_and_what_it_does_not_use_are_errors() {
             ],
             "oauthTokenEndpointUri: `idp/token` must be a URL",
         ),
-        (
-            &[("sasl", "gssapi")],
-            "sasl: `gssapi` is not part of this build",
-        ),
     ];
     for (keys, expected) in cases {
         let error = connection_error(&with(keys));
@@ -111,6 +107,57 @@ fn what_the_build_lacks_is_an_error_that_says_how_to_get_it() {
         assert!(error.starts_with(&start), "{error}");
         assert!(error.contains("--features aws-msk-iam"), "{error}");
     }
+}
+
+#[test]
+#[cfg(not(feature = "gssapi"))]
+fn without_kerberos_in_the_build_the_error_says_how_to_get_it() {
+    let error = connection_error(&with(&[("sasl", "gssapi"), ("username", "u")]));
+    assert!(
+        error.starts_with("sasl: `gssapi` is not part of this build"),
+        "{error}"
+    );
+    assert!(error.contains("--features gssapi"), "{error}");
+}
+
+#[test]
+#[cfg(feature = "gssapi")]
+fn kerberos_wants_a_principal_and_one_proof() {
+    let kerberos = |more: &[(&'static str, &'static str)]| {
+        with(&[&[("sasl", "gssapi"), ("username", "u")], more].concat())
+    };
+    let error = connection_error(&kerberos(&[]));
+    assert!(error.contains("realm: is required"), "{error}");
+    assert!(
+        error.contains("password: or keytab or ccacheName"),
+        "{error}"
+    );
+    for (more, expected) in [
+        (
+            &[("password", "p"), ("ccacheName", "c")][..],
+            "and only one",
+        ),
+        (
+            &[("keytab", "no base64!")],
+            "keytab: must be the keytab in base64",
+        ),
+        (
+            &[("ccacheName", "../c")],
+            "ccacheName: `../c` must be the name of a file in",
+        ),
+        (
+            &[("password", "p"), ("kerberosConfig", "[x]")],
+            "KRB5_CONFIG",
+        ),
+    ] {
+        let keys = [more, &[("realm", "R")]].concat();
+        let error = connection_error(&kerberos(&keys));
+        assert!(error.contains(expected), "{more:?}: {error}");
+        assert!(!error.contains("no base64!"), "{error}");
+    }
+    let connection = connection(&kerberos(&[("realm", "R"), ("password", "s3cret")]));
+    assert_eq!(connection.to_string(), "kafka u@R@a:9092");
+    assert!(!format!("{:?}", connection.sasl).contains("s3cret"));
 }
 
 #[test]

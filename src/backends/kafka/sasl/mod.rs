@@ -1,0 +1,145 @@
+//! How to authenticate: the SASL mechanisms and what each needs.
+
+mod check;
+mod kerberos;
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+pub use check::SaslKeys;
+pub use kerberos::KerberosKeys;
+#[cfg(feature = "gssapi")]
+pub use kerberos::{Kerberos, Proof};
+
+use crate::trigger::values::{Secret, TextValue, text_value};
+
+/// The user, and how it proves itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Sasl {
+    /// PLAIN and SCRAM.
+    Password {
+        /// In Kafka's words: `SCRAM-SHA-512`.
+        mechanism: &'static str,
+        username: String,
+        password: Secret,
+    },
+    OAuth(OAuth),
+    /// A token signed with the AWS credentials of this process.
+    #[cfg(feature = "aws-msk-iam")]
+    MskIam {
+        region: String,
+    },
+    #[cfg(feature = "gssapi")]
+    Kerberos(Kerberos),
+}
+
+/// Client credentials for a token endpoint (RFC 6749, section 4.4).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OAuth {
+    pub endpoint: String,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub scopes: Vec<String>,
+    /// SASL extensions (RFC 7628, section 3.1).
+    pub extensions: Vec<(String, String)>,
+}
+
+impl Sasl {
+    /// Whom the brokers know us as, or the token endpoint.
+    pub fn username(&self) -> &str {
+        match self {
+            Sasl::Password { username, .. } => username,
+            Sasl::OAuth(oauth) => &oauth.client_id,
+            #[cfg(feature = "aws-msk-iam")]
+            Sasl::MskIam { .. } => "aws_msk_iam",
+            #[cfg(feature = "gssapi")]
+            Sasl::Kerberos(kerberos) => &kerberos.principal,
+        }
+    }
+}
+
+/// KEDA's words for the mechanisms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SaslKind {
+    #[default]
+    None,
+    Plaintext,
+    ScramSha256,
+    ScramSha512,
+    OAuthBearer,
+    Gssapi,
+    AwsMskIam,
+}
+
+impl TextValue for SaslKind {
+    const ALLOWED: &'static str =
+        "none, plaintext, scram_sha256, scram_sha512, oauthbearer or gssapi";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "none" => SaslKind::None,
+            "plaintext" => SaslKind::Plaintext,
+            "scram_sha256" => SaslKind::ScramSha256,
+            "scram_sha512" => SaslKind::ScramSha512,
+            "oauthbearer" => SaslKind::OAuthBearer,
+            "gssapi" => SaslKind::Gssapi,
+            "aws_msk_iam" => SaslKind::AwsMskIam,
+            _ => return Err(format!("must be {}", Self::ALLOWED)),
+        })
+    }
+}
+text_value!(SaslKind);
+
+impl fmt::Display for SaslKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SaslKind::None => "none",
+            SaslKind::Plaintext => "plaintext",
+            SaslKind::ScramSha256 => "scram_sha256",
+            SaslKind::ScramSha512 => "scram_sha512",
+            SaslKind::OAuthBearer => "oauthbearer",
+            SaslKind::Gssapi => "gssapi",
+            SaslKind::AwsMskIam => "aws_msk_iam",
+        })
+    }
+}
+
+impl Serialize for SaslKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// KEDA's words for where tokens come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenProvider {
+    #[default]
+    Bearer,
+    AwsMskIam,
+}
+
+impl TextValue for TokenProvider {
+    const ALLOWED: &'static str = "bearer";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "bearer" => Ok(TokenProvider::Bearer),
+            "aws_msk_iam" => Ok(TokenProvider::AwsMskIam),
+            _ => Err(format!("must be {}", Self::ALLOWED)),
+        }
+    }
+}
+text_value!(TokenProvider);
+
+impl Serialize for TokenProvider {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            TokenProvider::Bearer => "bearer",
+            TokenProvider::AwsMskIam => "aws_msk_iam",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
