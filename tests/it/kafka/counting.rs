@@ -1,6 +1,6 @@
 //! What counts as lag.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{lag, needs_kafka, with};
 use crate::support::{kafka, scaler::Scaler};
@@ -109,6 +109,38 @@ async fn what_retention_deleted_is_no_lag() {
     kafka.delete_records("retained", 0, 20).await;
     let found = scaler.evaluate(&work).await.unwrap();
     assert_eq!((found.value, found.active), (0.0, false));
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_no_lag_when_the_broker_has_deleted_it() {
+    needs_kafka!();
+    let (kafka, scaler) = (kafka::one().await, Scaler::start().await);
+    let retention = Duration::from_secs(2);
+    kafka.create_topic_for("expiring", retention).await;
+    let started = Instant::now();
+    kafka.produce("expiring", 0, 10);
+    kafka.commit("expiring", "expiring", &[(0, 3)]);
+    let work = lag(kafka, "expiring", "expiring");
+    loop {
+        let value = scaler.evaluate(&work).await.unwrap().value;
+        if value == 0.0 {
+            break;
+        }
+        // All of it goes at once.
+        assert_eq!(value, 7.0);
+        assert!(started.elapsed() < Duration::from_secs(60), "still there");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(started.elapsed() >= retention, "gone before its time");
+    // The group has committed 3 of 10, and the log begins at 10.
+    let nobody = with(
+        work,
+        [
+            ("consumerGroup", "nobody"),
+            ("offsetResetPolicy", "earliest"),
+        ],
+    );
+    assert_eq!(scaler.evaluate(&nobody).await.unwrap().value, 0.0);
 }
 
 #[tokio::test]

@@ -338,6 +338,7 @@ impl Kafka {
              min.insync.replicas=1\n\
              auto.create.topics.enable=false\n\
              group.initial.rebalance.delay.ms=0\n\
+             log.initial.task.delay.ms=500\nlog.retention.check.interval.ms=500\n\
              broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n\
              num.network.threads=1\nnum.io.threads=2\nbackground.threads=2\n\
              log.cleaner.dedupe.buffer.size=2097152\n\

@@ -48,6 +48,14 @@ impl Kafka {
         self.create(topics).await;
     }
 
+    /// Creates a topic whose messages go after this time.
+    pub async fn create_topic_for(&self, name: &str, retention: Duration) {
+        let retention = retention.as_millis().to_string();
+        let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
+        self.create(vec![topic.set("retention.ms", &retention)])
+            .await;
+    }
+
     /// Creates a topic whose only partition has one copy, on this broker.
     pub async fn create_topic_on(&self, name: &str, broker: usize) {
         let copies: &[&[i32]] = &[&[broker as i32]];
