@@ -14,15 +14,12 @@ use super::{
     Kafka, Sample, errors,
     groups::Offsets,
     lag::{Committed, Partition},
+    places::{Known, Names},
     progress::Progress,
-    query::{Isolation, Query, Topics as Wanted},
-    topics::Leaders,
+    query::{Isolation, Query},
     wire::Failure,
 };
-use crate::{
-    error::{Error, Result},
-    sampling::Ask,
-};
+use crate::{error::Result, sampling::Ask};
 
 /// Start and end of a partition.
 pub type Bounds = (i64, i64);
@@ -61,19 +58,6 @@ struct Group {
     offsets: Option<Offsets>,
 }
 
-/// The topics that queries name.
-#[derive(Default)]
-pub struct Names {
-    pub topics: BTreeSet<String>,
-    pub regexes: BTreeSet<String>,
-}
-
-/// What the cluster says of them.
-pub struct Known {
-    pub regexes: HashMap<String, Result<Vec<String>>>,
-    pub topics: HashMap<String, Result<Arc<Leaders>>>,
-}
-
 impl<'a> Board<'a> {
     pub fn new(progress: &'a Progress, asks: Vec<Ask<Kafka>>) -> Self {
         let mut state = State::default();
@@ -101,21 +85,7 @@ impl<'a> Board<'a> {
         let mut names = Names::default();
         let state = self.state.lock();
         for (query, group) in state.open() {
-            match &query.topics {
-                Wanted::Named {
-                    names: named,
-                    regexes,
-                } => {
-                    extend(&mut names.topics, named);
-                    extend(&mut names.regexes, regexes);
-                }
-                Wanted::OfGroup => {
-                    let committed = group.offsets.iter().flat_map(Offsets::keys);
-                    names
-                        .topics
-                        .extend(committed.map(|topic| topic.to_string()));
-                }
-            }
+            names.add(query, group.offsets.as_ref());
         }
         names
     }
@@ -136,8 +106,8 @@ impl<'a> Board<'a> {
             };
             let query = ask.query();
             let isolation = query.isolation;
-            let found = topics_of(query, &state.groups[&query.group], known)
-                .and_then(|topics| places(query, &topics, known, &shared));
+            let offsets = state.groups[&query.group].offsets.as_ref();
+            let found = known.places(query, offsets, &shared);
             let found = match found {
                 Ok(found) => found,
                 Err(error) => {
@@ -253,72 +223,6 @@ impl State {
         }
         Some(Ok((query.group.clone(), query.isolation, partitions)))
     }
-}
-
-fn extend(names: &mut BTreeSet<String>, more: &BTreeSet<String>) {
-    for name in more {
-        if !names.contains(name) {
-            names.insert(name.clone());
-        }
-    }
-}
-
-/// The topics that count for a query.
-fn topics_of<'a>(
-    query: &'a Query,
-    group: &'a Group,
-    known: &'a Known,
-) -> Result<BTreeSet<&'a str>> {
-    let mut topics = BTreeSet::new();
-    match &query.topics {
-        Wanted::OfGroup => {
-            let committed = group.offsets.iter().flat_map(Offsets::keys);
-            topics.extend(committed.map(|topic| topic.as_str()));
-        }
-        Wanted::Named { names, regexes } => {
-            topics.extend(names.iter().map(String::as_str));
-            for regex in regexes {
-                let matching = &known.regexes[regex];
-                let matching = matching.as_ref().map_err(Error::clone)?;
-                topics.extend(matching.iter().map(String::as_str));
-            }
-        }
-    }
-    Ok(topics)
-}
-
-/// Partitions of a topic, each with the broker that leads it.
-type Led = Vec<(i32, i32)>;
-
-/// The partitions that count for a query, by topic.
-fn places(
-    query: &Query,
-    topics: &BTreeSet<&str>,
-    known: &Known,
-    shared: &HashMap<&str, Arc<str>>,
-) -> Result<Vec<(Arc<str>, Led)>> {
-    let places = topics.iter().map(|topic| {
-        let found = known.topics.get(*topic);
-        let found = found.ok_or_else(|| errors::no_topic(topic))?;
-        let leaders = found.as_ref().map_err(Error::clone)?;
-        let leader = |partition: i32, leader: Option<i32>| match leader {
-            Some(leader) => Ok((partition, leader)),
-            None => Err(errors::no_leader(topic, partition)),
-        };
-        let wanted = query.partitions.iter().map(|number| {
-            let found = leaders.binary_search_by_key(&number, |(partition, _)| *partition);
-            let missing = |_| errors::no_partition(topic, number, leaders.len());
-            found.map_err(missing).map(|at| leaders[at])
-        });
-        let led: Result<Led> = match query.partitions.is_empty() {
-            true => leaders.iter().map(|(p, l)| leader(*p, *l)).collect(),
-            false => wanted
-                .map(|found| found.and_then(|(p, l)| leader(p, l)))
-                .collect(),
-        };
-        Ok((shared[topic].clone(), led?))
-    });
-    places.collect()
 }
 
 fn partition(

@@ -21,9 +21,10 @@ use kafka_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    board::{Board, Bounds, Known, Names, Partitions, Source},
+    board::{Board, Bounds, Partitions, Source},
     client::{Client, Patience},
     errors,
+    places::{Known, Names},
     query::Isolation,
     topics::Topics,
     wire::{Cause, Failure},

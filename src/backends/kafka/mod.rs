@@ -13,6 +13,7 @@ mod groups;
 mod keys;
 mod lag;
 mod partitions;
+mod places;
 mod progress;
 mod query;
 mod read;

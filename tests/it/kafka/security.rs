@@ -256,6 +256,12 @@ async fn the_wrong_protocol_for_a_port_is_told_within_the_deadline() {
     ];
     let login_to_plain = with(lag(kafka, "g", "t"), login);
     let refused = at("127.0.0.1:1", "g", "t");
+    let http = at(
+        &answering(b"HTTP/1.1 400 Bad Request\r\n\r\n").await,
+        "g",
+        "t",
+    );
+    let silent = at(&answering(b"").await, "g", "t");
     let unknown = at("no-such-host.invalid:9092", "g", "t");
     for (name, trigger, says) in [
         ("plain to TLS", plain_to_tls, "Set `tls: enable`"),
@@ -263,6 +269,8 @@ async fn the_wrong_protocol_for_a_port_is_told_within_the_deadline() {
         ("no login", no_login, "`sasl`"),
         ("login to plain", login_to_plain, "sasl"),
         ("refused", refused, "Connection refused"),
+        ("HTTP", http, "does not speak Kafka's protocol"),
+        ("silent", silent, "no answer in time"),
         ("does not resolve", unknown, "no-such-host.invalid"),
     ] {
         let started = std::time::Instant::now();
@@ -279,6 +287,20 @@ async fn the_wrong_protocol_for_a_port_is_told_within_the_deadline() {
         );
         assert_ne!(error.code(), Code::Internal, "{name}: {error:?}");
     }
+}
+
+/// A port that says the same to everybody and keeps the connection.
+async fn answering(bytes: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(bytes).await.unwrap();
+            held.push(stream);
+        }
+    });
+    address
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ pub enum SaslKind {
 
 impl TextValue for SaslKind {
     const ALLOWED: &'static str =
-        "none, plaintext, scram_sha256, scram_sha512, oauthbearer or gssapi";
+        "none, plaintext, scram_sha256, scram_sha512, oauthbearer, gssapi or aws_msk_iam";
 
     fn parse(text: &str) -> Result<Self, String> {
         Ok(match text {
@@ -120,7 +120,7 @@ pub enum TokenProvider {
 }
 
 impl TextValue for TokenProvider {
-    const ALLOWED: &'static str = "bearer";
+    const ALLOWED: &'static str = "bearer or aws_msk_iam";
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {

@@ -31,7 +31,7 @@ fn what_a_mechanism_needs_and_what_it_does_not_use_are_errors() {
     let cases: [(&[(&str, &str)], &str); 8] = [
         (
             &[("sasl", "scram")],
-            "sasl: `scram` must be none, plaintext, scram_sha256, scram_sha512, oauthbearer or gssapi",
+            "sasl: `scram` must be none, plaintext, scram_sha256, scram_sha512, oauthbearer, gssapi or aws_msk_iam",
         ),
         (
             &[("sasl", "plaintext")],
