@@ -42,8 +42,11 @@ struct State {
     groups: HashMap<String, Group>,
     /// The queries that wait for a broker.
     sources: HashMap<Source, Vec<usize>>,
-    ends: HashMap<Isolation, HashMap<Arc<str>, BTreeMap<i32, Result<Bounds>>>>,
+    ends: HashMap<Isolation, HashMap<Arc<str>, Ends>>,
 }
+
+/// The ends of a topic's partitions.
+type Ends = BTreeMap<i32, Result<Bounds>>;
 
 struct Waiting {
     /// `None` once it is answered.
@@ -209,7 +212,7 @@ impl State {
         let mut partitions = Vec::new();
         for (topic, numbers) in places.as_ref()? {
             let ends = ends.and_then(|ends| ends.get(topic))?;
-            let committed = offsets.get(topic.as_bytes());
+            let committed = offsets.get(&**topic);
             for partition in numbers {
                 let found = match ends.get(partition)? {
                     Ok(bounds) => self::partition(topic, *partition, committed, *bounds),

@@ -4,11 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use kafka_protocol::{
-    messages::{
-        MetadataRequest, MetadataResponse, TopicName,
-        metadata_request::MetadataRequestTopic,
-        metadata_response::{MetadataResponseBroker, MetadataResponseTopic},
-    },
+    messages::{MetadataRequest, TopicName, metadata_request::MetadataRequestTopic},
     protocol::StrBytes,
 };
 use parking_lot::Mutex;
@@ -20,7 +16,7 @@ use tokio::{
 use super::{
     config::Connection,
     errors,
-    wire::{self, Cause, Failure, Request, Security, Wire},
+    wire::{self, Cause, Failure, Metadata, Node, Request, Security, Topic, Wire},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -79,7 +75,7 @@ impl Cluster {
         &self,
         names: Option<&[&str]>,
         deadline: Instant,
-    ) -> Result<Vec<MetadataResponseTopic>, Failure> {
+    ) -> Result<Vec<Topic>, Failure> {
         let answer = self.ask_any(|_| metadata(names), deadline).await?;
         self.learn(&answer.brokers);
         Ok(answer.topics)
@@ -118,8 +114,9 @@ impl Cluster {
     }
 
     /// A broker that nobody has told us of yet.
-    pub fn meet(&self, id: i32, host: &str, port: i32) {
-        if let Some(address) = address(host, port) {
+    pub fn meet(&self, node: &Node) {
+        let id = node.id;
+        if let Some(address) = address(node) {
             let mut brokers = self.brokers.lock();
             match brokers.get(&id) {
                 Some(known) if known.address == address => {}
@@ -131,12 +128,12 @@ impl Cluster {
     }
 
     /// The brokers that there are now. Who has not moved keeps the connection.
-    fn learn(&self, now: &[MetadataResponseBroker]) {
+    fn learn(&self, now: &[Node]) {
         let mut brokers = self.brokers.lock();
         let mut known = std::mem::take(&mut *brokers);
         for broker in now {
-            let id = broker.node_id.0;
-            let Some(address) = address(&broker.host, broker.port) else {
+            let id = broker.id;
+            let Some(address) = address(broker) else {
                 continue;
             };
             let same = known.remove(&id).filter(|known| known.address == address);
@@ -230,7 +227,7 @@ async fn first_answer(
     servers: &[HostPort],
     security: &Security,
     deadline: Instant,
-) -> Result<(HostPort, Wire, MetadataResponse), Failure> {
+) -> Result<(HostPort, Wire, Metadata), Failure> {
     // One server is named by the connection already.
     let place = |server: &HostPort, failure: Failure| match servers.len() {
         1 => failure,
@@ -271,10 +268,10 @@ fn metadata(names: Option<&[&str]>) -> MetadataRequest {
         .with_allow_auto_topic_creation(false)
 }
 
-fn address(host: &str, port: i32) -> Option<HostPort> {
+fn address(node: &Node) -> Option<HostPort> {
     Some(HostPort {
-        host: host.to_owned(),
-        port: u16::try_from(port).ok()?,
+        host: node.host.clone(),
+        port: u16::try_from(node.port).ok()?,
     })
 }
 

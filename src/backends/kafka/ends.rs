@@ -13,7 +13,7 @@ use futures_util::{
 use kafka_protocol::{
     ResponseError,
     messages::{
-        ListOffsetsRequest, ListOffsetsResponse, TopicName,
+        ListOffsetsRequest, TopicName,
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
     },
     protocol::StrBytes,
@@ -27,7 +27,7 @@ use super::{
     places::{Known, Names},
     query::Isolation,
     topics::Topics,
-    wire::{Cause, Failure},
+    wire::{self, Cause, Failure},
 };
 use crate::error::Result;
 
@@ -228,15 +228,15 @@ fn list_offsets(partitions: &Partitions, isolation: Isolation, end: End) -> List
 
 type Offsets<'a> = HashMap<(&'a str, i32), Result<i64, Failure>>;
 
-fn offsets(answer: &ListOffsetsResponse) -> Offsets<'_> {
-    let topics = answer.topics.iter();
-    let partitions = topics.flat_map(|topic| {
-        topic.partitions.iter().map(|partition| {
-            let outcome = match Failure::of_code(partition.error_code) {
+fn offsets(answer: &wire::Ends) -> Offsets<'_> {
+    let topics = answer.0.iter();
+    let partitions = topics.flat_map(|(topic, partitions)| {
+        partitions.iter().map(|found| {
+            let outcome = match Failure::of_code(found.error) {
                 Some(failure) => Err(failure),
-                None => Ok(partition.offset),
+                None => Ok(found.offset),
             };
-            ((topic.name.as_str(), partition.partition_index), outcome)
+            ((topic.as_str(), found.partition), outcome)
         })
     });
     partitions.collect()

@@ -10,8 +10,8 @@ use kafka_protocol::{
     ResponseError,
     error::ParseResponseErrorCode,
     messages::{
-        FindCoordinatorRequest, GroupId, OffsetFetchRequest, OffsetFetchResponse,
-        find_coordinator_response::Coordinator, offset_fetch_request::OffsetFetchRequestGroup,
+        FindCoordinatorRequest, GroupId, OffsetFetchRequest,
+        offset_fetch_request::OffsetFetchRequestGroup,
     },
     protocol::StrBytes,
 };
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::{
     client::{Client, Patience},
     errors,
-    wire::{Cause, Failure},
+    wire::{Cause, Committed, Coordinator, Coordinators as Found, Failure, GroupOffsets},
 };
 use crate::error::Result;
 
@@ -36,7 +36,7 @@ const MANY_OFFSETS: i16 = 8;
 const MANY_COORDINATORS: i16 = 4;
 
 /// What a group has committed: by topic, partitions in ascending order.
-pub type Offsets = HashMap<StrBytes, Vec<(i32, Result<i64, ResponseError>)>>;
+pub type Offsets = HashMap<String, Vec<(i32, Result<i64, ResponseError>)>>;
 
 /// Which broker coordinates a group, as far as is known.
 pub struct Coordinators(Mutex<LruCache<String, i32>>);
@@ -91,6 +91,9 @@ struct Reader<'a> {
     client: &'a Client,
     tell: &'a (dyn Fn(String, Result<Offsets>) + Sync),
 }
+
+/// A group with the broker that coordinates it.
+type Located = (String, Result<i32, Failure>);
 
 /// Groups with the reason why another try may find their coordinator elsewhere, or ready.
 type Moved = Vec<(String, Failure)>;
@@ -166,19 +169,19 @@ impl Reader<'_> {
                 Err(failure) => groups.iter().for_each(|group| {
                     self.sort_out(group, Err(failure.clone()), &mut moved);
                 }),
-                Ok(answer) if answer.groups.is_empty() => {
+                Ok(Committed::One(offsets)) => {
                     let (first, rest) = groups.split_first().expect("a request names a group");
-                    self.sort_out(first, offsets_of_one(answer), &mut moved);
+                    self.sort_out(first, of_topics(offsets), &mut moved);
                     let rest = rest.chunks(1);
                     let rest = rest.map(|one| self.fetch_chunk(broker, one, deadline));
                     moved.extend(join_all(rest).await.into_iter().flatten());
                 }
-                Ok(answer) => {
-                    let mut answers = offsets_of_many(answer);
+                Ok(Committed::Many(offsets)) => {
+                    let mut answers: HashMap<String, GroupOffsets> = offsets.into_iter().collect();
                     for group in groups {
-                        let missing = || Err(Failure::new(Cause::Garbled, "the answer lacks it"));
-                        let outcome = answers.remove(group.as_bytes()).unwrap_or_else(missing);
-                        self.sort_out(group, outcome, &mut moved);
+                        let missing = || Failure::new(Cause::Garbled, "the answer lacks it");
+                        let outcome = answers.remove(group).ok_or_else(missing);
+                        self.sort_out(group, outcome.and_then(of_topics), &mut moved);
                     }
                 }
             }
@@ -199,48 +202,46 @@ impl Reader<'_> {
     }
 
     /// Which broker coordinates each group.
-    fn find<'b>(&'b self, groups: &'b [String], deadline: Instant) -> BoxFuture<'b, Result<Found>> {
+    fn find<'b>(
+        &'b self,
+        groups: &'b [String],
+        deadline: Instant,
+    ) -> BoxFuture<'b, Result<Vec<Located>>> {
         async move {
             if groups.is_empty() {
-                return Ok(Found::new());
+                return Ok(Vec::new());
             }
             let cluster = &self.client.cluster;
             let asked = cluster.ask_any(|version| find_coordinator(version, groups), deadline);
-            let answer = asked.await.map_err(|failure| self.client.lost(&failure))?;
-            if !answer.coordinators.is_empty() {
-                let coordinators = answer.coordinators.into_iter();
-                return Ok(coordinators.map(|one| self.meet(one)).collect());
+            match asked.await.map_err(|failure| self.client.lost(&failure))? {
+                Found::Many(found) => {
+                    let found = found.into_iter();
+                    Ok(found
+                        .map(|(group, found)| self.meet(group, &found))
+                        .collect())
+                }
+                Found::One(found) => {
+                    let (first, rest) = groups.split_first().expect("a request names a group");
+                    let mut all = vec![self.meet(first.clone(), &found)];
+                    let rest = rest.chunks(1).map(|one| self.find(one, deadline));
+                    all.extend(try_join_all(rest).await?.into_iter().flatten());
+                    Ok(all)
+                }
             }
-            let (first, rest) = groups.split_first().expect("a request names a group");
-            let coordinator = Coordinator::default()
-                .with_key(StrBytes::from_string(first.clone()))
-                .with_error_code(answer.error_code)
-                .with_node_id(answer.node_id)
-                .with_host(answer.host)
-                .with_port(answer.port);
-            let mut found = vec![self.meet(coordinator)];
-            let rest = rest.chunks(1).map(|one| self.find(one, deadline));
-            found.extend(try_join_all(rest).await?.into_iter().flatten());
-            Ok(found)
         }
         .boxed()
     }
 
-    fn meet(&self, found: Coordinator) -> (String, Result<i32, Failure>) {
-        let broker = match found.error_code.err() {
-            Some(error) => Err(Failure::answered(error)),
-            None => {
-                let id = found.node_id.0;
-                self.client.cluster.meet(id, &found.host, found.port);
-                self.client.coordinators.remember(&found.key, id);
-                Ok(id)
-            }
-        };
-        (found.key.to_string(), broker)
+    fn meet(&self, group: String, found: &Coordinator) -> Located {
+        if let Some(failure) = Failure::of_code(found.error) {
+            return (group, Err(failure));
+        }
+        let broker = found.node.id;
+        self.client.cluster.meet(&found.node);
+        self.client.coordinators.remember(&group, broker);
+        (group, Ok(broker))
     }
 }
-
-type Found = Vec<(String, Result<i32, Failure>)>;
 
 /// Whether another try may succeed: the coordinator moves, or has died and another takes over.
 fn may_pass(failure: &Failure) -> bool {
@@ -283,43 +284,18 @@ fn offset_fetch(version: i16, groups: &[String]) -> OffsetFetchRequest {
     }
 }
 
-fn offsets_of_many(answer: OffsetFetchResponse) -> HashMap<StrBytes, Result<Offsets, Failure>> {
-    let groups = answer.groups.into_iter().map(|group| {
-        let topics = group.topics.into_iter().map(|topic| {
-            let partitions = topic.partitions.iter();
-            let partitions =
-                partitions.map(|p| (p.partition_index, p.committed_offset, p.error_code));
-            (topic.name.0, ascending(partitions))
-        });
-        let offsets = match Failure::of_code(group.error_code) {
-            Some(failure) => Err(failure),
-            None => Ok(topics.collect()),
-        };
-        (group.group_id.0, offsets)
-    });
-    groups.collect()
-}
-
-fn offsets_of_one(answer: OffsetFetchResponse) -> Result<Offsets, Failure> {
-    let topics = answer.topics.into_iter().map(|topic| {
-        let partitions = topic.partitions.iter();
-        let partitions = partitions.map(|p| (p.partition_index, p.committed_offset, p.error_code));
-        (topic.name.0, ascending(partitions))
-    });
-    match Failure::of_code(answer.error_code) {
-        Some(failure) => Err(failure),
-        None => Ok(topics.collect()),
+fn of_topics(group: GroupOffsets) -> Result<Offsets, Failure> {
+    if let Some(failure) = Failure::of_code(group.error) {
+        return Err(failure);
     }
-}
-
-fn ascending(
-    partitions: impl Iterator<Item = (i32, i64, i16)>,
-) -> Vec<(i32, Result<i64, ResponseError>)> {
-    let outcome = |(partition, offset, code): (i32, i64, i16)| {
-        let offset = code.err().map_or(Ok(offset), Err);
-        (partition, offset)
-    };
-    let mut partitions: Vec<_> = partitions.map(outcome).collect();
-    partitions.sort_unstable_by_key(|(partition, _)| *partition);
-    partitions
+    let topics = group.topics.into_iter().map(|(topic, partitions)| {
+        let partitions = partitions.into_iter().map(|found| {
+            let offset = found.error.err().map_or(Ok(found.offset), Err);
+            (found.partition, offset)
+        });
+        let mut partitions = Vec::from_iter(partitions);
+        partitions.sort_unstable_by_key(|(partition, _)| *partition);
+        (topic, partitions)
+    });
+    Ok(topics.collect())
 }

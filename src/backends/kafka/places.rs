@@ -39,7 +39,7 @@ impl Names {
             }
             Topics::OfGroup => {
                 let committed = offsets.into_iter().flat_map(Offsets::keys);
-                self.topics.extend(committed.map(|topic| topic.to_string()));
+                self.topics.extend(committed.cloned());
             }
         }
     }
@@ -81,7 +81,7 @@ impl Known {
         match &query.topics {
             Topics::OfGroup => {
                 let committed = offsets.into_iter().flat_map(Offsets::keys);
-                topics.extend(committed.map(|topic| topic.as_str()));
+                topics.extend(committed.map(String::as_str));
             }
             Topics::Named { names, regexes } => {
                 topics.extend(names.iter().map(String::as_str));

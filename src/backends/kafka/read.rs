@@ -5,7 +5,7 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, future::try_join};
 use parking_lot::Mutex;
 use std::{collections::HashMap, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     Kafka,
@@ -54,17 +54,18 @@ async fn answer_of_group(client: &Client, asks: Vec<Ask<Kafka>>, deadline: Insta
         let group = ask.query().group.clone();
         waiting.entry(group).or_default().push(ask);
     }
-    let groups = waiting.keys().cloned().collect();
+    let groups: Vec<String> = waiting.keys().cloned().collect();
     let waiting = Mutex::new(waiting);
-    let (teller, told) = mpsc::unbounded_channel();
+    // Room for every group, which is told of once.
+    let (teller, told) = mpsc::channel(groups.len());
     let groups = async move {
         let tell = |group, offsets| {
             // The other half of this function listens until we are done.
-            let _ = teller.send((group, offsets));
+            let _ = teller.try_send((group, offsets));
         };
         groups::read(client, groups, deadline, &tell).await
     };
-    let known = UnboundedReceiverStream::new(told).ready_chunks(1000);
+    let known = ReceiverStream::new(told).ready_chunks(1000);
     let rest = known.map(|groups: Vec<(String, Result<Offsets>)>| {
         let asks = groups
             .iter()

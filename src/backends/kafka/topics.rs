@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
-use kafka_protocol::{
-    error::ParseResponseErrorCode, messages::metadata_response::MetadataResponseTopic,
-};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{client::Client, errors, query, wire::Failure};
+use super::{
+    client::Client,
+    errors, query,
+    wire::{Failure, Topic},
+};
 use crate::error::{Error, Kind, Result};
 
 /// How long topics are believed: a new partition, or a new topic that a regex matches, counts this
@@ -60,7 +61,7 @@ impl Topics {
         }
         let topics = client.cluster.topics(Some(&asked), deadline).await;
         for topic in topics.map_err(|failure| client.lost(&failure))? {
-            let name = topic.name.as_deref().map_or("", |name| name).to_owned();
+            let name = topic.name.clone();
             let found = leaders(topic).map_err(|failure| errors::of_topic(&name, &failure));
             if let Ok(leaders) = &found {
                 self.remember(&name, leaders);
@@ -120,22 +121,20 @@ impl Topics {
         }
         let topics = client.cluster.topics(None, deadline).await;
         let topics = topics.map_err(|failure| client.lost(&failure))?;
-        let names = topics.into_iter().filter_map(|topic| topic.name);
-        let names = Arc::new(names.map(|name| name.to_string()).collect::<Vec<_>>());
+        let names = topics.into_iter().map(|topic| topic.name);
+        let names = Arc::new(Vec::from_iter(names));
         *self.listed.lock() = Some((Instant::now(), names.clone()));
         Ok(names)
     }
 }
 
-fn leaders(topic: MetadataResponseTopic) -> Result<Arc<Leaders>, Failure> {
-    if let Some(error) = topic.error_code.err() {
-        return Err(Failure::answered(error));
+fn leaders(topic: Topic) -> Result<Arc<Leaders>, Failure> {
+    if let Some(failure) = Failure::of_code(topic.error) {
+        return Err(failure);
     }
-    let partitions = topic.partitions.iter().map(|partition| {
-        let leader = partition.leader_id.0;
-        (partition.partition_index, (leader >= 0).then_some(leader))
-    });
-    let mut leaders: Leaders = partitions.collect();
+    let partitions = topic.partitions.into_iter();
+    let partitions = partitions.map(|(number, leader)| (number, (leader >= 0).then_some(leader)));
+    let mut leaders = Leaders::from_iter(partitions);
     leaders.sort_unstable();
     Ok(Arc::new(leaders))
 }

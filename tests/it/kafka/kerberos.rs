@@ -21,7 +21,7 @@ async fn a_password_a_keytab_and_a_cache_log_in() {
     if !require(crate::support::kafka::available(), "Kafka") || !require(kdc, "a Kerberos server") {
         return;
     }
-    let kdc = Kdc::start();
+    let kdc = Kdc::start().await;
     let kafka = Kafka::with_kerberos(&kdc).await;
     let kafka: &'static Kafka = Box::leak(Box::new(kafka));
     kafka.create_topic("tickets", 1).await;

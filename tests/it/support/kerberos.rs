@@ -5,10 +5,14 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tempfile::TempDir;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
 
 use super::process;
 
@@ -34,8 +38,8 @@ pub struct Kdc {
 }
 
 impl Kdc {
-    /// Starts one that answers on return. Blocks.
-    pub fn start() -> Self {
+    /// Starts one that answers on return.
+    pub async fn start() -> Self {
         let dir = process::directory();
         let (at, port) = (dir.path().display(), process::free_port());
         let config = format!(
@@ -72,12 +76,12 @@ impl Kdc {
         let process = kdc.arg("-n").process_group(process::group()).spawn();
         let process = process.expect("krb5kdc starts");
         let started = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             assert!(
                 started.elapsed() < Duration::from_secs(20),
                 "krb5kdc does not answer"
             );
-            std::thread::sleep(Duration::from_millis(50));
+            sleep(Duration::from_millis(50)).await;
         }
         Kdc { dir, process }
     }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use kafka_protocol::{
-    error::ParseResponseErrorCode, messages::ApiVersionsRequest, protocol::VersionRange,
-};
+use kafka_protocol::messages::ApiVersionsRequest;
 use rustls::ClientConfig;
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
@@ -99,13 +97,9 @@ fn of_handshake(error: &std::io::Error) -> Failure {
 /// Every broker since Kafka 0.10 answers version 0 of this question.
 async fn learn_versions(wire: &mut Wire) -> Result<(), Failure> {
     let answer = wire.call(&ApiVersionsRequest::default(), 0).await?;
-    if let Some(error) = answer.error_code.err() {
-        return Err(Failure::answered(error));
+    if let Some(failure) = Failure::of_code(answer.error) {
+        return Err(failure);
     }
-    let ranges = answer.api_keys.into_iter().map(|api| {
-        let (min, max) = (api.min_version, api.max_version);
-        (api.api_key, VersionRange { min, max })
-    });
-    wire.versions = ranges.collect();
+    wire.versions = answer.versions.into_iter().collect();
     Ok(())
 }

@@ -1,13 +1,16 @@
 //! One connection to a broker. Requests go out as they come and their answers return in the same
 //! order, so that many are under way at once (<https://kafka.apache.org/protocol#protocol_network>).
 
+mod answers;
 mod dial;
 mod failure;
 mod login;
+mod reader;
 
 use std::{
     collections::{HashMap, VecDeque},
     io,
+    ops::RangeInclusive,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicI32, Ordering},
@@ -18,16 +21,10 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        ApiKey, ApiVersionsRequest, ApiVersionsResponse, FindCoordinatorRequest,
-        FindCoordinatorResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
-        MetadataResponse, OffsetFetchRequest, OffsetFetchResponse, RequestHeader, ResponseHeader,
-        SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
-        SaslHandshakeResponse,
+        ApiVersionsRequest, FindCoordinatorRequest, ListOffsetsRequest, MetadataRequest,
+        OffsetFetchRequest, RequestHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
     },
-    protocol::{
-        Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange,
-        encode_request_header_into_buffer,
-    },
+    protocol::{Encodable, StrBytes, encode_request_header_into_buffer},
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -36,47 +33,64 @@ use tokio::{
     time::Instant,
 };
 
+use answers::{Answer, Challenge, Handshake, Understood};
+pub use answers::{
+    Committed, Coordinator, Coordinators, Ends, GroupOffsets, Metadata, Node, Topic,
+};
 pub use dial::{Security, open};
 pub use failure::{Cause, Failure};
+use reader::{Garbled, Reader};
 
 /// How brokers know us.
 const NAME: StrBytes = StrBytes::from_static_str("backlog-scaler");
+/// Requests that may wait to be sent before those who send more wait as well.
+const UNSENT: usize = 64;
 /// An answer larger than this is none: what was read as its length is something else.
 const LARGEST_ANSWER: usize = 100 << 20;
+/// Answers up to this size are read into room that is made at once.
+const LIKELY_ANSWER: usize = 1 << 20;
 /// A TLS record of kind "alert": how a port that speaks TLS answers one that does not.
 const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
 /// A request of Kafka's protocol.
-pub trait Request: Encodable + Message {
-    const API: ApiKey;
-    type Answer: Decodable + HeaderVersion;
+pub trait Request: Encodable {
+    type Answer: Answer;
 }
 
-macro_rules! requests {
-    ($($api:ident: $request:ty => $answer:ty,)*) => {
-        $(impl Request for $request {
-            const API: ApiKey = ApiKey::$api;
-            type Answer = $answer;
-        })*
-    };
+impl Request for ApiVersionsRequest {
+    type Answer = Understood;
 }
 
-requests! {
-    ApiVersions: ApiVersionsRequest => ApiVersionsResponse,
-    FindCoordinator: FindCoordinatorRequest => FindCoordinatorResponse,
-    ListOffsets: ListOffsetsRequest => ListOffsetsResponse,
-    Metadata: MetadataRequest => MetadataResponse,
-    OffsetFetch: OffsetFetchRequest => OffsetFetchResponse,
-    SaslAuthenticate: SaslAuthenticateRequest => SaslAuthenticateResponse,
-    SaslHandshake: SaslHandshakeRequest => SaslHandshakeResponse,
+impl Request for FindCoordinatorRequest {
+    type Answer = Coordinators;
+}
+
+impl Request for ListOffsetsRequest {
+    type Answer = Ends;
+}
+
+impl Request for MetadataRequest {
+    type Answer = Metadata;
+}
+
+impl Request for OffsetFetchRequest {
+    type Answer = Committed;
+}
+
+impl Request for SaslAuthenticateRequest {
+    type Answer = Challenge;
+}
+
+impl Request for SaslHandshakeRequest {
+    type Answer = Handshake;
 }
 
 /// An open connection. Dropping it closes it.
 pub struct Wire {
-    requests: mpsc::UnboundedSender<Outgoing>,
+    requests: mpsc::Sender<Outgoing>,
     correlation: AtomicI32,
     /// What the broker understands, by the number of the request's kind.
-    versions: HashMap<i16, VersionRange>,
+    versions: HashMap<i16, RangeInclusive<i16>>,
     end: Arc<OnceLock<Failure>>,
     /// When the broker wants to see our login again.
     retires: Option<Instant>,
@@ -97,7 +111,7 @@ struct Waiting {
 impl Wire {
     /// Speaks over a stream. What the broker understands is not known yet.
     fn over(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
-        let (requests, outgoing) = mpsc::unbounded_channel();
+        let (requests, outgoing) = mpsc::channel(UNSENT);
         let end = Arc::new(OnceLock::new());
         tokio::spawn(run(stream, outgoing, end.clone()));
         Wire {
@@ -122,20 +136,17 @@ impl Wire {
 
     /// The newest version of a request that both sides know.
     pub fn version<R: Request>(&self) -> Result<i16, Failure> {
-        let theirs = self.versions.get(&(R::API as i16));
-        let theirs = theirs.copied().unwrap_or(VersionRange { min: 0, max: -1 });
-        let both = R::VERSIONS.intersect(&theirs);
-        match both.is_empty() {
-            false => Ok(both.max),
-            true => Err(Failure::new(
-                Cause::Garbled,
-                format!(
-                    "the broker knows {:?} in versions {theirs}, and we in {}",
-                    R::API,
-                    R::VERSIONS
-                ),
-            )),
+        let (api, ours) = (R::Answer::API, R::Answer::VERSIONS);
+        let Some(theirs) = self.versions.get(&(api as i16)) else {
+            let text = format!("the broker does not know {api:?}");
+            return Err(Failure::new(Cause::Garbled, text));
+        };
+        let newest = *ours.end().min(theirs.end());
+        if ours.contains(&newest) && theirs.contains(&newest) {
+            return Ok(newest);
         }
+        let text = format!("the broker knows {api:?} in versions {theirs:?}, and we in {ours:?}");
+        Err(Failure::new(Cause::Garbled, text))
     }
 
     /// Sends a request, and waits for its answer.
@@ -151,13 +162,16 @@ impl Wire {
         let ended = || self.end.get().cloned().unwrap_or_else(hung_up);
         self.requests
             .send(Outgoing { frame, waiting })
+            .await
             .map_err(|_| ended())?;
-        let mut answer = answered.await.map_err(|_| ended())?;
-        let header = <R::Answer as HeaderVersion>::header_version(version);
-        ResponseHeader::decode(&mut answer, header)
-            .and_then(|_| R::Answer::decode(&mut answer, version))
-            .map_err(|error| garbled::<R>(&error))
+        let answer = answered.await.map_err(|_| ended())?;
+        read::<R::Answer>(&answer, version).map_err(|Garbled| garbled::<R>(&"cannot be read"))
     }
+}
+
+fn read<A: Answer>(answer: &[u8], version: i16) -> Result<A, Garbled> {
+    let mut reader = Reader::new(answer, version >= A::FLEXIBLE)?;
+    A::read(&mut reader, version)
 }
 
 fn hung_up() -> Failure {
@@ -165,7 +179,7 @@ fn hung_up() -> Failure {
 }
 
 fn garbled<R: Request>(error: &impl std::fmt::Display) -> Failure {
-    Failure::new(Cause::Garbled, format!("{:?}: {error}", R::API))
+    Failure::new(Cause::Garbled, format!("{:?}: {error}", R::Answer::API))
 }
 
 /// A request with its header and its length.
@@ -175,7 +189,7 @@ fn frame<R: Request>(
     correlation: i32,
 ) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
     let header = RequestHeader::default()
-        .with_request_api_key(R::API as i16)
+        .with_request_api_key(R::Answer::API as i16)
         .with_request_api_version(version)
         .with_correlation_id(correlation)
         .with_client_id(Some(NAME));
@@ -191,7 +205,7 @@ fn frame<R: Request>(
 /// Writes requests and hands out answers until either side ends it.
 async fn run(
     stream: impl AsyncRead + AsyncWrite,
-    mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
+    mut outgoing: mpsc::Receiver<Outgoing>,
     end: Arc<OnceLock<Failure>>,
 ) {
     let (reader, mut writer) = tokio::io::split(stream);
@@ -247,9 +261,13 @@ async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> Result<Bytes, Fail
         let text = "what answers does not speak Kafka's protocol";
         return Err(Failure::new(Cause::Garbled, text));
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).await.map_err(read)?;
-    Ok(Bytes::from(body))
+    // Room is made as bytes come, and not for what is claimed.
+    let mut body = Vec::with_capacity(length.min(LIKELY_ANSWER));
+    let mut claimed = reader.take(length as u64);
+    match claimed.read_to_end(&mut body).await.map_err(read)? {
+        all if all == length => Ok(Bytes::from(body)),
+        _ => Err(hung_up()),
+    }
 }
 
 /// The part of a login's lifetime after which a new connection is made (KIP-368).
@@ -262,3 +280,6 @@ impl Wire {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

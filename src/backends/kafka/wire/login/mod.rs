@@ -106,11 +106,10 @@ pub async fn log_in(
         SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
     // Version 0 is another framing, which we do not speak.
     let answer = wire.call(&wanted, 1).await?;
-    match answer.error_code.err() {
+    match answer.error.err() {
         None => {}
         Some(ResponseError::UnsupportedSaslMechanism) => {
-            let offered: Vec<&str> = answer.mechanisms.iter().map(|name| &**name).collect();
-            let offered = offered.join(", ");
+            let offered = answer.mechanisms.join(", ");
             return Err(refused(format!(
                 "the broker does not offer {mechanism}, but {offered}"
             )));
@@ -191,14 +190,14 @@ pub async fn show(wire: &Wire, message: Bytes) -> Result<(Bytes, Duration), Fail
     let request = SaslAuthenticateRequest::default().with_auth_bytes(message);
     let version = wire.version::<SaslAuthenticateRequest>()?;
     let answer = wire.call(&request, version).await?;
-    match answer.error_code.err() {
+    match answer.error.err() {
         None => {
-            let lifetime = u64::try_from(answer.session_lifetime_ms).unwrap_or_default();
-            Ok((answer.auth_bytes, Duration::from_millis(lifetime)))
+            let lifetime = u64::try_from(answer.lifetime).unwrap_or_default();
+            Ok((answer.bytes, Duration::from_millis(lifetime)))
         }
         Some(error) => {
-            let message = answer.error_message.filter(|message| !message.is_empty());
-            let text = message.map_or_else(|| Failure::answered(error).text, |m| m.to_string());
+            let message = answer.message.filter(|message| !message.is_empty());
+            let text = message.unwrap_or_else(|| Failure::answered(error).text);
             Err(refused(text))
         }
     }

@@ -1,0 +1,155 @@
+//! Kafka's primitive types (<https://kafka.apache.org/protocol#protocol_types>), read from what
+//! anybody may have sent.
+
+use std::str;
+
+use bytes::Bytes;
+
+/// What came ends too early, or is not what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Garbled;
+
+/// Elements for which room is made before they are read.
+const LIKELY: usize = 64;
+
+/// What is left of an answer.
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    /// Lengths are compact, and structures end with tagged fields.
+    flexible: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// An answer after its header, which is the number of the request.
+    pub fn new(answer: &'a [u8], flexible: bool) -> Result<Self, Garbled> {
+        let mut reader = Reader {
+            rest: answer,
+            flexible,
+        };
+        reader.skip(4)?;
+        if flexible {
+            reader.skip_tags()?;
+        }
+        Ok(reader)
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Garbled> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Garbled)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn number<const N: usize>(&mut self) -> Result<[u8; N], Garbled> {
+        let (number, rest) = self.rest.split_first_chunk().ok_or(Garbled)?;
+        self.rest = rest;
+        Ok(*number)
+    }
+
+    pub fn skip(&mut self, length: usize) -> Result<(), Garbled> {
+        self.take(length).map(|_| ())
+    }
+
+    pub fn i16(&mut self) -> Result<i16, Garbled> {
+        self.number().map(i16::from_be_bytes)
+    }
+
+    pub fn i32(&mut self) -> Result<i32, Garbled> {
+        self.number().map(i32::from_be_bytes)
+    }
+
+    pub fn i64(&mut self) -> Result<i64, Garbled> {
+        self.number().map(i64::from_be_bytes)
+    }
+
+    fn varint(&mut self) -> Result<u32, Garbled> {
+        let mut number = 0;
+        for shift in (0..35).step_by(7) {
+            let [byte] = self.number()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return u32::try_from(number).map_err(|_| Garbled);
+            }
+        }
+        Err(Garbled)
+    }
+
+    /// A length of something, of which `None` is null. What is not flexible has lengths of two
+    /// kinds, and reads them by itself.
+    fn length(
+        &mut self,
+        fixed: fn(&mut Self) -> Result<i32, Garbled>,
+    ) -> Result<Option<usize>, Garbled> {
+        let length = match self.flexible {
+            true => i64::from(self.varint()?) - 1,
+            false => i64::from(fixed(self)?),
+        };
+        match usize::try_from(length) {
+            // Whatever it is the length of takes a byte at least.
+            Ok(length) if length > self.rest.len() => Err(Garbled),
+            Ok(length) => Ok(Some(length)),
+            Err(_) if length == -1 => Ok(None),
+            Err(_) => Err(Garbled),
+        }
+    }
+
+    fn short_length(&mut self) -> Result<Option<usize>, Garbled> {
+        self.length(|reader| reader.i16().map(i32::from))
+    }
+
+    fn long_length(&mut self) -> Result<Option<usize>, Garbled> {
+        self.length(Reader::i32)
+    }
+
+    pub fn nullable_string(&mut self) -> Result<Option<String>, Garbled> {
+        let Some(length) = self.short_length()? else {
+            return Ok(None);
+        };
+        let text = str::from_utf8(self.take(length)?).map_err(|_| Garbled)?;
+        Ok(Some(text.to_owned()))
+    }
+
+    pub fn skip_nullable_string(&mut self) -> Result<(), Garbled> {
+        let length = self.short_length()?;
+        self.skip(length.unwrap_or_default())
+    }
+
+    pub fn string(&mut self) -> Result<String, Garbled> {
+        self.nullable_string()?.ok_or(Garbled)
+    }
+
+    pub fn bytes(&mut self) -> Result<Bytes, Garbled> {
+        let length = self.long_length()?.ok_or(Garbled)?;
+        Ok(Bytes::copy_from_slice(self.take(length)?))
+    }
+
+    /// The elements of an array; none of null. Each ends with its tags, if it has any.
+    pub fn array<T>(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<T, Garbled>,
+    ) -> Result<Vec<T>, Garbled> {
+        let count = self.long_length()?.unwrap_or_default();
+        let mut elements = Vec::with_capacity(count.min(LIKELY));
+        for _ in 0..count {
+            elements.push(element(self)?);
+            if self.flexible {
+                self.skip_tags()?;
+            }
+        }
+        Ok(elements)
+    }
+
+    /// Skips an array of numbers of four bytes.
+    pub fn numbers(&mut self) -> Result<(), Garbled> {
+        let count = self.long_length()?.unwrap_or_default();
+        self.skip(count.checked_mul(4).ok_or(Garbled)?)
+    }
+
+    fn skip_tags(&mut self) -> Result<(), Garbled> {
+        for _ in 0..self.varint()? {
+            self.varint()?;
+            let length = self.varint()?;
+            self.skip(usize::try_from(length).map_err(|_| Garbled)?)?;
+        }
+        Ok(())
+    }
+}
