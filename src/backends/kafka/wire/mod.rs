@@ -52,6 +52,9 @@ const LIKELY_ANSWER: usize = 1 << 20;
 /// A TLS record of kind "alert": how a port that speaks TLS answers one that does not.
 const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
+/// The part of a login's lifetime after which a new connection is made (KIP-368).
+const LOGIN_LASTS: f64 = 0.8;
+
 /// A request of Kafka's protocol.
 pub trait Request: Encodable {
     type Answer: Answer;
@@ -127,6 +130,13 @@ impl Wire {
     pub fn is_good(&self) -> bool {
         let retired = self.retires.is_some_and(|at| at <= Instant::now());
         self.end.get().is_none() && !retired
+    }
+
+    /// The login is good for this long; 0: for ever.
+    fn retire_after(&mut self, lifetime: Duration) {
+        if !lifetime.is_zero() {
+            self.retires = Some(Instant::now() + lifetime.mul_f64(LOGIN_LASTS));
+        }
     }
 
     /// Nobody has answered for too long: whoever comes next shall use another connection.
@@ -267,17 +277,6 @@ async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> Result<Bytes, Fail
     match claimed.read_to_end(&mut body).await.map_err(read)? {
         all if all == length => Ok(Bytes::from(body)),
         _ => Err(hung_up()),
-    }
-}
-
-/// The part of a login's lifetime after which a new connection is made (KIP-368).
-const LOGIN_LASTS: f64 = 0.8;
-
-impl Wire {
-    fn retire_after(&mut self, lifetime: Duration) {
-        if !lifetime.is_zero() {
-            self.retires = Some(Instant::now() + lifetime.mul_f64(LOGIN_LASTS));
-        }
     }
 }
 
