@@ -22,8 +22,9 @@ use tokio::time::Instant;
 
 use super::{
     board::{Board, Bounds, Partitions, Source},
-    client::{Client, Patience},
+    client::Client,
     errors,
+    patience::Patience,
     places::{Known, Names},
     query::Isolation,
     topics::Topics,
@@ -40,9 +41,9 @@ enum End {
     Latest = -1,
 }
 
-/// Finds out which partitions the queries of a board concern, reads them and tells the board. An
-/// error means that no broker answers; some partitions are not told of then.
-pub async fn read(client: &Client, board: &Board<'_>, deadline: Instant) -> Result<()> {
+/// Finds out which partitions the queries of a board concern, reads them and tells the board. A
+/// failure means that no broker answers; some partitions are not told of then.
+pub async fn read(client: &Client, board: &Board<'_>, deadline: Instant) -> Result<(), Failure> {
     let known = known(client, board.names(), deadline).await?;
     let reader = Reader { client, board };
     let patience = Patience::until(deadline);
@@ -52,10 +53,15 @@ pub async fn read(client: &Client, board: &Board<'_>, deadline: Instant) -> Resu
     try_join_all(all).await.map(|_| ())
 }
 
-async fn known(client: &Client, names: Names, deadline: Instant) -> Result<Known> {
+async fn known(client: &Client, names: Names, deadline: Instant) -> Result<Known, Failure> {
+    let Client {
+        cluster,
+        topics: remembered,
+        ..
+    } = client;
     let mut regexes = HashMap::new();
     if !names.regexes.is_empty() {
-        let all = client.topics.list(client, deadline).await?;
+        let all = remembered.list(cluster, deadline).await?;
         for regex in names.regexes {
             let matching = Topics::matching(&all, &regex);
             regexes.insert(regex, matching);
@@ -63,7 +69,7 @@ async fn known(client: &Client, names: Names, deadline: Instant) -> Result<Known
     }
     let mut topics: BTreeSet<&str> = names.topics.iter().map(String::as_str).collect();
     topics.extend(regexes.values().flatten().flatten().map(String::as_str));
-    let topics = client.topics.describe(client, &topics, deadline).await?;
+    let topics = remembered.describe(cluster, &topics, deadline).await?;
     Ok(Known { regexes, topics })
 }
 
@@ -85,7 +91,7 @@ impl Reader<'_> {
         leader: i32,
         partitions: Partitions,
         patience: Patience,
-    ) -> BoxFuture<'_, Result<()>> {
+    ) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
             let (outcomes, moved) = self.ask(source.0, leader, partitions, patience).await;
             self.board.tell_ends(source, outcomes);
@@ -162,13 +168,13 @@ impl Reader<'_> {
         &self,
         moved: Moved,
         patience: Patience,
-    ) -> Result<(Outcomes, BTreeMap<i32, Partitions>)> {
-        let Client { topics, .. } = self.client;
+    ) -> Result<(Outcomes, BTreeMap<i32, Partitions>), Failure> {
+        let Client {
+            cluster, topics, ..
+        } = self.client;
         let names: BTreeSet<&str> = moved.iter().map(|(topic, ..)| &**topic).collect();
         topics.forget(names.iter().copied());
-        let found = topics
-            .describe(self.client, &names, patience.deadline)
-            .await?;
+        let found = topics.describe(cluster, &names, patience.deadline).await?;
         let mut gone = Outcomes::new();
         let mut led = BTreeMap::<i32, Partitions>::new();
         for (topic, partition, _) in moved {

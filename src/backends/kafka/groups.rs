@@ -20,8 +20,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    client::{Client, Patience},
+    cluster::Cluster,
     errors,
+    patience::Patience,
     wire::{Cause, Committed, Coordinator, Coordinators as Found, Failure, GroupOffsets},
 };
 use crate::error::Result;
@@ -75,20 +76,26 @@ impl Coordinators {
     }
 }
 
-/// Reads what groups have committed, and tells of each group as soon as it is known. An error
+/// Reads what groups have committed, and tells of each group as soon as it is known. A failure
 /// means that no broker answers; some groups are not told of then.
 pub async fn read(
-    client: &Client,
+    cluster: &Cluster,
+    coordinators: &Coordinators,
     groups: Vec<String>,
     deadline: Instant,
     tell: &(dyn Fn(String, Result<Offsets>) + Sync),
-) -> Result<()> {
-    let reader = Reader { client, tell };
+) -> Result<(), Failure> {
+    let reader = Reader {
+        cluster,
+        coordinators,
+        tell,
+    };
     reader.read(groups, Patience::until(deadline)).await
 }
 
 struct Reader<'a> {
-    client: &'a Client,
+    cluster: &'a Cluster,
+    coordinators: &'a Coordinators,
     tell: &'a (dyn Fn(String, Result<Offsets>) + Sync),
 }
 
@@ -99,8 +106,8 @@ type Located = (String, Result<i32, Failure>);
 type Moved = Vec<(String, Failure)>;
 
 impl Reader<'_> {
-    fn read(&self, groups: Vec<String>, patience: Patience) -> BoxFuture<'_, Result<()>> {
-        let (known, unknown) = self.client.coordinators.sort(groups);
+    fn read(&self, groups: Vec<String>, patience: Patience) -> BoxFuture<'_, Result<(), Failure>> {
+        let (known, unknown) = self.coordinators.sort(groups);
         let others = async move {
             let (mut found, mut moved) = (ByCoordinator::new(), Moved::new());
             for (group, coordinator) in self.find(&unknown, patience.deadline).await? {
@@ -120,7 +127,7 @@ impl Reader<'_> {
     }
 
     /// Asks for what has moved once more, unless the time is up.
-    async fn read_again(&self, moved: Moved, patience: Patience) -> Result<()> {
+    async fn read_again(&self, moved: Moved, patience: Patience) -> Result<(), Failure> {
         if moved.is_empty() {
             return Ok(());
         }
@@ -131,8 +138,7 @@ impl Reader<'_> {
             }
             return Ok(());
         }
-        self.client
-            .coordinators
+        self.coordinators
             .forget(moved.iter().map(|(group, _)| group));
         let patience = patience.wait().await;
         let groups = moved.into_iter().map(|(group, _)| group);
@@ -140,7 +146,7 @@ impl Reader<'_> {
     }
 
     /// Each coordinator by itself: one that does not answer holds up its own groups alone.
-    async fn fetch_all(&self, groups: ByCoordinator, patience: Patience) -> Result<()> {
+    async fn fetch_all(&self, groups: ByCoordinator, patience: Patience) -> Result<(), Failure> {
         let all = groups.into_iter().map(|(broker, groups)| async move {
             let moved = self.fetch(broker, groups, patience.one_try()).await;
             self.read_again(moved, patience).await
@@ -162,8 +168,8 @@ impl Reader<'_> {
         deadline: Instant,
     ) -> BoxFuture<'b, Moved> {
         async move {
-            let cluster = &self.client.cluster;
-            let fetched = cluster.ask(broker, |version| offset_fetch(version, groups), deadline);
+            let request = |version| offset_fetch(version, groups);
+            let fetched = self.cluster.ask(broker, request, deadline);
             let mut moved = Moved::new();
             match fetched.await {
                 Err(failure) => groups.iter().for_each(|group| {
@@ -206,14 +212,13 @@ impl Reader<'_> {
         &'b self,
         groups: &'b [String],
         deadline: Instant,
-    ) -> BoxFuture<'b, Result<Vec<Located>>> {
+    ) -> BoxFuture<'b, Result<Vec<Located>, Failure>> {
         async move {
             if groups.is_empty() {
                 return Ok(Vec::new());
             }
-            let cluster = &self.client.cluster;
-            let asked = cluster.ask_any(|version| find_coordinator(version, groups), deadline);
-            match asked.await.map_err(|failure| self.client.lost(&failure))? {
+            let request = |version| find_coordinator(version, groups);
+            match self.cluster.ask_any(request, deadline).await? {
                 Found::Many(found) => {
                     let found = found.into_iter();
                     Ok(found
@@ -237,8 +242,8 @@ impl Reader<'_> {
             return (group, Err(failure));
         }
         let broker = found.node.id;
-        self.client.cluster.meet(&found.node);
-        self.client.coordinators.remember(&group, broker);
+        self.cluster.meet(&found.node);
+        self.coordinators.remember(&group, broker);
         (group, Ok(broker))
     }
 }

@@ -13,6 +13,7 @@ mod groups;
 mod keys;
 mod lag;
 mod partitions;
+mod patience;
 mod places;
 mod progress;
 mod query;

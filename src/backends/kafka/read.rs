@@ -14,6 +14,7 @@ use super::{
     ends,
     groups::{self, Offsets},
     query::Topics,
+    wire::Failure,
 };
 use crate::{error::Result, sampling::Ask};
 
@@ -27,25 +28,38 @@ pub async fn answer(client: &Client, asks: Vec<Ask<Kafka>>, limit: Duration) -> 
         .into_iter()
         .partition(|ask| matches!(ask.query().topics, Topics::OfGroup));
     let named = answer_named(client, named, deadline);
-    try_join(named, answer_of_group(client, of_group, deadline)).await?;
-    Ok(())
+    let all = try_join(named, answer_of_group(client, of_group, deadline)).await;
+    all.map(|_| ()).map_err(|failure| client.lost(&failure))
 }
 
 /// Topics are known beforehand: offsets of groups and ends of partitions go out together.
-async fn answer_named(client: &Client, asks: Vec<Ask<Kafka>>, deadline: Instant) -> Result<()> {
+async fn answer_named(
+    client: &Client,
+    asks: Vec<Ask<Kafka>>,
+    deadline: Instant,
+) -> Result<(), Failure> {
     if asks.is_empty() {
         return Ok(());
     }
     let board = Board::new(&client.progress, asks);
     let tell = |group: String, offsets| board.tell_group(&group, offsets);
-    let groups = groups::read(client, board.groups(), deadline, &tell);
+    let Client {
+        cluster,
+        coordinators,
+        ..
+    } = client;
+    let groups = groups::read(cluster, coordinators, board.groups(), deadline, &tell);
     try_join(groups, ends::read(client, &board, deadline)).await?;
     Ok(())
 }
 
 /// Topics are those in which the group has offsets: ends are read as groups answer, of whatever
 /// has answered by then together.
-async fn answer_of_group(client: &Client, asks: Vec<Ask<Kafka>>, deadline: Instant) -> Result<()> {
+async fn answer_of_group(
+    client: &Client,
+    asks: Vec<Ask<Kafka>>,
+    deadline: Instant,
+) -> Result<(), Failure> {
     if asks.is_empty() {
         return Ok(());
     }
@@ -63,7 +77,14 @@ async fn answer_of_group(client: &Client, asks: Vec<Ask<Kafka>>, deadline: Insta
             // The other half of this function listens until we are done.
             let _ = teller.try_send((group, offsets));
         };
-        groups::read(client, groups, deadline, &tell).await
+        groups::read(
+            &client.cluster,
+            &client.coordinators,
+            groups,
+            deadline,
+            &tell,
+        )
+        .await
     };
     let known = ReceiverStream::new(told).ready_chunks(1000);
     let rest = known.map(|groups: Vec<(String, Result<Offsets>)>| {

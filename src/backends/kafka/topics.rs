@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    client::Client,
+    cluster::Cluster,
     errors, query,
     wire::{Failure, Topic},
 };
@@ -34,14 +34,13 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// The partitions of topics, each with its own outcome. An error means that the cluster is
-    /// lost.
+    /// The partitions of topics, each with its own outcome. A failure means that no broker answers.
     pub async fn describe(
         &self,
-        client: &Client,
+        cluster: &Cluster,
         names: &BTreeSet<&str>,
         deadline: Instant,
-    ) -> Result<HashMap<String, Result<Arc<Leaders>>>> {
+    ) -> Result<HashMap<String, Result<Arc<Leaders>>>, Failure> {
         let mut known = HashMap::with_capacity(names.len());
         let mut asked = Vec::new();
         {
@@ -59,8 +58,7 @@ impl Topics {
         if asked.is_empty() {
             return Ok(known);
         }
-        let topics = client.cluster.topics(Some(&asked), deadline).await;
-        for topic in topics.map_err(|failure| client.lost(&failure))? {
+        for topic in cluster.topics(Some(&asked), deadline).await? {
             let name = topic.name.clone();
             let found = leaders(topic).map_err(|failure| errors::of_topic(&name, &failure));
             if let Ok(leaders) = &found {
@@ -112,15 +110,18 @@ impl Topics {
         }
     }
 
-    /// The names of all topics. An error means that the cluster is lost.
-    pub async fn list(&self, client: &Client, deadline: Instant) -> Result<Arc<Vec<String>>> {
+    /// The names of all topics. A failure means that no broker answers.
+    pub async fn list(
+        &self,
+        cluster: &Cluster,
+        deadline: Instant,
+    ) -> Result<Arc<Vec<String>>, Failure> {
         if let Some((at, topics)) = &*self.listed.lock()
             && at.elapsed() < REMEMBERED_FOR
         {
             return Ok(topics.clone());
         }
-        let topics = client.cluster.topics(None, deadline).await;
-        let topics = topics.map_err(|failure| client.lost(&failure))?;
+        let topics = cluster.topics(None, deadline).await?;
         let names = topics.into_iter().map(|topic| topic.name);
         let names = Arc::new(Vec::from_iter(names));
         *self.listed.lock() = Some((Instant::now(), names.clone()));

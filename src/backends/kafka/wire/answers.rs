@@ -257,22 +257,18 @@ impl Answer for Committed {
 
 impl GroupOffsets {
     fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
-        let topics = reader.array(|topic| {
-            let name = topic.string()?;
-            let partitions = topic.array(|one| {
-                let (partition, offset) = (one.i32()?, one.i64()?);
-                if version >= 5 {
-                    one.skip(4)?; // leader epoch
-                }
-                one.skip_nullable_string()?; // metadata
-                let error = one.i16()?;
-                Ok(PartitionOffset {
-                    partition,
-                    error,
-                    offset,
-                })
-            })?;
-            Ok((name, partitions))
+        let topics = by_topic(reader, |one| {
+            let (partition, offset) = (one.i32()?, one.i64()?);
+            if version >= 5 {
+                one.skip(4)?; // leader epoch
+            }
+            one.skip_nullable_string()?; // metadata
+            let error = one.i16()?;
+            Ok(PartitionOffset {
+                partition,
+                error,
+                offset,
+            })
         })?;
         let error = reader.i16()?;
         Ok(GroupOffsets { error, topics })
@@ -290,23 +286,26 @@ impl Answer for Ends {
 
     fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
         reader.skip(4)?; // throttle time
-        let topics = reader.array(|topic| {
-            let name = topic.string()?;
-            let partitions = topic.array(|one| {
-                let (partition, error) = (one.i32()?, one.i16()?);
-                one.skip(8)?; // timestamp
-                let offset = one.i64()?;
-                if version >= 4 {
-                    one.skip(4)?; // leader epoch
-                }
-                Ok(PartitionOffset {
-                    partition,
-                    error,
-                    offset,
-                })
-            })?;
-            Ok((name, partitions))
+        let ends = by_topic(reader, |one| {
+            let (partition, error) = (one.i32()?, one.i16()?);
+            one.skip(8)?; // timestamp
+            let offset = one.i64()?;
+            if version >= 4 {
+                one.skip(4)?; // leader epoch
+            }
+            Ok(PartitionOffset {
+                partition,
+                error,
+                offset,
+            })
         })?;
-        Ok(Ends(topics))
+        Ok(Ends(ends))
     }
+}
+
+fn by_topic(
+    reader: &mut Reader<'_>,
+    mut partition: impl FnMut(&mut Reader<'_>) -> Result<PartitionOffset, Garbled>,
+) -> Result<Vec<(String, Vec<PartitionOffset>)>, Garbled> {
+    reader.array(|topic| Ok((topic.string()?, topic.array(&mut partition)?)))
 }
