@@ -31,6 +31,8 @@ use crate::error::Result;
 const GROUPS_A_REQUEST: usize = 250;
 /// Coordinators of more groups than this are asked for anew.
 const REMEMBERED: NonZero<usize> = NonZero::new(100_000).expect("more than none");
+/// Since this version only settled offsets can be asked for (KIP-447, Kafka 2.5).
+const STABLE: i16 = 7;
 /// Since this version a request may name many groups (KIP-709, Kafka 3.0).
 const MANY_OFFSETS: i16 = 8;
 /// Since this version a request may name many groups (KIP-699, Kafka 3.0).
@@ -156,8 +158,30 @@ impl Reader<'_> {
 
     /// Tells of the groups of one coordinator, but for those that may be elsewhere by now.
     async fn fetch(&self, broker: i32, groups: Vec<String>, deadline: Instant) -> Moved {
+        let settled = self.fetch_chunks(broker, &groups, Settled::Only, deadline);
+        let (open, mut moved): (Vec<_>, Moved) = settled
+            .await
+            .into_iter()
+            .partition(|(_, failure)| is_open(failure));
+        if !open.is_empty() {
+            let open: Vec<String> = open.into_iter().map(|(group, _)| group).collect();
+            moved.extend(
+                self.fetch_chunks(broker, &open, Settled::OrBefore, deadline)
+                    .await,
+            );
+        }
+        moved
+    }
+
+    async fn fetch_chunks(
+        &self,
+        broker: i32,
+        groups: &[String],
+        settled: Settled,
+        deadline: Instant,
+    ) -> Moved {
         let chunks = groups.chunks(GROUPS_A_REQUEST);
-        let chunks = chunks.map(|chunk| self.fetch_chunk(broker, chunk, deadline));
+        let chunks = chunks.map(|chunk| self.fetch_chunk(broker, chunk, settled, deadline));
         join_all(chunks).await.into_iter().flatten().collect()
     }
 
@@ -165,13 +189,13 @@ impl Reader<'_> {
         &'b self,
         broker: i32,
         groups: &'b [String],
+        settled: Settled,
         deadline: Instant,
     ) -> BoxFuture<'b, Moved> {
         async move {
-            let request = |version| offset_fetch(version, groups);
-            let fetched = self.cluster.ask(broker, request, deadline);
+            let request = |version| offset_fetch(version, groups, settled);
             let mut moved = Moved::new();
-            match fetched.await {
+            match self.cluster.ask(broker, request, deadline).await {
                 Err(failure) => groups.iter().for_each(|group| {
                     self.sort_out(group, Err(failure.clone()), &mut moved);
                 }),
@@ -179,7 +203,7 @@ impl Reader<'_> {
                     let (first, rest) = groups.split_first().expect("a request names a group");
                     self.sort_out(first, of_topics(offsets), &mut moved);
                     let rest = rest.chunks(1);
-                    let rest = rest.map(|one| self.fetch_chunk(broker, one, deadline));
+                    let rest = rest.map(|one| self.fetch_chunk(broker, one, settled, deadline));
                     moved.extend(join_all(rest).await.into_iter().flatten());
                 }
                 Ok(Committed::Many(offsets)) => {
@@ -248,6 +272,24 @@ impl Reader<'_> {
     }
 }
 
+/// Which offsets a coordinator may answer.
+///
+/// Since Kafka 4.0 it answers from what its followers are known to have, too. One that has just
+/// taken over does not know that yet: for a moment it answers old offsets, or none, without an
+/// error. Asked for settled offsets only (`require_stable`, KIP-447), it answers when it knows.
+#[derive(Clone, Copy)]
+enum Settled {
+    /// An open transaction that is about to commit offsets makes them an error.
+    Only,
+    /// Those before the open transaction.
+    OrBefore,
+}
+
+/// Whether a transaction is about to commit offsets of the group.
+fn is_open(failure: &Failure) -> bool {
+    failure.error() == Some(ResponseError::UnstableOffsetCommit)
+}
+
 /// Whether another try may succeed: the coordinator moves, or has died and another takes over.
 fn may_pass(failure: &Failure) -> bool {
     match failure.cause {
@@ -269,11 +311,12 @@ fn find_coordinator(version: i16, groups: &[String]) -> FindCoordinatorRequest {
 
 /// Asks for all that groups have committed, in whatever topic. An older broker takes one group a
 /// request, which is the first then.
-fn offset_fetch(version: i16, groups: &[String]) -> OffsetFetchRequest {
+fn offset_fetch(version: i16, groups: &[String], settled: Settled) -> OffsetFetchRequest {
     let mut ids = groups
         .iter()
         .map(|group| GroupId(StrBytes::from_string(group.clone())));
-    let request = OffsetFetchRequest::default();
+    let stable = matches!(settled, Settled::Only) && version >= STABLE;
+    let request = OffsetFetchRequest::default().with_require_stable(stable);
     match version >= MANY_OFFSETS {
         true => {
             let group = |id| {
@@ -293,14 +336,21 @@ fn of_topics(group: GroupOffsets) -> Result<Offsets, Failure> {
     if let Some(failure) = Failure::of_code(group.error) {
         return Err(failure);
     }
-    let topics = group.topics.into_iter().map(|(topic, partitions)| {
-        let partitions = partitions.into_iter().map(|found| {
-            let offset = found.error.err().map_or(Ok(found.offset), Err);
-            (found.partition, offset)
-        });
-        let mut partitions = Vec::from_iter(partitions);
+    let mut offsets = Offsets::with_capacity(group.topics.len());
+    for (topic, found) in group.topics {
+        let mut partitions = Vec::with_capacity(found.len());
+        for one in found {
+            let offset = match one.error.err() {
+                None => Ok(one.offset),
+                Some(open @ ResponseError::UnstableOffsetCommit) => {
+                    return Err(Failure::answered(open));
+                }
+                Some(error) => Err(error),
+            };
+            partitions.push((one.partition, offset));
+        }
         partitions.sort_unstable_by_key(|(partition, _)| *partition);
-        (topic, partitions)
-    });
-    Ok(topics.collect())
+        offsets.insert(topic, partitions);
+    }
+    Ok(offsets)
 }
