@@ -174,6 +174,29 @@ async fn open_transactions_are_no_lag_and_finished_ones_leave_a_record() {
 }
 
 #[tokio::test]
+async fn offsets_in_an_open_transaction_are_not_committed_yet() {
+    needs_kafka!();
+    let (kafka, scaler) = (kafka::one().await, Scaler::start().await);
+    kafka.create_topic("atomic", 1).await;
+    kafka.produce("atomic", 0, 9);
+    kafka.commit("atomic", "atomic", &[(0, 2)]);
+    let work = lag(kafka, "atomic", "atomic");
+    assert_eq!(scaler.evaluate(&work).await.unwrap().value, 7.0);
+
+    let open = kafka.commit_in_transaction("atomic", "atomic", 5);
+    for _ in 0..3 {
+        let found = scaler.evaluate(&work).await.unwrap();
+        assert_eq!((found.value, found.stale), (7.0, None));
+    }
+    open.commit();
+    let started = Instant::now();
+    while scaler.evaluate(&work).await.unwrap().value != 4.0 {
+        assert!(started.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
 async fn stuck_partitions_keep_the_trigger_active_and_leave_the_value() {
     needs_kafka!();
     let (kafka, scaler) = (kafka::one().await, Scaler::start().await);

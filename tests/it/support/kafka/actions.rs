@@ -138,6 +138,24 @@ impl Kafka {
         OpenTransaction(producer)
     }
 
+    /// Commits an offset in a transaction that stays open.
+    pub fn commit_in_transaction(&self, group: &str, topic: &str, offset: i64) -> OpenTransaction {
+        let mut config = self.client();
+        let consumer: BaseConsumer = config.set("group.id", group).create().expect("a consumer");
+        let metadata = consumer.group_metadata().expect("the group's metadata");
+        let mut config = self.client();
+        config.set("transactional.id", group);
+        let producer: BaseProducer = config.create().expect("a producer");
+        producer.init_transactions(LIMIT).expect("transactions");
+        producer.begin_transaction().expect("a transaction");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, 0, Offset::Offset(offset))
+            .expect("an offset");
+        let sent = producer.send_offsets_to_transaction(&list, &metadata, LIMIT);
+        sent.expect("offsets in a transaction");
+        OpenTransaction(producer)
+    }
+
     /// Commits offsets for a group that nobody has joined.
     pub fn commit(&self, group: &str, topic: &str, offsets: &[(i32, i64)]) {
         let mut config = self.client();
