@@ -29,7 +29,7 @@ for set in "$@"; do
     kerberos)
         need pkg-config pkg-config
         header /usr/include/gssapi/gssapi_ext.h libkrb5-dev
-        ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || missing="$missing libclang-dev"
+        [ -n "$(find /usr/lib -name 'libclang.so*' -print -quit)" ] || missing="$missing libclang-dev"
         ;;
     kerberos-server)
         header /usr/sbin/krb5kdc krb5-kdc
