@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    cluster::Cluster, config::Connection, errors, groups::Coordinators, progress::Progress,
+    cluster::Cluster, config::Connection, coordinators::Coordinators, errors, progress::Progress,
     topics::Topics, wire::Failure,
 };
 use crate::error::{Error, Result};

@@ -1,6 +1,6 @@
 //! What groups have committed: asked of the broker that coordinates them, many groups a request.
 
-use std::{collections::HashMap, num::NonZero};
+use std::collections::HashMap;
 
 use futures_util::{
     FutureExt,
@@ -9,74 +9,28 @@ use futures_util::{
 use kafka_protocol::{
     ResponseError,
     error::ParseResponseErrorCode,
-    messages::{
-        FindCoordinatorRequest, GroupId, OffsetFetchRequest,
-        offset_fetch_request::OffsetFetchRequestGroup,
-    },
+    messages::{GroupId, OffsetFetchRequest, offset_fetch_request::OffsetFetchRequestGroup},
     protocol::StrBytes,
 };
-use lru::LruCache;
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
     cluster::Cluster,
+    coordinators::{ByCoordinator, Coordinators},
     errors,
     patience::Patience,
-    wire::{Cause, Committed, Coordinator, Coordinators as Found, Failure, GroupOffsets},
+    wire::{Cause, Committed, Failure, GroupOffsets},
 };
 use crate::error::Result;
 
 /// Answers stay small, and a broker serves others in between.
 const GROUPS_A_REQUEST: usize = 250;
-/// Coordinators of more groups than this are asked for anew.
-const REMEMBERED: NonZero<usize> = NonZero::new(100_000).expect("more than none");
 /// Since this version only settled offsets can be asked for (KIP-447, Kafka 2.5).
 const STABLE: i16 = 7;
 /// Since this version a request may name many groups (KIP-709, Kafka 3.0).
 const MANY_OFFSETS: i16 = 8;
-/// Since this version a request may name many groups (KIP-699, Kafka 3.0).
-const MANY_COORDINATORS: i16 = 4;
-
 /// What a group has committed: by topic, partitions in ascending order.
 pub type Offsets = HashMap<String, Vec<(i32, Result<i64, ResponseError>)>>;
-
-/// Which broker coordinates a group, as far as is known.
-pub struct Coordinators(Mutex<LruCache<String, i32>>);
-
-impl Default for Coordinators {
-    fn default() -> Self {
-        Coordinators(Mutex::new(LruCache::new(REMEMBERED)))
-    }
-}
-
-type ByCoordinator = HashMap<i32, Vec<String>>;
-
-impl Coordinators {
-    /// Those that are known, and the groups whose coordinator is not.
-    fn sort(&self, groups: Vec<String>) -> (ByCoordinator, Vec<String>) {
-        let mut remembered = self.0.lock();
-        let (mut known, mut unknown) = (ByCoordinator::new(), Vec::new());
-        for group in groups {
-            match remembered.get(&group) {
-                Some(broker) => known.entry(*broker).or_default().push(group),
-                None => unknown.push(group),
-            }
-        }
-        (known, unknown)
-    }
-
-    fn remember(&self, group: &str, broker: i32) {
-        self.0.lock().put(group.to_owned(), broker);
-    }
-
-    fn forget<'a>(&self, groups: impl Iterator<Item = &'a String>) {
-        let mut remembered = self.0.lock();
-        groups.for_each(|group| {
-            remembered.pop(group);
-        });
-    }
-}
 
 /// Reads what groups have committed, and tells of each group as soon as it is known. A failure
 /// means that no broker answers; some groups are not told of then.
@@ -101,9 +55,6 @@ struct Reader<'a> {
     tell: &'a (dyn Fn(String, Result<Offsets>) + Sync),
 }
 
-/// A group with the broker that coordinates it.
-type Located = (String, Result<i32, Failure>);
-
 /// Groups with the reason why another try may find their coordinator elsewhere, or ready.
 type Moved = Vec<(String, Failure)>;
 
@@ -112,7 +63,11 @@ impl Reader<'_> {
         let (known, unknown) = self.coordinators.sort(groups);
         let others = async move {
             let (mut found, mut moved) = (ByCoordinator::new(), Moved::new());
-            for (group, coordinator) in self.find(&unknown, patience.deadline).await? {
+            for (group, coordinator) in self
+                .coordinators
+                .find(self.cluster, &unknown, patience.deadline)
+                .await?
+            {
                 match coordinator {
                     Ok(broker) => found.entry(broker).or_default().push(group),
                     Err(failure) => self.sort_out(&group, Err(failure), &mut moved),
@@ -230,46 +185,6 @@ impl Reader<'_> {
             }
         }
     }
-
-    /// Which broker coordinates each group.
-    fn find<'b>(
-        &'b self,
-        groups: &'b [String],
-        deadline: Instant,
-    ) -> BoxFuture<'b, Result<Vec<Located>, Failure>> {
-        async move {
-            if groups.is_empty() {
-                return Ok(Vec::new());
-            }
-            let request = |version| find_coordinator(version, groups);
-            match self.cluster.ask_any(request, deadline).await? {
-                Found::Many(found) => {
-                    let found = found.into_iter();
-                    Ok(found
-                        .map(|(group, found)| self.meet(group, &found))
-                        .collect())
-                }
-                Found::One(found) => {
-                    let (first, rest) = groups.split_first().expect("a request names a group");
-                    let mut all = vec![self.meet(first.clone(), &found)];
-                    let rest = rest.chunks(1).map(|one| self.find(one, deadline));
-                    all.extend(try_join_all(rest).await?.into_iter().flatten());
-                    Ok(all)
-                }
-            }
-        }
-        .boxed()
-    }
-
-    fn meet(&self, group: String, found: &Coordinator) -> Located {
-        if let Some(failure) = Failure::of_code(found.error) {
-            return (group, Err(failure));
-        }
-        let broker = found.node.id;
-        self.cluster.meet(&found.node);
-        self.coordinators.remember(&group, broker);
-        (group, Ok(broker))
-    }
 }
 
 /// Which offsets a coordinator may answer.
@@ -296,16 +211,6 @@ fn may_pass(failure: &Failure) -> bool {
         Cause::Answered(error) => error.is_retriable(),
         Cause::Late | Cause::HungUp | Cause::Unreachable | Cause::Unresolved => true,
         Cause::Garbled | Cause::IsTls | Cause::IsPlain | Cause::Tls | Cause::Login => false,
-    }
-}
-
-/// An older broker takes one group a request, which is the first then.
-fn find_coordinator(version: i16, groups: &[String]) -> FindCoordinatorRequest {
-    let mut keys = groups.iter().cloned().map(StrBytes::from_string);
-    let request = FindCoordinatorRequest::default();
-    match version >= MANY_COORDINATORS {
-        true => request.with_coordinator_keys(keys.collect()),
-        false => request.with_key(keys.next().unwrap_or_default()),
     }
 }
 

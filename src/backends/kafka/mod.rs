@@ -7,6 +7,7 @@ mod board;
 mod client;
 mod cluster;
 mod config;
+mod coordinators;
 mod ends;
 mod errors;
 mod groups;

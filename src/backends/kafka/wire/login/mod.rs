@@ -28,6 +28,9 @@ use crate::{
     trigger::values::Secret,
 };
 
+/// Kafka's own limit (`ScramMechanism`). Whoever is named as a broker could ask for hours of work.
+const MOST_ITERATIONS: u64 = 16_384;
+
 /// How to show who we are.
 pub enum Login {
     Plain {
@@ -180,8 +183,22 @@ async fn with_scram(
             return Ok(lifetime);
         }
         let (answer, lasts) = show(wire, message.into_inner().into()).await?;
+        if iterations(&answer).is_some_and(|wanted| wanted > MOST_ITERATIONS) {
+            let text = format!("the broker wants more than {MOST_ITERATIONS} iterations");
+            return Err(unusable(&text));
+        }
         (challenge, lifetime) = (Some(answer), lasts);
     }
+}
+
+/// How much work a challenge asks for: its attribute `i` (RFC 5802, section 5.1).
+fn iterations(challenge: &[u8]) -> Option<u64> {
+    let attributes = challenge.split(|byte| *byte == b',');
+    let mut counts = attributes.filter_map(|attribute| attribute.strip_prefix(b"i="));
+    let count = str::from_utf8(counts.next()?).ok()?;
+    // What is no number is refused by the mechanism; what is too long for one is too much.
+    let is_number = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| count.parse().unwrap_or(u64::MAX))
 }
 
 /// Sends a message of the mechanism. Returns the broker's, and how long the login is good for; 0:
@@ -205,4 +222,24 @@ pub async fn show(wire: &Wire, message: Bytes) -> Result<(Bytes, Duration), Fail
 
 pub fn refused(text: impl Into<String>) -> Failure {
     Failure::new(Cause::Login, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_work_that_a_challenge_asks_for_is_known() {
+        assert_eq!(iterations(b"r=abc,s=QSXCR+Q6sek8bf92,i=4096"), Some(4096));
+        assert_eq!(iterations(b"r=i=1,s=x,i=4294967295"), Some(4_294_967_295));
+        assert_eq!(iterations(b"i=99999999999999999999999"), Some(u64::MAX));
+        for none in [
+            &b"v=rmF9pqV8S7suAoZWja4dJRkFsKQ="[..],
+            b"i=",
+            b"i=-1",
+            b"\xff",
+        ] {
+            assert_eq!(iterations(none), None);
+        }
+    }
 }
