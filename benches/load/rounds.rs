@@ -7,8 +7,8 @@ use std::{
 };
 
 use backlog_scaler::{
-    keda::proto::GetMetricsRequest, sampling::Trigger, server, settings::Settings,
-    telemetry::Telemetry, trigger::TriggerRef,
+    keda::proto::GetMetricsRequest, metadata::TriggerRef, sampling::Trigger, server,
+    settings::Settings, telemetry::Telemetry,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::aio::MultiplexedConnection;

@@ -5,6 +5,7 @@ mod pem;
 pub mod redis;
 pub mod temporal;
 mod tls;
+mod ttl_cache;
 
 use crate::sampling::Catalog;
 

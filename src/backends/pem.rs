@@ -4,7 +4,7 @@ use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, SecretDocument};
 
 use crate::{
     error::{Error, Kind, Result},
-    trigger::{
+    metadata::{
         problem::{Problem, Problems},
         tls::Identity,
         values::Secret,

@@ -12,7 +12,7 @@ use rustls::{
 use crate::{
     backends::pem::plain_key,
     error::{Error, Kind, Result},
-    trigger::{
+    metadata::{
         problem::{Problem, Problems},
         tls::Tls,
         values::HostPort,

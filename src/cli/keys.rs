@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use super::{catalog, table, to_json, to_stdout};
 use crate::{
     error::{Error, Kind, Result},
+    metadata::schema::{Key, nearest},
     sampling::TypeKeys,
-    trigger::keys::{Key, nearest},
 };
 
 /// Show the keys that a trigger may have under `metadata:`.

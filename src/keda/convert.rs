@@ -5,11 +5,11 @@ use super::proto::{
 };
 use crate::{
     error::Error,
-    sampling::Trigger,
-    trigger::{
+    metadata::{
         TriggerRef,
         problem::{Problem, Problems},
     },
+    sampling::Trigger,
 };
 
 impl From<ScaledObjectRef> for TriggerRef {

@@ -9,8 +9,9 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::slot::Slot;
-use crate::{error::Result, trigger::TriggerType};
+use super::query_slot::Slot;
+use super::trigger_type::TriggerType;
+use crate::error::Result;
 
 /// A kind of system that holds work: how to connect to it, and how to measure many queries at once.
 ///

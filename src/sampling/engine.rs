@@ -10,17 +10,17 @@ use std::{
 use tracing::warn;
 
 use super::{
-    cache::{Cache, Key},
-    catalog::{AnyConnection, AnyType, Catalog},
-    connections::{Connections, NamedConnection},
-    slot::Freshness,
+    named_connections::{Connections, NamedConnection},
+    query_slot::Freshness,
+    registry::{AnyConnection, AnyType, Catalog},
     trigger::Trigger,
+    trigger_cache::{Cache, Key},
 };
 use crate::{
     error::{Error, Kind, Result},
-    trigger::{
+    metadata::{
         CommonKeys, TriggerRef,
-        metadata::Metadata,
+        parse::Metadata,
         problem::{Problem, Problems},
     },
 };

@@ -11,23 +11,28 @@
 //! When the last trigger goes, so does the connection.
 
 mod backend;
-mod cache;
-mod catalog;
-mod connections;
-mod driver;
+mod connection;
+mod connection_pool;
+mod connection_state;
+mod connection_task;
+mod deadlines;
 mod engine;
-mod link;
-mod patience;
-mod pool;
-mod shared;
-mod slot;
+mod metric_name;
+mod metrics;
+mod named_connections;
+mod query_slot;
+mod registry;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trigger;
+mod trigger_cache;
+mod trigger_type;
 
 pub use backend::{Ask, Backend, Pace, Reading, Rule};
-pub use catalog::{Catalog, TypeKeys};
-pub use connections::NamedConnection;
 pub use engine::{Engine, Limits};
-pub use slot::{Answer, Freshness, Slot};
+pub use metrics::TriggerCollector;
+pub use named_connections::NamedConnection;
+pub use query_slot::{Answer, Freshness, Slot};
+pub use registry::{Catalog, TypeKeys};
 pub use trigger::{Judged, Trigger};
+pub use trigger_type::{ConnectionKeys, Plan, TriggerKeys, TriggerType};

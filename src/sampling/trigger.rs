@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{
     backend::{Backend, Reading, Rule},
-    slot::{Answer, Freshness, Slot, Wait},
+    query_slot::{Answer, Freshness, Slot, Wait},
 };
 use crate::error::{Error, Result};
 

@@ -17,9 +17,9 @@ pub use listeners::{GrpcListener, Listeners};
 use crate::{
     backends,
     error::{Error, Kind, Result},
-    sampling::{Catalog, Engine},
+    sampling::{Catalog, Engine, TriggerCollector},
     settings::Settings,
-    telemetry::{Telemetry, TriggerCollector},
+    telemetry::Telemetry,
 };
 
 /// Serves until `shutdown` gives its reason; then drains and returns.

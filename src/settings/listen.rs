@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 
-use crate::trigger::values::Span;
+use crate::metadata::values::Span;
 
 /// Listeners and the life of connections.
 #[derive(Debug, Deserialize)]

@@ -17,9 +17,9 @@ pub use load::{ENV_PREFIX, load};
 
 use crate::{
     error::{Error, Kind, Result},
+    metadata::values::Span,
     sampling::{Limits, NamedConnection},
     telemetry::logs,
-    trigger::values::Span,
 };
 
 /// All settings.

@@ -3,7 +3,6 @@
 mod connections;
 pub mod logs;
 mod rpc;
-mod triggers;
 
 use std::sync::Arc;
 
@@ -14,7 +13,6 @@ pub use connections::ConnectionMetrics;
 use connections::Connections;
 pub use rpc::Method;
 use rpc::Rpcs;
-pub use triggers::TriggerCollector;
 
 /// The metrics of one server. Cheap to clone.
 #[derive(Clone)]

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    cluster::Cluster, config::Connection, coordinators::Coordinators, errors, progress::Progress,
-    topics::Topics, wire::Failure,
+    cluster::Cluster, config::Connection, coordinator_cache::Coordinators, errors,
+    protocol::Failure, stall_tracker::Progress, topic_cache::Topics,
 };
 use crate::error::{Error, Result};
 

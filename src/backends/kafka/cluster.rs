@@ -16,11 +16,11 @@ use tokio::{
 use super::{
     config::Connection,
     errors,
-    wire::{self, Cause, Failure, Metadata, Node, Request, Security, Topic, Wire},
+    protocol::{self, Cause, Failure, Metadata, Node, Request, Security, Topic, Wire},
 };
 use crate::{
     error::{Error, Kind, Result},
-    trigger::values::HostPort,
+    metadata::values::HostPort,
 };
 
 /// A failed connection answers for others that want one at the same time.
@@ -208,7 +208,7 @@ impl Broker {
             Link::Failed(at, failure) if at.elapsed() < SAME_TIME => return Err(failure.clone()),
             _ => {}
         }
-        match wire::open(&self.address, security).await {
+        match protocol::open(&self.address, security).await {
             Ok(wire) => {
                 let wire = Arc::new(wire);
                 *link = Link::Open(wire.clone());
@@ -235,7 +235,7 @@ async fn first_answer(
     };
     let tries = servers.iter().map(|server| async move {
         let asked = async {
-            let wire = wire::open(server, security).await?;
+            let wire = protocol::open(server, security).await?;
             let version = wire.version::<MetadataRequest>()?;
             let answer = wire.call(&metadata(Some(&[])), version).await?;
             Ok((server.clone(), wire, answer))

@@ -10,12 +10,12 @@ use super::{
     Kafka,
     sasl::{KerberosKeys, Sasl, SaslKeys, SaslKind, TokenProvider},
 };
-use crate::trigger::{
-    ConnectionKeys,
+use crate::metadata::{
     problem::{Problem, Problems},
     tls::{Tls, TlsKeys},
     values::{HostPort, NameList, Secret},
 };
+use crate::sampling::ConnectionKeys;
 
 /// A Kafka cluster, and as whom to ask it.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@ use kafka_protocol::ResponseError;
 
 use super::{
     config::Connection,
-    wire::{Cause, Failure},
+    protocol::{Cause, Failure},
 };
 use crate::error::{Error, Kind};
 

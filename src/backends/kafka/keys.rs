@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::{
     Kafka,
     lag::{LagRule, OffsetReset},
-    partitions::PartitionList,
+    partition_list::PartitionList,
     query::{Isolation, Query, Topics, compile},
 };
-use crate::trigger::{
-    Plan, TriggerKeys,
+use crate::metadata::{
     patterns::expand,
     problem::{Problem, Problems},
     values::{Activation, NameList, Span, Target, TextValue, text_value},
 };
+use crate::sampling::{Plan, TriggerKeys};
 
 macro_rules! words {
     ($name:ident, $allowed:literal, $($word:literal => $value:expr),+) => {
@@ -308,5 +308,4 @@ fn named(key: &str, entries: Vec<String>) -> Result<(Topics, Option<String>), Pr
 }
 
 #[cfg(test)]
-#[path = "keys_tests.rs"]
 mod tests;

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
+    metadata::values::{Activation, Target},
     sampling::{Reading, Rule},
-    trigger::values::{Activation, Target},
 };
 
 /// What a group has read of some partitions, and what there is. Many triggers share it.
@@ -171,5 +171,4 @@ fn even_share(lag: i64, partitions: i64, threshold: i64) -> i64 {
 }
 
 #[cfg(test)]
-#[path = "lag_tests.rs"]
 mod tests;

@@ -3,27 +3,27 @@
 //! One connection to each broker; a batch is a few requests for each, all under way at once. The
 //! README beside this file has the semantics.
 
-mod board;
+mod batch;
 mod client;
 mod cluster;
+mod committed_offsets;
 mod config;
-mod coordinators;
-mod ends;
+mod coordinator_cache;
 mod errors;
-mod groups;
 mod keys;
 mod lag;
-mod partitions;
-mod patience;
-mod places;
-mod progress;
+mod log_offsets;
+mod partition_list;
+mod partition_selection;
+mod protocol;
 mod query;
-mod read;
+mod retry;
+mod sample;
 mod sasl;
+mod stall_tracker;
 #[cfg(test)]
 mod testing;
-mod topics;
-mod wire;
+mod topic_cache;
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -33,13 +33,14 @@ pub use config::Connection;
 use keys::{LagKeys, OneTopic};
 use lag::LagRule;
 pub use lag::Sample;
-use progress::Memory;
 pub use query::Query;
+use stall_tracker::Memory;
 
+use crate::sampling::TriggerType;
 use crate::{
     error::Result,
+    metadata::values::NameList,
     sampling::{Ask, Backend, Pace},
-    trigger::{TriggerType, values::NameList},
 };
 
 /// The backend.
@@ -98,6 +99,6 @@ impl Backend for Kafka {
     }
 
     async fn sample(&self, client: &Self::Client, batch: Vec<Ask<Self>>) -> Result<()> {
-        read::answer(client, batch, self.limit()).await
+        sample::answer(client, batch, self.limit()).await
     }
 }

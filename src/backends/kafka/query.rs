@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt};
 
 use regex::RegexBuilder;
 
-use super::partitions::PartitionList;
+use super::partition_list::PartitionList;
 
 /// A group's lag in some topics.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

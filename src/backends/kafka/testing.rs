@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Connection, Kafka};
+use crate::sampling::{Plan, TriggerType};
 use crate::{
+    metadata::{parse::Metadata, problem::Problems, schema::KeySet, tls::TlsKeys},
     sampling::Backend,
-    trigger::{
-        Plan, TriggerType, keys::KeySet, metadata::Metadata, problem::Problems, tls::TlsKeys,
-    },
 };
 
 fn trigger_type(name: &str) -> TriggerType<Kafka> {

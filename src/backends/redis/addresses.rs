@@ -1,6 +1,6 @@
 //! The keys that say where, in both of KEDA's spellings.
 
-use crate::trigger::{
+use crate::metadata::{
     problem::{Problem, Problems},
     values::{HostPort, NameList},
 };

@@ -9,7 +9,7 @@ use super::{
     cluster::Cluster,
     connection::Connection,
     errors::{connection_error, is_of_connection},
-    globs::Globs,
+    key_scan::Globs,
     lists::Types,
 };
 use crate::error::Result;

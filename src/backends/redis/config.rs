@@ -9,13 +9,13 @@ use super::{
     connection::{Connection, Topology},
     query::{CountRule, Measure, Query},
 };
-use crate::trigger::{
-    ConnectionKeys, Plan, TriggerKeys,
+use crate::metadata::{
     patterns::Patterns,
     problem::{Problem, Problems},
     tls::{Tls, TlsKeys},
     values::{Activation, NameList, Secret, Target, TextValue, text_value},
 };
+use crate::sampling::{ConnectionKeys, Plan, TriggerKeys};
 
 /// A Redis database's number.
 #[derive(Clone, Copy, Debug, Default)]

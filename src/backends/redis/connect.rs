@@ -20,7 +20,7 @@ use super::{
 use crate::{
     backends::pem::plain_key,
     error::{Error, Kind, Result},
-    trigger::{
+    metadata::{
         tls::Tls,
         values::{HostPort, Secret},
     },

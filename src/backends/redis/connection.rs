@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::trigger::{
+use crate::metadata::{
     tls::Tls,
     values::{HostPort, Secret},
 };

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
+    metadata::patterns::Patterns,
     sampling::Ask,
-    trigger::patterns::Patterns,
 };
 
 /// The types that have a length, and the command that tells it.

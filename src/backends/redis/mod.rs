@@ -9,7 +9,7 @@ mod config;
 mod connect;
 mod connection;
 mod errors;
-mod globs;
+mod key_scan;
 mod lists;
 mod query;
 mod streams;
@@ -20,10 +20,10 @@ use config::{ClusterKeys, ListKeys, SentinelKeys, SingleKeys, StreamKeys};
 pub use connection::Connection;
 pub use query::{Count, CountRule, Query};
 
+use crate::sampling::TriggerType;
 use crate::{
     error::Result,
     sampling::{Ask, Backend, Pace},
-    trigger::TriggerType,
 };
 
 /// The backend.

@@ -5,8 +5,8 @@ use std::fmt;
 use tokio::time::Instant;
 
 use crate::{
+    metadata::{patterns::Patterns, values::Activation},
     sampling::{Reading, Rule},
-    trigger::{patterns::Patterns, values::Activation},
 };
 
 /// What a query counted.

@@ -12,17 +12,19 @@ use tonic::{Response, Status};
 use tracing::info;
 
 use super::{
+    channel::Service,
     config::Connection,
-    connect::Service,
     errors::{Failure, failure},
-    pacing::{Budget, Urgency},
     query::{QueueType, Version},
-    reads::VersionState,
-    server::ServerVersion,
-    shared::Shared,
-    usage::Usage,
+    queue_type_usage::Usage,
+    rate_limiter::{Budget, Urgency},
+    requests::VersionState,
+    server_version::ServerVersion,
 };
-use crate::error::{Error, Kind};
+use crate::{
+    backends::ttl_cache::Shared,
+    error::{Error, Kind},
+};
 
 /// A request that takes longer has failed: well below what a caller waits for by default.
 pub const REQUEST_LIMIT: Duration = Duration::from_secs(2);

@@ -1,6 +1,6 @@
 //! What Temporal Cloud's endpoints take.
 
-use crate::trigger::{
+use crate::metadata::{
     problem::Problem,
     values::{HostPort, Switch},
 };

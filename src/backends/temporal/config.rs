@@ -9,12 +9,12 @@ use super::{
     Temporal,
     cloud::{Identity, check_cloud},
 };
-use crate::trigger::{
-    ConnectionKeys,
+use crate::metadata::{
     problem::{Problem, Problems},
     tls::{Tls, TlsKeys},
     values::{HostPort, Secret, Switch, TextValue, text_value},
 };
+use crate::sampling::ConnectionKeys;
 
 /// A namespace of a Temporal service, and as whom to ask it.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use super::config::Connection;
 use crate::{
     error::{Error, Kind},
-    trigger::values::Secret,
+    metadata::values::Secret,
 };
 
 /// How a request failed.

@@ -10,13 +10,13 @@ use super::{
     Temporal,
     query::{BacklogRule, BuildIds, Of, Query, QueueType, Running, Types, Version},
 };
-use crate::trigger::{
-    Plan, TriggerKeys,
-    keys::nearest,
+use crate::metadata::{
     patterns::Patterns,
     problem::{Problem, Problems},
+    schema::nearest,
     values::{Activation, NameList, Target, TextValue, text_value},
 };
+use crate::sampling::{Plan, TriggerKeys};
 
 /// Queue types as users list them.
 #[derive(Clone, Debug)]
@@ -266,5 +266,4 @@ pub fn is_literal(value: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "keys_tests.rs"]
 mod tests;

@@ -3,19 +3,18 @@
 //! Thousands of triggers of one namespace share one HTTP/2 connection and one request budget. The
 //! README beside this file has the semantics.
 
-mod answer;
+mod channel;
 mod client;
 mod cloud;
 mod config;
-mod connect;
 mod errors;
 mod keys;
-mod pacing;
 mod query;
-mod reads;
-mod server;
-mod shared;
-mod usage;
+mod queue_type_usage;
+mod rate_limiter;
+mod requests;
+mod sample;
+mod server_version;
 
 use std::time::Duration;
 
@@ -25,10 +24,10 @@ use keys::TaskQueueKeys;
 pub use query::Query;
 use query::{BacklogRule, QueueType};
 
+use crate::sampling::TriggerType;
 use crate::{
     error::Result,
     sampling::{Ask, Backend, Pace},
-    trigger::TriggerType,
 };
 
 /// The backend.
@@ -122,10 +121,10 @@ impl Backend for Temporal {
     }
 
     async fn connect(&self, connection: &Connection) -> Result<Self::Client> {
-        connect::connect(connection).await
+        channel::connect(connection).await
     }
 
     async fn sample(&self, client: &Self::Client, batch: Vec<Ask<Self>>) -> Result<()> {
-        answer::answer(client, batch).await
+        sample::answer(client, batch).await
     }
 }

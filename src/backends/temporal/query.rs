@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::Backlog;
 use crate::{
+    metadata::{patterns::Patterns, values::Activation},
     sampling::{Reading, Rule},
-    trigger::{patterns::Patterns, values::Activation},
 };
 
 /// What to count.

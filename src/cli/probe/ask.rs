@@ -24,10 +24,10 @@ use crate::{
             external_scaler_server::ExternalScalerServer,
         },
     },
+    metadata::values::HostPort,
     server,
     settings::Settings,
     telemetry::Telemetry,
-    trigger::values::HostPort,
 };
 
 /// Longer than a server takes that answers for a query for the first time.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, advance, sleep};
 use super::scripted::{Name, Script, Scripted, ask, trigger};
 use crate::{
     error::Kind,
-    sampling::{Limits, pool::Pool},
+    sampling::{Limits, connection_pool::Pool},
     telemetry::Telemetry,
 };
 

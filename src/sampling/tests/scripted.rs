@@ -15,14 +15,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
+use crate::sampling::{ConnectionKeys, Plan, TriggerKeys, TriggerType};
 use crate::{
     error::{Error, Kind, Result},
+    metadata::{TriggerRef, problem::Problems, tls::TlsKeys, values::Target},
     sampling::{Ask, Backend, Catalog, Engine, Judged, Limits, Pace, Reading, Rule},
     telemetry::Telemetry,
-    trigger::{
-        ConnectionKeys, Plan, TriggerKeys, TriggerRef, TriggerType, problem::Problems,
-        tls::TlsKeys, values::Target,
-    },
 };
 
 /// What the test says, and what it sees.

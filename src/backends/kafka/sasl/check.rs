@@ -1,7 +1,7 @@
 //! The keys of all mechanisms, and KEDA's checks between them.
 
 use super::{KerberosKeys, OAuth, Sasl, SaslKind, TokenProvider};
-use crate::trigger::{
+use crate::metadata::{
     problem::{Problem, Problems},
     values::{NameList, Secret},
 };

@@ -7,7 +7,7 @@ use std::{fmt, path::Path};
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::Sasl;
-use crate::trigger::{
+use crate::metadata::{
     problem::{Problem, Problems},
     values::Secret,
 };

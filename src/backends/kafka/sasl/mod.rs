@@ -12,7 +12,7 @@ pub use kerberos::KerberosKeys;
 #[cfg(feature = "gssapi")]
 pub use kerberos::{Kerberos, Proof};
 
-use crate::trigger::values::{Secret, TextValue, text_value};
+use crate::metadata::values::{Secret, TextValue, text_value};
 
 /// The user, and how it proves itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,0 +1,284 @@
+//! One connection to a broker. Requests go out as they come and their answers return in the same
+//! order, so that many are under way at once (<https://kafka.apache.org/protocol#protocol_network>).
+
+mod auth;
+mod decode;
+mod error;
+mod responses;
+mod transport;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    ops::RangeInclusive,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI32, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::{
+    messages::{
+        ApiVersionsRequest, FindCoordinatorRequest, ListOffsetsRequest, MetadataRequest,
+        OffsetFetchRequest, RequestHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
+    },
+    protocol::{Encodable, StrBytes, encode_request_header_into_buffer},
+};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use decode::{Garbled, Reader};
+pub use error::{Cause, Failure};
+use responses::{Answer, Challenge, Handshake, Understood};
+pub use responses::{
+    Committed, Coordinator, Coordinators, Ends, GroupOffsets, Metadata, Node, Topic,
+};
+pub use transport::{Security, open};
+
+/// How brokers know us.
+const NAME: StrBytes = StrBytes::from_static_str("backlog-scaler");
+/// Requests that may wait to be sent before those who send more wait as well.
+const UNSENT: usize = 64;
+/// An answer larger than this is none: what was read as its length is something else.
+const LARGEST_ANSWER: usize = 100 << 20;
+/// Answers up to this size are read into room that is made at once.
+const LIKELY_ANSWER: usize = 1 << 20;
+/// A TLS record of kind "alert": how a port that speaks TLS answers one that does not.
+const TLS_ALERT: [u8; 2] = [0x15, 0x03];
+
+/// The part of a login's lifetime after which a new connection is made (KIP-368).
+const LOGIN_LASTS: f64 = 0.8;
+
+/// A request of Kafka's protocol.
+pub trait Request: Encodable {
+    type Answer: Answer;
+}
+
+impl Request for ApiVersionsRequest {
+    type Answer = Understood;
+}
+
+impl Request for FindCoordinatorRequest {
+    type Answer = Coordinators;
+}
+
+impl Request for ListOffsetsRequest {
+    type Answer = Ends;
+}
+
+impl Request for MetadataRequest {
+    type Answer = Metadata;
+}
+
+impl Request for OffsetFetchRequest {
+    type Answer = Committed;
+}
+
+impl Request for SaslAuthenticateRequest {
+    type Answer = Challenge;
+}
+
+impl Request for SaslHandshakeRequest {
+    type Answer = Handshake;
+}
+
+/// An open connection. Dropping it closes it.
+pub struct Wire {
+    requests: mpsc::Sender<Outgoing>,
+    correlation: AtomicI32,
+    /// What the broker understands, by the number of the request's kind.
+    versions: HashMap<i16, RangeInclusive<i16>>,
+    end: Arc<OnceLock<Failure>>,
+    /// When the broker wants to see our login again.
+    retires: Option<Instant>,
+}
+
+/// A request on its way.
+struct Outgoing {
+    frame: Bytes,
+    waiting: Waiting,
+}
+
+/// Who waits for an answer.
+struct Waiting {
+    correlation: i32,
+    answer: oneshot::Sender<Bytes>,
+}
+
+impl Wire {
+    /// Speaks over a stream. What the broker understands is not known yet.
+    fn over(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
+        let (requests, outgoing) = mpsc::channel(UNSENT);
+        let end = Arc::new(OnceLock::new());
+        tokio::spawn(run(stream, outgoing, end.clone()));
+        Wire {
+            requests,
+            correlation: AtomicI32::new(0),
+            versions: HashMap::new(),
+            end,
+            retires: None,
+        }
+    }
+
+    /// Whether requests may be sent: the connection stands, and our login is good for a while.
+    pub fn is_good(&self) -> bool {
+        let retired = self.retires.is_some_and(|at| at <= Instant::now());
+        self.end.get().is_none() && !retired
+    }
+
+    /// The login is good for this long; 0: for ever.
+    fn retire_after(&mut self, lifetime: Duration) {
+        if !lifetime.is_zero() {
+            self.retires = Some(Instant::now() + lifetime.mul_f64(LOGIN_LASTS));
+        }
+    }
+
+    /// Nobody has answered for too long: whoever comes next shall use another connection.
+    pub fn give_up(&self) {
+        let _ = self.end.set(Failure::late());
+    }
+
+    /// The newest version of a request that both sides know.
+    pub fn version<R: Request>(&self) -> Result<i16, Failure> {
+        let (api, ours) = (R::Answer::API, R::Answer::VERSIONS);
+        let Some(theirs) = self.versions.get(&(api as i16)) else {
+            let text = format!("the broker does not know {api:?}");
+            return Err(Failure::new(Cause::Garbled, text));
+        };
+        let newest = *ours.end().min(theirs.end());
+        if ours.contains(&newest) && theirs.contains(&newest) {
+            return Ok(newest);
+        }
+        let text = format!("the broker knows {api:?} in versions {theirs:?}, and we in {ours:?}");
+        Err(Failure::new(Cause::Garbled, text))
+    }
+
+    /// Sends a request, and waits for its answer.
+    pub async fn call<R: Request>(&self, request: &R, version: i16) -> Result<R::Answer, Failure> {
+        let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
+        let frame = frame(request, version, correlation).map_err(|error| garbled::<R>(&error))?;
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting {
+            correlation,
+            answer,
+        };
+        // The reason for either is kept in `end`.
+        let ended = || self.end.get().cloned().unwrap_or_else(hung_up);
+        self.requests
+            .send(Outgoing { frame, waiting })
+            .await
+            .map_err(|_| ended())?;
+        let answer = answered.await.map_err(|_| ended())?;
+        read::<R::Answer>(&answer, version).map_err(|Garbled| garbled::<R>(&"cannot be read"))
+    }
+}
+
+fn read<A: Answer>(answer: &[u8], version: i16) -> Result<A, Garbled> {
+    let mut reader = Reader::new(answer, version >= A::FLEXIBLE)?;
+    A::read(&mut reader, version)
+}
+
+fn hung_up() -> Failure {
+    Failure::new(Cause::HungUp, "the broker hung up")
+}
+
+fn garbled<R: Request>(error: &impl std::fmt::Display) -> Failure {
+    Failure::new(Cause::Garbled, format!("{:?}: {error}", R::Answer::API))
+}
+
+/// A request with its header and its length.
+fn frame<R: Request>(
+    request: &R,
+    version: i16,
+    correlation: i32,
+) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let header = RequestHeader::default()
+        .with_request_api_key(R::Answer::API as i16)
+        .with_request_api_version(version)
+        .with_correlation_id(correlation)
+        .with_client_id(Some(NAME));
+    let mut frame = BytesMut::with_capacity(64 + request.compute_size(version)?);
+    frame.put_i32(0);
+    encode_request_header_into_buffer(&mut frame, &header)?;
+    request.encode(&mut frame, version)?;
+    let length = i32::try_from(frame.len() - 4)?;
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    Ok(frame.freeze())
+}
+
+/// Writes requests and hands out answers until either side ends it.
+async fn run(
+    stream: impl AsyncRead + AsyncWrite,
+    mut outgoing: mpsc::Receiver<Outgoing>,
+    end: Arc<OnceLock<Failure>>,
+) {
+    let (reader, mut writer) = tokio::io::split(stream);
+    let mut reader = BufReader::new(reader);
+    let waiting = Mutex::new(VecDeque::new());
+    let writing = async {
+        while let Some(request) = outgoing.recv().await {
+            waiting.lock().push_back(request.waiting);
+            writer.write_all(&request.frame).await?;
+            writer.flush().await?;
+        }
+        // Nobody holds the wire any more.
+        Ok(())
+    };
+    let reading = async {
+        loop {
+            let answer = read_frame(&mut reader).await?;
+            let next: Option<Waiting> = waiting.lock().pop_front();
+            let correlation = answer.first_chunk().map(|bytes| i32::from_be_bytes(*bytes));
+            match next {
+                Some(next) if Some(next.correlation) == correlation => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = next.answer.send(answer);
+                }
+                _ => {
+                    return Err(Failure::new(
+                        Cause::Garbled,
+                        "an answer that nobody asked for",
+                    ));
+                }
+            }
+        }
+    };
+    let ended: Result<(), Failure> = tokio::select! {
+        ended = writing => ended.map_err(|error: io::Error| Failure::of_io(&error)),
+        ended = reading => ended,
+    };
+    if let Err(failure) = ended {
+        let _ = end.set(failure);
+    }
+    // Those who wait learn of it as their senders are dropped, with `waiting` and `outgoing`.
+}
+
+async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> Result<Bytes, Failure> {
+    let mut head = [0; 4];
+    let read = |error: io::Error| Failure::of_io(&error);
+    reader.read_exact(&mut head).await.map_err(read)?;
+    if head.starts_with(&TLS_ALERT) {
+        return Err(Failure::new(Cause::IsTls, "the port speaks TLS"));
+    }
+    let length = usize::try_from(i32::from_be_bytes(head)).unwrap_or(usize::MAX);
+    if length > LARGEST_ANSWER {
+        let text = "what answers does not speak Kafka's protocol";
+        return Err(Failure::new(Cause::Garbled, text));
+    }
+    // Room is made as bytes come, and not for what is claimed.
+    let mut body = Vec::with_capacity(length.min(LIKELY_ANSWER));
+    let mut claimed = reader.take(length as u64);
+    match claimed.read_to_end(&mut body).await.map_err(read)? {
+        all if all == length => Ok(Bytes::from(body)),
+        _ => Err(hung_up()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

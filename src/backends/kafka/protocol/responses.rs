@@ -1,0 +1,311 @@
+//! What brokers answer: of each kind of answer what we use of it, in all versions that we ask for.
+//!
+//! Requests are `kafka-protocol`'s. Its answers take the number of elements that the other side
+//! claims for the truth, and reserve memory for them: whoever names a server of his own as a
+//! broker could end this process. Here a count is checked against the bytes that are left.
+//! Formats: <https://kafka.apache.org/protocol#protocol_messages>.
+
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+use kafka_protocol::messages::ApiKey;
+
+use super::decode::{Garbled, Reader};
+
+/// An answer to one kind of request.
+pub trait Answer: Sized {
+    /// The kind of request.
+    const API: ApiKey;
+    /// The versions that are read here.
+    const VERSIONS: RangeInclusive<i16>;
+    /// The first version with compact lengths and tagged fields (KIP-482).
+    const FLEXIBLE: i16;
+
+    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled>;
+}
+
+/// Which versions of which requests the broker understands.
+pub struct Understood {
+    pub error: i16,
+    /// By the number of the request's kind: the oldest and the newest.
+    pub versions: Vec<(i16, RangeInclusive<i16>)>,
+}
+
+impl Answer for Understood {
+    const API: ApiKey = ApiKey::ApiVersions;
+    const VERSIONS: RangeInclusive<i16> = 0..=0;
+    const FLEXIBLE: i16 = 3;
+
+    fn read(reader: &mut Reader<'_>, _: i16) -> Result<Self, Garbled> {
+        Ok(Understood {
+            error: reader.i16()?,
+            versions: reader.array(|one| Ok((one.i16()?, one.i16()?..=one.i16()?)))?,
+        })
+    }
+}
+
+/// Whether a mechanism may be used.
+pub struct Handshake {
+    pub error: i16,
+    /// Those that are offered.
+    pub mechanisms: Vec<String>,
+}
+
+impl Answer for Handshake {
+    const API: ApiKey = ApiKey::SaslHandshake;
+    // Version 0 goes on in another framing.
+    const VERSIONS: RangeInclusive<i16> = 1..=1;
+    const FLEXIBLE: i16 = i16::MAX;
+
+    fn read(reader: &mut Reader<'_>, _: i16) -> Result<Self, Garbled> {
+        Ok(Handshake {
+            error: reader.i16()?,
+            mechanisms: reader.array(Reader::string)?,
+        })
+    }
+}
+
+/// The broker's turn in a login.
+pub struct Challenge {
+    pub error: i16,
+    pub message: Option<String>,
+    pub bytes: Bytes,
+    /// How long the login is good for, in ms; 0: for ever.
+    pub lifetime: i64,
+}
+
+impl Answer for Challenge {
+    const API: ApiKey = ApiKey::SaslAuthenticate;
+    const VERSIONS: RangeInclusive<i16> = 0..=2;
+    const FLEXIBLE: i16 = 2;
+
+    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+        Ok(Challenge {
+            error: reader.i16()?,
+            message: reader.nullable_string()?,
+            bytes: reader.bytes()?,
+            lifetime: if version >= 1 { reader.i64()? } else { 0 },
+        })
+    }
+}
+
+/// A broker and where it wants to be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    pub id: i32,
+    pub host: String,
+    pub port: i32,
+}
+
+impl Node {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Garbled> {
+        Ok(Node {
+            id: reader.i32()?,
+            host: reader.string()?,
+            port: reader.i32()?,
+        })
+    }
+}
+
+/// The cluster.
+pub struct Metadata {
+    pub brokers: Vec<Node>,
+    pub topics: Vec<Topic>,
+}
+
+/// A topic, or why it cannot be described.
+pub struct Topic {
+    pub error: i16,
+    pub name: String,
+    /// Each with the broker that leads it; −1: none does.
+    pub partitions: Vec<(i32, i32)>,
+}
+
+impl Answer for Metadata {
+    const API: ApiKey = ApiKey::Metadata;
+    // Before version 4 asking for a topic could make it.
+    const VERSIONS: RangeInclusive<i16> = 4..=12;
+    const FLEXIBLE: i16 = 9;
+
+    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+        reader.skip(4)?; // throttle time
+        let brokers = reader.array(|one| {
+            let node = Node::read(one)?;
+            one.nullable_string()?; // rack
+            Ok(node)
+        })?;
+        reader.nullable_string()?; // cluster id
+        reader.skip(4)?; // controller
+        let topics = reader.array(|one| Topic::read(one, version))?;
+        Ok(Metadata { brokers, topics })
+    }
+}
+
+impl Topic {
+    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+        let error = reader.i16()?;
+        let name = reader.nullable_string()?.unwrap_or_default();
+        if version >= 10 {
+            reader.skip(16)?; // topic id
+        }
+        reader.skip(1)?; // whether it is Kafka's own
+        let partitions = reader.array(|one| {
+            one.skip(2)?; // error: whatever it is, the leader says enough
+            let (partition, leader) = (one.i32()?, one.i32()?);
+            if version >= 7 {
+                one.skip(4)?; // leader epoch
+            }
+            one.numbers()?; // replicas
+            one.numbers()?; // in sync
+            if version >= 5 {
+                one.numbers()?; // offline
+            }
+            Ok((partition, leader))
+        })?;
+        if version >= 8 {
+            reader.skip(4)?; // operations that are allowed
+        }
+        Ok(Topic {
+            error,
+            name,
+            partitions,
+        })
+    }
+}
+
+/// Which brokers coordinate groups.
+pub enum Coordinators {
+    /// Before version 4: of the one group that was asked for.
+    One(Coordinator),
+    Many(Vec<(String, Coordinator)>),
+}
+
+/// Which broker coordinates a group, or why none is known.
+pub struct Coordinator {
+    pub error: i16,
+    pub node: Node,
+}
+
+impl Answer for Coordinators {
+    const API: ApiKey = ApiKey::FindCoordinator;
+    const VERSIONS: RangeInclusive<i16> = 0..=6;
+    const FLEXIBLE: i16 = 3;
+
+    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+        if version >= 1 {
+            reader.skip(4)?; // throttle time
+        }
+        if version >= 4 {
+            let many = reader.array(|one| {
+                let (key, node) = (one.string()?, Node::read(one)?);
+                let error = one.i16()?;
+                one.nullable_string()?; // the error in words
+                Ok((key, Coordinator { error, node }))
+            })?;
+            return Ok(Coordinators::Many(many));
+        }
+        let error = reader.i16()?;
+        if version >= 1 {
+            reader.nullable_string()?; // the error in words
+        }
+        let node = Node::read(reader)?;
+        Ok(Coordinators::One(Coordinator { error, node }))
+    }
+}
+
+/// What groups have committed.
+pub enum Committed {
+    /// Before version 8: of the one group that was asked for.
+    One(GroupOffsets),
+    Many(Vec<(String, GroupOffsets)>),
+}
+
+/// What a group has committed, or why that is not known.
+pub struct GroupOffsets {
+    pub error: i16,
+    pub topics: Vec<(String, Vec<PartitionOffset>)>,
+}
+
+/// An offset of a partition, or why it is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionOffset {
+    pub partition: i32,
+    pub error: i16,
+    pub offset: i64,
+}
+
+impl Answer for Committed {
+    const API: ApiKey = ApiKey::OffsetFetch;
+    // Since version 2 all topics of a group can be asked for.
+    const VERSIONS: RangeInclusive<i16> = 2..=9;
+    const FLEXIBLE: i16 = 6;
+
+    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+        if version >= 3 {
+            reader.skip(4)?; // throttle time
+        }
+        match version >= 8 {
+            false => Ok(Committed::One(GroupOffsets::read(reader, version)?)),
+            true => {
+                let group =
+                    |one: &mut Reader<'_>| Ok((one.string()?, GroupOffsets::read(one, version)?));
+                Ok(Committed::Many(reader.array(group)?))
+            }
+        }
+    }
+}
+
+impl GroupOffsets {
+    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+        let topics = by_topic(reader, |one| {
+            let (partition, offset) = (one.i32()?, one.i64()?);
+            if version >= 5 {
+                one.skip(4)?; // leader epoch
+            }
+            one.skip_nullable_string()?; // metadata
+            let error = one.i16()?;
+            Ok(PartitionOffset {
+                partition,
+                error,
+                offset,
+            })
+        })?;
+        let error = reader.i16()?;
+        Ok(GroupOffsets { error, topics })
+    }
+}
+
+/// An end of partitions.
+pub struct Ends(pub Vec<(String, Vec<PartitionOffset>)>);
+
+impl Answer for Ends {
+    const API: ApiKey = ApiKey::ListOffsets;
+    // Since version 2 with the isolation level.
+    const VERSIONS: RangeInclusive<i16> = 2..=10;
+    const FLEXIBLE: i16 = 6;
+
+    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+        reader.skip(4)?; // throttle time
+        let ends = by_topic(reader, |one| {
+            let (partition, error) = (one.i32()?, one.i16()?);
+            one.skip(8)?; // timestamp
+            let offset = one.i64()?;
+            if version >= 4 {
+                one.skip(4)?; // leader epoch
+            }
+            Ok(PartitionOffset {
+                partition,
+                error,
+                offset,
+            })
+        })?;
+        Ok(Ends(ends))
+    }
+}
+
+fn by_topic(
+    reader: &mut Reader<'_>,
+    mut partition: impl FnMut(&mut Reader<'_>) -> Result<PartitionOffset, Garbled>,
+) -> Result<Vec<(String, Vec<PartitionOffset>)>, Garbled> {
+    reader.array(|topic| Ok((topic.string()?, topic.array(&mut partition)?)))
+}

@@ -1,0 +1,105 @@
+//! From an address to a connection that answers: TCP, TLS, versions, login.
+
+use std::sync::Arc;
+
+use kafka_protocol::messages::ApiVersionsRequest;
+use rustls::ClientConfig;
+use tokio::net::{TcpStream, lookup_host};
+use tokio_rustls::TlsConnector;
+
+use super::{
+    Cause, Failure, Wire,
+    auth::{self, Login},
+};
+use crate::{
+    backends::{kafka::config::Connection, tls},
+    error::Result,
+    metadata::{tls::Tls, values::HostPort},
+};
+
+/// How to speak to every broker of a cluster.
+pub struct Security {
+    tls: Option<(Tls, Arc<ClientConfig>)>,
+    login: Option<Login>,
+}
+
+impl Security {
+    /// Reads certificates and keys, which takes a moment.
+    pub fn new(connection: &Connection) -> Result<Self> {
+        let tls = match &connection.tls {
+            None => None,
+            Some(tls) => Some((tls.clone(), Arc::new(tls::client_config(tls, &[])?))),
+        };
+        let ca = connection.tls.as_ref().and_then(|tls| tls.ca.clone());
+        let login = match &connection.sasl {
+            None => None,
+            Some(sasl) => Some(Login::new(sasl, ca)?),
+        };
+        Ok(Security { tls, login })
+    }
+}
+
+/// Opens a connection that a broker has let in.
+pub async fn open(address: &HostPort, security: &Security) -> Result<Wire, Failure> {
+    let stream = connect(address).await?;
+    let mut wire = match &security.tls {
+        None => Wire::over(stream),
+        Some((tls, config)) => {
+            let name = tls::server_name(tls, "bootstrapServers", address)
+                .map_err(|error| Failure::new(Cause::Tls, error.to_string()))?;
+            let connector = TlsConnector::from(config.clone());
+            let handshake = connector.connect(name, stream).await;
+            Wire::over(handshake.map_err(|error| of_handshake(&error))?)
+        }
+    };
+    learn_versions(&mut wire).await?;
+    if let Some(login) = &security.login {
+        auth::log_in(&mut wire, &address.host, login).await?;
+    }
+    Ok(wire)
+}
+
+async fn connect(address: &HostPort) -> Result<TcpStream, Failure> {
+    let resolved = lookup_host((address.host.as_str(), address.port)).await;
+    let resolved = resolved.map_err(|error| {
+        let text = error.to_string();
+        Failure::new(Cause::Unresolved, text)
+    })?;
+    let mut failure = Failure::new(Cause::Unresolved, "the name has no address");
+    for candidate in resolved {
+        match TcpStream::connect(candidate).await {
+            Ok(stream) => {
+                let set = stream.set_nodelay(true);
+                return set.map(|()| stream).map_err(|error| Failure::of_io(&error));
+            }
+            Err(error) => failure = Failure::new(Cause::Unreachable, error.to_string()),
+        }
+    }
+    Err(failure)
+}
+
+/// A port that does not speak TLS takes our greeting for a request that is far too large, and
+/// hangs up; anything else answers what TLS cannot read.
+fn of_handshake(error: &std::io::Error) -> Failure {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            Failure::new(Cause::IsPlain, "what answers does not speak TLS")
+        }
+        Some(_) => Failure::of_io(error),
+        None => Failure::new(
+            Cause::IsPlain,
+            "the broker hung up when TLS began, as a port without TLS does",
+        ),
+    }
+}
+
+/// Every broker since Kafka 0.10 answers version 0 of this question.
+async fn learn_versions(wire: &mut Wire) -> Result<(), Failure> {
+    let answer = wire.call(&ApiVersionsRequest::default(), 0).await?;
+    if let Some(failure) = Failure::of_code(answer.error) {
+        return Err(failure);
+    }
+    wire.versions = answer.versions.into_iter().collect();
+    Ok(())
+}

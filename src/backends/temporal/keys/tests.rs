@@ -1,0 +1,189 @@
+//! What users write, and what becomes of it.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::{
+    backends::temporal::{Backlog, Live},
+    metadata::{parse::Metadata, schema::KeySet},
+    sampling::Rule,
+};
+
+fn plan(pairs: &[(&str, &str)]) -> Result<Plan<Temporal>, String> {
+    let map: BTreeMap<String, String> = pairs
+        .iter()
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .collect();
+    let keys = KeySet::of::<TaskQueueKeys>();
+    let (metadata, problems) = Metadata::new(&map, &[&keys]);
+    let parsed = problems
+        .into_result()
+        .and_then(|()| metadata.parse::<TaskQueueKeys>(&keys));
+    parsed
+        .and_then(TriggerKeys::check)
+        .map_err(|problems| problems.to_string())
+}
+
+fn error(pairs: &[(&str, &str)]) -> String {
+    plan(pairs).err().expect("a problem")
+}
+
+#[test]
+fn a_queue_alone_has_kedas_defaults() {
+    let plan = plan(&[("taskQueue", "orders")]).unwrap();
+    assert_eq!(plan.target, Target(5));
+    assert_eq!(plan.readable_name, "orders");
+    assert_eq!(plan.query.types, Types::All);
+    assert_eq!(plan.query.to_string(), "backlog of task queue orders");
+}
+
+#[test]
+fn ranges_and_lists_are_one_set_of_queues() {
+    let plan = plan(&[("taskQueues", "acme-tenant-{0..31}, acme-tenant-1, jobs")]).unwrap();
+    assert_eq!(plan.query.queues.names.len(), 33);
+    assert_eq!(
+        plan.query.to_string(),
+        "backlog of task queue acme-tenant-0, acme-tenant-1, acme-tenant-10 and 30 more"
+    );
+}
+
+#[test]
+fn types_are_a_set_and_a_slip_is_told() {
+    let query = plan(&[("taskQueue", "q"), ("queueTypes", "nexus, activity,nexus")])
+        .unwrap()
+        .query;
+    let named = [QueueType::Activity, QueueType::Nexus].into();
+    assert_eq!(query.types, Types::Named(named));
+    assert_eq!(
+        query.to_string(),
+        "activity and nexus backlog of task queue q"
+    );
+    assert_eq!(
+        error(&[("taskQueue", "q"), ("queueTypes", "workflows")]),
+        "queueTypes: `workflows` must be a comma-separated list of workflow, activity and nexus; \
+         did you mean `workflow`?"
+    );
+}
+
+#[test]
+fn bad_queues_say_what_is_wrong() {
+    for (key, value, reason) in [
+        ("taskQueue", "", "taskQueue: is required, or `taskQueues`"),
+        (
+            "taskQueue",
+            "  ",
+            "is empty; it must be the name of a task queue",
+        ),
+        ("taskQueues", "a,,b", "has an empty entry"),
+        ("taskQueues", "q-{5..1}", "is reversed"),
+        ("taskQueues", "q-{a..b}", "is not numeric"),
+        ("taskQueues", "q-{0..100000}", "more than 10000 names"),
+        ("taskQueues", "q-*", "is a glob, but Temporal cannot list"),
+        ("taskQueue", "/_sys/q/1", "is the name of a partition"),
+    ] {
+        let error = error(&[(key, value)]);
+        assert!(error.contains(reason), "{key}={value}: {error}");
+    }
+    let both = error(&[("taskQueue", "a"), ("taskQueues", "b")]);
+    assert!(both.contains("is given beside `taskQueue`"), "{both}");
+    let long = error(&[("taskQueue", &"x".repeat(1001))]);
+    assert!(long.contains("longer than the 1000 bytes"), "{long}");
+}
+
+#[test]
+fn a_deployment_and_its_build_id_need_each_other() {
+    let queue = ("taskQueue", "q");
+    let name = ("workerDeploymentName", "orders");
+    let build = ("workerDeploymentBuildId", "v1");
+    assert_eq!(
+        error(&[queue, name]),
+        "workerDeploymentBuildId: is required with `workerDeploymentName`"
+    );
+    assert_eq!(
+        error(&[queue, build]),
+        "workerDeploymentName: is required with `workerDeploymentBuildId`"
+    );
+    let mixed = error(&[queue, name, build, ("buildId", "v1")]);
+    assert_eq!(
+        mixed,
+        "buildId: cannot be used with `workerDeploymentName`, which replaces it"
+    );
+    let plan = plan(&[queue, name, build]).unwrap();
+    assert_eq!(plan.readable_name, "q-orders:v1");
+    assert_eq!(
+        plan.query.to_string(),
+        "backlog of task queue q, version orders:v1"
+    );
+}
+
+#[test]
+fn deprecated_selectors_still_count() {
+    let query = plan(&[
+        ("taskQueue", "q"),
+        ("buildId", "v1"),
+        ("selectUnversioned", "true"),
+    ])
+    .unwrap()
+    .query;
+    assert_eq!(
+        query.to_string(),
+        "backlog of task queue q, build id v1 and unversioned"
+    );
+}
+
+#[test]
+fn running_workflows_need_names_that_a_visibility_query_can_hold() {
+    let running = ("includeRunningWorkflowCount", "true");
+    assert_eq!(
+        error(&[("taskQueue", "q"), ("workflowTaskQueueForCount", "w")]),
+        "workflowTaskQueueForCount: has no effect without `includeRunningWorkflowCount: true`"
+    );
+    for (key, value) in [
+        ("taskQueue", "q' OR 'a'='a"),
+        ("taskQueues", "ok,q\""),
+        ("taskQueue", "größe"),
+    ] {
+        let error = error(&[(key, value), running]);
+        assert!(error.starts_with(&format!("{key}: `")), "{error}");
+        assert!(
+            error.contains("cannot be part of a visibility query"),
+            "{error}"
+        );
+    }
+    let other = [
+        ("taskQueue", "q' "),
+        running,
+        ("workflowTaskQueueForCount", "w"),
+    ];
+    assert!(
+        plan(&other).is_ok(),
+        "the counted queue is not in the query"
+    );
+    assert!(
+        plan(&[("taskQueue", "q' OR 'a'='a")]).is_ok(),
+        "nothing is queried"
+    );
+}
+
+#[test]
+fn running_workflows_keep_active_and_do_not_count() {
+    let rule = plan(&[("taskQueue", "q"), ("activationTargetQueueSize", "2")])
+        .unwrap()
+        .rule;
+    let judge = |workflow, running| {
+        let backlog = Backlog {
+            workflow,
+            running,
+            ..Backlog::default()
+        };
+        let reading = rule.judge(&backlog, Instant::now());
+        (reading.value, reading.active)
+    };
+    assert_eq!(judge(2, Live::NotAsked), (2.0, false));
+    assert_eq!(judge(3, Live::NotAsked), (3.0, true));
+    assert_eq!(judge(0, Live::Workflows(0)), (0.0, false));
+    assert_eq!(judge(0, Live::Workflows(7)), (0.0, true));
+    assert_eq!(judge(0, Live::Draining), (0.0, true));
+}

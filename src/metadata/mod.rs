@@ -1,0 +1,49 @@
+//! Metadata → trigger: what KEDA asks, as typed values. No I/O, no transport, no client library.
+
+mod host_port;
+pub mod parse;
+pub mod patterns;
+pub mod problem;
+pub mod schema;
+mod secret;
+pub mod tls;
+pub mod values;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use values::{MetricName, Span};
+
+/// A trigger as it reaches us: one entry under `triggers:` of one ScaledObject or ScaledJob.
+///
+/// No `Debug`: the metadata may hold secrets.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TriggerRef {
+    /// The namespace of the ScaledObject.
+    pub namespace: String,
+    /// The name of the ScaledObject.
+    pub name: String,
+    /// The trigger's metadata map, KEDA's own keys included.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// The keys that every trigger has, whatever its backend.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommonKeys {
+    /// What holds the work: the name of KEDA's own scaler for it.
+    pub backend: String,
+    /// A named connection of the server's settings. The keys that say where the backend is and
+    /// how to authenticate are then errors.
+    pub connection: Option<String>,
+    /// The metric's name, instead of the one derived from what is measured.
+    pub metric_name: Option<MetricName>,
+    /// How long a sample answers without asking the backend again. Left out, the backend's own
+    /// pace decides.
+    pub fresh_for: Option<Span>,
+    /// After a failed read, the last good sample answers up to this age; `0` never. Left out, the
+    /// server's setting decides (60s).
+    pub max_staleness: Option<Span>,
+}

@@ -1,0 +1,221 @@
+//! The types that metadata values have. A value's type says what is allowed, so that the parser,
+//! the error message and the reference page agree.
+
+pub use super::{host_port::HostPort, secret::Secret};
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+/// A value that is written as text. The error of its `FromStr` completes the sentence
+/// "the value …": `must be a whole number from 1`.
+pub trait TextValue: Sized {
+    /// What is allowed, for the reference: `a whole number from 1`.
+    const ALLOWED: &'static str;
+
+    /// Parses the whole text. `Err` says what is wrong, where that is more than "not allowed".
+    fn parse(text: &str) -> Result<Self, String>;
+}
+
+fn not_allowed<T: TextValue>() -> String {
+    format!("must be {}", T::ALLOWED)
+}
+
+macro_rules! text_value {
+    ($name:ident) => {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+                <$name as $crate::metadata::values::TextValue>::parse(&text)
+                    .map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let allowed = <$name as $crate::metadata::values::TextValue>::ALLOWED;
+                schemars::json_schema!({ "type": "string", "x-allowed": allowed })
+            }
+        }
+    };
+}
+pub(crate) use text_value;
+
+/// The wanted backlog per replica: KEDA's target, an HPA AverageValue. Never 0, as it divides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target(pub u64);
+
+/// The largest whole number that a double holds exactly: values travel to KEDA as doubles.
+const MAX_EXACT: u64 = 1 << 53;
+
+impl TextValue for Target {
+    const ALLOWED: &'static str = "a whole number from 1";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match whole_number(text) {
+            Some(number @ 1..) => Ok(Target(number)),
+            _ => Err(not_allowed::<Self>()),
+        }
+    }
+}
+
+/// An activation threshold: the trigger is active when the backlog is strictly above it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activation(pub u64);
+
+impl TextValue for Activation {
+    const ALLOWED: &'static str = "a whole number from 0";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        whole_number(text)
+            .map(Activation)
+            .ok_or_else(not_allowed::<Self>)
+    }
+}
+
+fn whole_number(text: &str) -> Option<u64> {
+    // `u64::from_str` takes a leading plus sign; KEDA's users never write one.
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse()
+        .ok()
+        .filter(|number| digits && *number <= MAX_EXACT)
+}
+
+macro_rules! whole_number_text {
+    ($name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(&self.0)
+            }
+        }
+    };
+}
+whole_number_text!(Target);
+whole_number_text!(Activation);
+text_value!(Target);
+text_value!(Activation);
+
+/// A longer span of time is a slip, and would overflow clocks.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// A span of time: `500ms`, `2s`, `1m 30s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl TextValue for Span {
+    const ALLOWED: &'static str = "a time with its unit, such as 500ms, 2s or 1m, up to a year";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "0" => Ok(Span(Duration::ZERO)),
+            _ => humantime::parse_duration(text)
+                .ok()
+                .filter(|span| *span <= LONGEST)
+                .map(Span)
+                .ok_or_else(not_allowed::<Self>),
+        }
+    }
+}
+text_value!(Span);
+
+/// Comma-separated names, with the space around them trimmed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameList(pub Vec<String>);
+
+impl TextValue for NameList {
+    const ALLOWED: &'static str = "a comma-separated list";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+        match names.iter().any(String::is_empty) {
+            true => Err("has an empty entry; it must be a comma-separated list".to_owned()),
+            false => Ok(NameList(names)),
+        }
+    }
+}
+text_value!(NameList);
+
+/// `enable` or `disable`, as KEDA's Kafka scaler writes its `tls` key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    Enable,
+    Disable,
+}
+
+impl TextValue for Switch {
+    const ALLOWED: &'static str = "enable or disable";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "enable" => Ok(Switch::Enable),
+            "disable" => Ok(Switch::Disable),
+            _ => Err(not_allowed::<Self>()),
+        }
+    }
+}
+text_value!(Switch);
+
+/// A metric name that is valid in a URL path, as KEDA does not normalise an external metric's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricName(pub String);
+
+/// Room for KEDA's `sN-` prefix within the 253 characters of a Kubernetes name.
+const LONGEST_METRIC_NAME: usize = 240;
+
+impl TextValue for MetricName {
+    const ALLOWED: &'static str =
+        "at most 240 letters, digits, `-`, `_` and `.`, the first of them a letter or digit";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let first = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let all = text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        match first && all && text.len() <= LONGEST_METRIC_NAME {
+            true => Ok(MetricName(text.to_owned())),
+            false => Err(not_allowed::<Self>()),
+        }
+    }
+}
+text_value!(MetricName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_parsed_whole() {
+        for bad in [
+            "ten",
+            "5x",
+            "null",
+            "-1",
+            "+1",
+            "1.5",
+            "",
+            " 5",
+            "0x5",
+            "99999999999999999999",
+        ] {
+            assert!(Activation::parse(bad).is_err(), "{bad}");
+            assert!(Target::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(Activation::parse("0"), Ok(Activation(0)));
+        assert!(Target::parse("0").is_err(), "a target divides");
+        assert_eq!(Target::parse("5"), Ok(Target(5)));
+    }
+
+    #[test]
+    fn a_span_needs_a_unit() {
+        assert_eq!(Span::parse("1500ms"), Ok(Span(Duration::from_millis(1500))));
+        assert_eq!(Span::parse("0"), Ok(Span(Duration::ZERO)));
+        assert!(Span::parse("5").is_err());
+        assert!(Span::parse("-5s").is_err());
+        assert!(Span::parse("1y").is_ok());
+        assert!(Span::parse("2y").is_err());
+    }
+}
