@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-/// What went wrong, as far as a caller may want to tell cases apart.
+/// What went wrong, as far as callers distinguish cases.
 ///
 /// The set is closed on purpose: `keda::status` maps each kind to one gRPC code,
 /// and metrics use it as a label.
@@ -12,15 +12,15 @@ pub enum Kind {
     Invalid,
     /// The caller may not use this connection.
     NotAllowed,
-    /// The thing asked for does not exist.
+    /// What is to be measured does not exist.
     NotFound,
-    /// The backend answered, but what it holds cannot be counted.
+    /// The backend responded, but with something that cannot be counted.
     Unreadable,
     /// The backend refused our credentials or lacks a right for us.
     Unauthorized,
     /// The backend cannot be reached, or the connection broke.
     Unreachable,
-    /// No answer came in time.
+    /// No response came in time.
     TimedOut,
     /// A limit was reached, ours or the backend's.
     Exhausted,
@@ -60,16 +60,27 @@ impl Kind {
 
 /// An error that says what happened and where, then what to do about it.
 ///
-/// Cheap to clone: one failed read answers every caller that waited for it.
-#[derive(Clone, PartialEq, Eq)]
+/// Cheap to clone: all callers that wait for a read share its error.
+#[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct Inner {
     kind: Kind,
     what: String,
     next: String,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
+
+impl PartialEq for Error {
+    /// By kind and text: what a caller sees.
+    fn eq(&self, other: &Self) -> bool {
+        let text = |error: &Error| (error.0.kind, error.0.what.clone(), error.0.next.clone());
+        text(self) == text(other)
+    }
+}
+
+impl Eq for Error {}
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -82,7 +93,15 @@ impl Error {
             kind,
             what: what.into(),
             next: next.into(),
+            source: None,
         }))
+    }
+
+    /// The same error with the library's error behind it. Its text is not repeated: `what` has it
+    /// already.
+    pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.0).source = Some(Arc::new(source));
+        self
     }
 
     /// Which kind of failure this is.
@@ -121,4 +140,9 @@ impl fmt::Debug for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source = self.0.source.as_deref()?;
+        Some(source)
+    }
+}

@@ -164,8 +164,10 @@ impl InProcess {
         let reads: FuturesUnordered<_> = self.triggers.iter().map(|t| t.read()).collect();
         let values: Vec<_> = reads.collect().await;
         let took = started.elapsed();
-        let values = values.into_iter().map(|judged| judged.expect("a value"));
-        let sum: f64 = values.map(|judged| judged.reading.value).sum();
+        let values = values
+            .into_iter()
+            .map(|evaluation| evaluation.expect("a value"));
+        let sum: f64 = values.map(|evaluation| evaluation.reading.value).sum();
         assert_eq!(sum, TRIGGERS as f64);
         took
     }

@@ -1,7 +1,8 @@
-//! TLS to a backend, with rustls.
+//! TLS to a backend, with rustls, and what its failures mean.
 
 use std::sync::Arc;
 
+use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, SecretDocument};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -10,12 +11,11 @@ use rustls::{
 };
 
 use crate::{
-    backends::pem::plain_key,
     error::{Error, Kind, Result},
     metadata::{
-        problem::{Problem, Problems},
-        tls::Tls,
-        values::HostPort,
+        problem::Problem,
+        tls::{Identity, Tls},
+        values::{HostPort, Secret},
     },
 };
 
@@ -57,7 +57,7 @@ pub fn server_name(tls: &Tls, key: &str, server: &HostPort) -> Result<ServerName
         None => (key, &server.host),
     };
     ServerName::try_from(name.clone())
-        .map_err(|_| Problems::from(Problem::value(key, name, "is no name of a host")).into())
+        .map_err(|_| Problem::value(key, name, "is not a host name").into())
 }
 
 fn roots(tls: &Tls) -> Result<RootCertStore> {
@@ -96,12 +96,22 @@ fn certificates(key: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>> {
 }
 
 fn problem(key: &str, reason: &str) -> Error {
-    Problems::from(Problem::key(key, reason)).into()
+    Problem::key(key, reason).into()
 }
 
 fn invalid(key: &str, error: impl std::fmt::Display) -> Error {
     problem(key, &format!("cannot be used: {error}"))
 }
+
+/// What to do when the TLS handshake fails.
+pub const HANDSHAKE_ADVICE: &str = "Check that ca is the authority of the server's certificate, that \
+    the certificate carries the server's name (or set tlsServerName), and cert and key if the server \
+    asks for a client certificate.";
+/// What to do when a server answers TLS without TLS.
+pub const NOT_TLS_ADVICE: &str =
+    "The port does not speak TLS: leave out `tls`, or use the port with TLS.";
+/// What to do when a server answers plain text with TLS.
+pub const NEEDS_TLS_ADVICE: &str = "Set `tls: enable`, or use the port without TLS.";
 
 /// Accepts whatever certificate: `tlsSkipVerify`.
 #[derive(Debug)]
@@ -142,4 +152,37 @@ impl ServerCertVerifier for AnyCertificate {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// PEM label of a PKCS#8 key that a password protects (RFC 7468, section 11).
+const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+
+/// The identity's private key as plain PEM: rustls does not read encrypted keys.
+pub fn plain_key(identity: &Identity) -> Result<Secret> {
+    let pem = identity.key.expose();
+    if !pem.contains(ENCRYPTED) {
+        return Ok(identity.key.clone());
+    }
+    let Some(password) = &identity.key_password else {
+        let reason = "is required, as `key` is encrypted";
+        return Err(Problem::key("keyPassword", reason).into());
+    };
+    let (_, document) = SecretDocument::from_pem(pem).map_err(|_| unreadable())?;
+    let encrypted =
+        EncryptedPrivateKeyInfo::try_from(document.as_bytes()).map_err(|_| unreadable())?;
+    let plain = encrypted.decrypt(password.expose()).map_err(|error| {
+        Error::new(
+            Kind::Invalid,
+            format!("key: cannot be decrypted with `keyPassword` ({error})"),
+            "Check the password, and that the key is PKCS#8 with PBES2 (openssl pkcs8 -topk8).",
+        )
+    })?;
+    let plain = plain
+        .to_pem("PRIVATE KEY", LineEnding::LF)
+        .map_err(|_| unreadable())?;
+    Ok(Secret::from(plain.as_str()))
+}
+
+fn unreadable() -> Error {
+    problem("key", "is not an encrypted PKCS#8 key in PEM")
 }

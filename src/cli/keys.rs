@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 
-use super::{catalog, table, to_json, to_stdout};
+use super::{registry, table, to_json, to_stdout};
 use crate::{
     error::{Error, Kind, Result},
     metadata::schema::{Key, nearest},
@@ -43,10 +43,10 @@ impl Keys {
     pub fn run(self) -> Result<()> {
         let mut types = types();
         if let Some(backend) = &self.backend {
-            if !types.iter().any(|keys| keys.backend == backend) {
+            if !types.iter().any(|keys| keys.trigger_type == backend) {
                 return Err(unknown(backend, &types));
             }
-            types.retain(|keys| keys.backend == backend);
+            types.retain(|keys| keys.trigger_type == backend);
         }
         to_stdout(&match self.output {
             Output::Table => text(&types),
@@ -58,7 +58,7 @@ impl Keys {
 
 /// Every trigger type, with meanings on one line: their doc comments break where the source does.
 fn types() -> Vec<TypeKeys> {
-    let mut types: Vec<TypeKeys> = catalog().keys().collect();
+    let mut types: Vec<TypeKeys> = registry().keys().collect();
     for keys in &mut types {
         let TypeKeys {
             query,
@@ -75,7 +75,7 @@ fn types() -> Vec<TypeKeys> {
 }
 
 fn unknown(backend: &str, types: &[TypeKeys]) -> Error {
-    let known: Vec<_> = types.iter().map(|keys| keys.backend).collect();
+    let known: Vec<_> = types.iter().map(|keys| keys.trigger_type).collect();
     let hint = nearest(backend, known.iter().copied())
         .map(|near| format!("Did you mean `{near}`?"))
         .unwrap_or_default();
@@ -96,7 +96,7 @@ struct Section<'a> {
 fn sections(types: &[TypeKeys]) -> Vec<Section<'_>> {
     let section = |title: String, keys| Section { title, keys };
     let of_type = types.iter().flat_map(|keys| {
-        let backend = keys.backend;
+        let backend = keys.trigger_type;
         [
             section(format!("{backend}: what to measure"), &keys.query[..]),
             section(
@@ -181,7 +181,7 @@ mod tests {
                 let row = format!("\n| `{}` | ", key.name);
                 assert!(markdown.contains(&row), "{}", key.name);
             }
-            assert!(markdown.contains(&format!("\n## {}: ", keys.backend)));
+            assert!(markdown.contains(&format!("\n## {}: ", keys.trigger_type)));
         }
     }
 
@@ -197,7 +197,12 @@ mod tests {
         for keys in types() {
             let sections = [keys.query, keys.connection, keys.tls, keys.common];
             for key in sections.into_iter().flatten() {
-                assert!(!key.meaning.is_empty(), "{}: {}", keys.backend, key.name);
+                assert!(
+                    !key.meaning.is_empty(),
+                    "{}: {}",
+                    keys.trigger_type,
+                    key.name
+                );
                 assert!(!key.meaning.contains('\n'), "{}", key.meaning);
             }
         }

@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     backends,
     error::{Error, Kind, Result},
-    sampling::Catalog,
+    sampling::Registry,
     telemetry::Telemetry,
 };
 
@@ -72,9 +72,9 @@ fn environment() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// The trigger types, for their names and keys alone: nothing is asked through this catalog.
-fn catalog() -> Catalog {
-    backends::register(Catalog::new(Duration::ZERO, Telemetry::default()))
+/// The trigger types, for their names and keys alone: nothing connects through this registry.
+fn registry() -> Registry {
+    backends::register(Registry::new(Duration::ZERO, Telemetry::default()))
 }
 
 /// Writes a result to stdout. A reader that has seen enough (`| head`) is no failure.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    sampling::{Engine, Judged, Trigger},
+    sampling::{Engine, Evaluation, Trigger},
     telemetry::{Method, Telemetry},
 };
 
@@ -119,9 +119,9 @@ impl ExternalScaler for Service {
             } = request.into_inner();
             let trigger = self.engine.trigger(convert::required(scaled_object_ref)?)?;
             let metric_name = asked_name(metric_name, &trigger)?;
-            let judged = trigger.read().await?;
-            let value = convert::value(metric_name, judged.reading.value);
-            Ok(with_age(value, &judged))
+            let evaluation = trigger.evaluate().await?;
+            let value = convert::value(metric_name, evaluation.reading.value);
+            Ok(with_age(value, &evaluation))
         })
         .await
     }
@@ -132,11 +132,11 @@ impl ExternalScaler for Service {
     ) -> Result<Response<IsActiveResponse>> {
         self.measured(Method::IsActive, async {
             let trigger = self.trigger(request.into_inner())?;
-            let judged = trigger.read().await?;
+            let evaluation = trigger.evaluate().await?;
             let active = IsActiveResponse {
-                result: judged.reading.active,
+                result: evaluation.reading.active,
             };
-            Ok(with_age(active, &judged))
+            Ok(with_age(active, &evaluation))
         })
         .await
     }
@@ -186,12 +186,12 @@ fn asked_name(asked: String, trigger: &Trigger) -> Result<String> {
     .into())
 }
 
-fn with_age<T>(message: T, judged: &Judged) -> Response<T> {
+fn with_age<T>(message: T, evaluation: &Evaluation) -> Response<T> {
     let mut response = Response::new(message);
-    let age = u64::try_from(judged.age.as_millis()).unwrap_or(u64::MAX);
+    let age = u64::try_from(evaluation.age.as_millis()).unwrap_or(u64::MAX);
     let headers = response.metadata_mut();
     headers.insert(SAMPLE_AGE, MetadataValue::from(age));
-    if let Some(error) = &judged.stale {
+    if let Some(error) = &evaluation.stale {
         headers.insert(STALE, MetadataValue::from_static(error.kind().label()));
     }
     response
@@ -212,8 +212,8 @@ impl Watch {
             self.pause().await;
         }
         loop {
-            if let Ok(judged) = self.trigger.read().await {
-                let active = judged.reading.active;
+            if let Ok(evaluation) = self.trigger.evaluate().await {
+                let active = evaluation.reading.active;
                 let due = self.sent.is_none_or(|(sent, at)| {
                     sent != active || (active && at.elapsed() >= REPEAT_ACTIVE)
                 });

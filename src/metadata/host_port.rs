@@ -1,6 +1,6 @@
 //! Where a server listens.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::Ipv6Addr, str::FromStr};
 
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,27 +15,46 @@ impl FromStr for HostPort {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let allowed = || "must be host:port, such as redis.shop:6379".to_owned();
-        if text.contains("://") {
-            return Err(format!("has a scheme; it {}", allowed()));
-        }
-        let (host, port) = text.rsplit_once(':').ok_or_else(allowed)?;
-        let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-            Some(v6) => v6,
-            None if host.contains(':') => return Err(allowed()),
-            None => host,
-        };
-        HostPort::new(host, port).ok_or_else(allowed)
+        HostPort::parse(text, "redis.shop:6379")
     }
 }
 
 impl HostPort {
-    /// From its two parts; `None` if one of them cannot be.
-    pub fn new(host: &str, port: &str) -> Option<Self> {
-        let port = port.parse().ok().filter(|port| *port != 0)?;
+    /// From `host:port`. The error completes the sentence "the value …", with an `example`.
+    pub fn parse(text: &str, example: &str) -> Result<Self, String> {
+        let allowed = || format!("must be host:port, such as {example}");
+        if text.contains("://") {
+            return Err(format!("has a scheme; it {}", allowed()));
+        }
+        let (host, port) = text.rsplit_once(':').ok_or_else(allowed)?;
+        if host.contains(':') && !host.starts_with('[') {
+            return Err(allowed());
+        }
+        HostPort::new(host, port).map_err(|_| allowed())
+    }
+
+    /// From a host and a port that are written apart. The error completes the sentence "the host …".
+    pub fn new(host: &str, port: &str) -> Result<Self, String> {
+        let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+            Some(v6) => v6,
+            None => host,
+        };
+        if let Some((name, port)) = host.rsplit_once(':')
+            && host.parse::<Ipv6Addr>().is_err()
+        {
+            return Err(format!(
+                "has a port already; write `{name}` as the host and `{port}` as the port, or both \
+                 together as the address"
+            ));
+        }
+        let number = port.parse().ok().filter(|port| *port != 0);
+        let port = number.ok_or_else(|| format!("needs a port from 1 to 65535, not `{port}`"))?;
         let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | ',');
         // RFC 1035 allows 253 characters.
-        (!host.is_empty() && host.len() <= 253 && !host.contains(bad)).then(|| HostPort {
+        if host.is_empty() || host.len() > 253 || host.contains(bad) {
+            return Err("must be a host name or an IP address".to_owned());
+        }
+        Ok(HostPort {
             host: host.to_owned(),
             port,
         })
@@ -71,5 +90,20 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_host_with_a_port_of_its_own_is_refused_with_the_way_to_split_it() {
+        let error = HostPort::new("127.0.0.1:6379", "6379").unwrap_err();
+        assert_eq!(
+            error,
+            "has a port already; write `127.0.0.1` as the host and `6379` as the port, or both \
+             together as the address"
+        );
+        for v6 in ["::1", "[::1]"] {
+            assert_eq!(HostPort::new(v6, "6379").unwrap().to_string(), "[::1]:6379");
+        }
+        assert!(HostPort::new("redis", "0").is_err());
+        assert!(HostPort::new("re dis", "6379").is_err());
     }
 }

@@ -73,10 +73,7 @@ impl<'a> Metadata<'a> {
                 Some(_) if value.is_empty() => {}
                 // The map is sorted: `x` comes before `xFromEnv`.
                 Some(name) if entries.contains_key(name) => {
-                    problems.push(Problem::key(
-                        written,
-                        format!("is given beside `{name}`; only one of the two can hold"),
-                    ));
+                    problems.push(Problem::exclusive(written, name));
                 }
                 Some(name) => {
                     if let Some(reason) = find(name).and_then(|key| unfit(key, value)) {
@@ -295,7 +292,7 @@ mod tests {
         let error = parse(&[("listName", "a"), ("listNameFromEnv", "b")]).unwrap_err();
         assert_eq!(
             error,
-            "listNameFromEnv: is given beside `listName`; only one of the two can hold"
+            "listNameFromEnv: is mutually exclusive with `listName`"
         );
     }
 

@@ -25,6 +25,11 @@ impl Problem {
         }
     }
 
+    /// Two keys of which only one can be given.
+    pub fn exclusive(key: impl Into<String>, other: &str) -> Self {
+        Problem::key(key, format!("is mutually exclusive with `{other}`"))
+    }
+
     /// A problem with the value of a key. Not for secrets.
     pub fn value(
         key: impl Into<String>,
@@ -78,6 +83,25 @@ impl Problems {
         self.0.push(problem);
     }
 
+    /// The value, or `None` with its problems added to these.
+    pub fn keep<T>(&mut self, result: Result<T, impl Into<Problems>>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(found) => {
+                self.0.extend(found.into().0);
+                None
+            }
+        }
+    }
+
+    /// The same problems, with their keys under a path: `connections.orders.address`.
+    pub fn under(mut self, path: &str) -> Self {
+        for problem in &mut self.0 {
+            problem.key = format!("{path}.{}", problem.key);
+        }
+        self
+    }
+
     /// `Ok` if nothing is wrong.
     pub fn into_result(self) -> Result<(), Problems> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
@@ -100,6 +124,12 @@ impl fmt::Display for Problems {
             None | Some(0) => Ok(()),
             Some(more) => write!(f, "; and {more} more"),
         }
+    }
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Problems::from(problem).into()
     }
 }
 

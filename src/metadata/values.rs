@@ -5,22 +5,22 @@ pub use super::{host_port::HostPort, secret::Secret};
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
-
-/// A value that is written as text. The error of its `FromStr` completes the sentence
-/// "the value …": `must be a whole number from 1`.
+/// A value that is written as text. The error of `parse` completes the sentence "the value …":
+/// `must be a whole number from 1`.
 pub trait TextValue: Sized {
-    /// What is allowed, for the reference: `a whole number from 1`.
+    /// What is allowed, for error messages and the reference: `a whole number from 1`.
     const ALLOWED: &'static str;
 
-    /// Parses the whole text. `Err` says what is wrong, where that is more than "not allowed".
+    /// Parses the whole text. `Err` is [`not_allowed`], or says more precisely what is wrong.
     fn parse(text: &str) -> Result<Self, String>;
 }
 
-fn not_allowed<T: TextValue>() -> String {
+/// The usual error of a [`TextValue`].
+pub fn not_allowed<T: TextValue>() -> String {
     format!("must be {}", T::ALLOWED)
 }
 
+/// Makes a [`TextValue`] the type of a declared key.
 macro_rules! text_value {
     ($name:ident) => {
         impl<'de> serde::Deserialize<'de> for $name {
@@ -43,61 +43,88 @@ macro_rules! text_value {
         }
     };
 }
-pub(crate) use text_value;
 
-/// The wanted backlog per replica: KEDA's target, an HPA AverageValue. Never 0, as it divides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target(pub u64);
-
-/// The largest whole number that a double holds exactly: values travel to KEDA as doubles.
-const MAX_EXACT: u64 = 1 << 53;
-
-impl TextValue for Target {
-    const ALLOWED: &'static str = "a whole number from 1";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match whole_number(text) {
-            Some(number @ 1..) => Ok(Target(number)),
-            _ => Err(not_allowed::<Self>()),
-        }
-    }
-}
-
-/// An activation threshold: the trigger is active when the backlog is strictly above it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Activation(pub u64);
-
-impl TextValue for Activation {
-    const ALLOWED: &'static str = "a whole number from 0";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        whole_number(text)
-            .map(Activation)
-            .ok_or_else(not_allowed::<Self>)
-    }
-}
-
-fn whole_number(text: &str) -> Option<u64> {
-    // `u64::from_str` takes a leading plus sign; KEDA's users never write one.
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    text.parse()
-        .ok()
-        .filter(|number| digits && *number <= MAX_EXACT)
-}
-
-macro_rules! whole_number_text {
+/// Writes a value as text, for the defaults in the reference.
+macro_rules! serialize_as_text {
     ($name:ident) => {
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(&self.0)
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
             }
         }
     };
 }
-whole_number_text!(Target);
-whole_number_text!(Activation);
-text_value!(Target);
-text_value!(Activation);
+
+/// A tuple struct of a whole number as a [`TextValue`]: `whole_number!(Port: 1..=65535, "a port")`.
+macro_rules! whole_number {
+    ($name:ident: $range:expr, $allowed:literal) => {
+        impl $crate::metadata::values::TextValue for $name {
+            const ALLOWED: &'static str = $allowed;
+
+            fn parse(text: &str) -> Result<Self, String> {
+                $crate::metadata::values::digits(text)
+                    .filter(|number| $range.contains(number))
+                    .and_then(|number| Some($name(number.try_into().ok()?)))
+                    .ok_or_else($crate::metadata::values::not_allowed::<Self>)
+            }
+        }
+        $crate::metadata::values::text_value!($name);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+        $crate::metadata::values::serialize_as_text!($name);
+    };
+}
+
+/// An enum whose variants are written as words, as a [`TextValue`].
+macro_rules! words {
+    ($name:ident: $allowed:literal, $($word:literal => $variant:ident),+ $(,)?) => {
+        impl $crate::metadata::values::TextValue for $name {
+            const ALLOWED: &'static str = $allowed;
+
+            fn parse(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok($name::$variant),)+
+                    _ => Err($crate::metadata::values::not_allowed::<Self>()),
+                }
+            }
+        }
+        $crate::metadata::values::text_value!($name);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self {
+                    $($name::$variant => $word,)+
+                })
+            }
+        }
+        $crate::metadata::values::serialize_as_text!($name);
+    };
+}
+pub(crate) use {serialize_as_text, text_value, whole_number, words};
+
+/// The largest whole number that a double holds exactly: values travel to KEDA as doubles.
+const MAX_EXACT: u64 = 1 << 53;
+
+/// A whole number in plain digits. `u64::from_str` alone would take a leading plus sign.
+pub(crate) fn digits(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| digits);
+    number.filter(|number| *number <= MAX_EXACT)
+}
+
+/// The wanted backlog per replica: KEDA's target, an HPA AverageValue. Never 0, as it divides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target(pub u64);
+whole_number!(Target: 1.., "a whole number from 1");
+
+/// An activation threshold: the trigger is active when the backlog is strictly above it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activation(pub u64);
+whole_number!(Activation: 0.., "a whole number from 0");
 
 /// A longer span of time is a slip, and would overflow clocks.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -146,18 +173,7 @@ pub enum Switch {
     Disable,
 }
 
-impl TextValue for Switch {
-    const ALLOWED: &'static str = "enable or disable";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "enable" => Ok(Switch::Enable),
-            "disable" => Ok(Switch::Disable),
-            _ => Err(not_allowed::<Self>()),
-        }
-    }
-}
-text_value!(Switch);
+words!(Switch: "enable or disable", "enable" => Enable, "disable" => Disable);
 
 /// A metric name that is valid in a URL path, as KEDA does not normalise an external metric's name.
 #[derive(Clone, Debug, PartialEq, Eq)]

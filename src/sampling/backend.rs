@@ -1,123 +1,159 @@
-//! What a backend must be: the one trait that a new kind of queue implements.
+//! What a backend implements: the one trait behind a new kind of queue.
 
-use std::{
-    fmt::{Debug, Display},
-    hash::Hash,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt::Display, hash::Hash, time::Duration};
 
 use tokio::time::Instant;
 
-use super::query_slot::Slot;
-use super::trigger_type::TriggerType;
-use crate::error::Result;
+use super::{batch::BatchQuery, trigger_type::TriggerType};
+use crate::{error::Result, metadata::values::Activation};
 
-/// A kind of system that holds work: how to connect to it, and how to measure many queries at once.
+/// A system that holds queues: how to connect to it, and how to measure many queries at once.
 ///
-/// Connections and queries are plain values with equality: equal ones are shared by all triggers.
-/// `Display` of both appears in errors, logs and metrics, so neither may show a secret.
+/// # What the engine does
+///
+/// - It opens one connection for all triggers whose [`Connection`](Backend::Connection) values are
+///   equal, and reconnects with a backoff. While a connection is lost, callers get the reason at
+///   once (or the last good sample, within `maxStaleness`).
+/// - It collects the queries of all callers into batches, and gives equal queries one place in a
+///   batch.
+/// - It prefixes every error with the connection, and the error of a query with the query as well:
+///   a backend's own text names neither.
+/// - It logs the first error of a query, and the recovery. A backend logs only what no error says.
+///
+/// # What a backend does
+///
+/// - Every query of a batch gets a result through [`BatchQuery::complete`], as soon as it is known
+///   and independently of the others. A query that is dropped without one fails as a defect.
+/// - A missing queue is 0 where the backend's own client library treats it so; anything that cannot
+///   be read is an error, never 0.
+/// - `connect` and `sample` end by their deadline, and say in their errors what was late. The engine
+///   cuts them off an eighth of their time later, with an error that can say less.
 pub trait Backend: Send + Sync + Sized + 'static {
     /// The backend's name: its folder, and its key under `engine.freshFor` in the settings.
     const NAME: &'static str;
-    /// Where a backend is, and as whom to ask.
+    /// Address and credentials. `Display` is `name user@host:port`, without secrets: it is part of
+    /// errors, log lines and metric labels.
     type Connection: Clone + Eq + Hash + Display + Send + Sync;
-    /// What to measure on a connection. Thresholds are no part of it.
+    /// What to measure on a connection, without thresholds. `Display` is part of errors and log
+    /// lines: short, and without secrets.
     type Query: Clone + Eq + Hash + Display + Send + Sync;
-    /// What a read measured, in the backend's own words; cheap to clone.
+    /// What one request measured, in the backend's own terms; cheap to clone.
     type Sample: Clone + Send + Sync;
-    /// What one trigger makes of a sample.
+    /// How one trigger evaluates a sample.
     type Rule: Rule<Self::Sample>;
-    /// A live connection.
+    /// An open connection. Dropping it closes it.
     type Client: Send + Sync;
 
-    /// The trigger types that this backend answers for, with their declared keys.
+    /// The trigger types of this backend, with their declared keys.
     fn trigger_types() -> Vec<TriggerType<Self>>;
 
-    /// How this backend likes to be read, given how long a caller waits.
+    /// Limits and intervals for this backend, given how long a caller waits.
     fn pace(&self, call_timeout: Duration) -> Pace;
 
-    /// The readable part of a metric's name, in the shape of KEDA's own, where the connection has
-    /// a say in it. `planned` is that of the plan.
+    /// The readable part of a metric's name, in KEDA's own format, where it depends on the
+    /// connection. `planned` is that of the plan.
     fn readable_name(_connection: &Self::Connection, planned: String) -> String {
         planned
     }
 
-    /// Connects and proves the connection good (authenticated, speaking the right protocol).
+    /// Connects and proves the connection good: authenticated, and speaking the right protocol.
     fn connect(
         &self,
         connection: &Self::Connection,
+        deadline: Instant,
     ) -> impl Future<Output = Result<Self::Client>> + Send;
 
-    /// Answers the queries of a batch, each as soon as its answer is known.
+    /// Measures the queries of a batch.
     ///
-    /// `Err` means that the connection is lost: it is opened anew, and what the batch left
-    /// unanswered fails with this error (or is asked once more on the new connection).
-    /// An error of a single query is that query's answer and leaves the others alone.
+    /// `Err` means that the connection is lost: it is opened again, and each query without a result
+    /// is sent once more on the new connection if this one had served a batch before; otherwise it
+    /// fails with this error. An error that concerns one query goes to that query alone.
     fn sample(
         &self,
         client: &Self::Client,
-        batch: Vec<Ask<Self>>,
+        batch: Batch<Self>,
+        deadline: Instant,
     ) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// A pure function from a sample to what KEDA sees: no I/O, and no clock but the one given.
+/// The queries of one batch.
+pub type Batch<B> = Vec<BatchQuery<<B as Backend>::Query, <B as Backend>::Sample>>;
+
+/// A pure function from a sample to what KEDA sees: no I/O, and no clock but the times given.
 pub trait Rule<S>: Send + Sync + 'static {
-    /// Judges a sample at the time `now`.
-    fn judge(&self, sample: &S, now: Instant) -> Reading;
+    /// Evaluates a sample that was measured at `measured_at`, at the time `now`.
+    fn judge(&self, sample: &S, measured_at: Instant, now: Instant) -> Reading;
 }
 
 /// What KEDA sees of a trigger.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
-    /// The metric's value: how much work waits.
+    /// The metric's value: how much work is waiting.
     pub value: f64,
     /// Whether that is above the activation threshold.
     pub active: bool,
 }
 
-/// How a backend likes to be read.
+/// A sample that is a number of waiting entries.
+pub trait Total {
+    /// The number of entries.
+    fn total(&self) -> u64;
+}
+
+impl Total for u64 {
+    fn total(&self) -> u64 {
+        *self
+    }
+}
+
+/// The usual rule: the value is the count, and the trigger is active above its activation threshold.
+#[derive(Clone, Copy, Debug)]
+pub struct CountRule {
+    /// The trigger is active above this many entries.
+    pub activation: Activation,
+}
+
+impl<S: Total> Rule<S> for CountRule {
+    fn judge(&self, sample: &S, _: Instant, _: Instant) -> Reading {
+        let total = sample.total();
+        Reading {
+            value: total as f64,
+            active: total > self.activation.0,
+        }
+    }
+}
+
+/// Limits and intervals of a backend.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// How long a sample answers without I/O, unless the trigger or the settings say otherwise.
+    /// How long a sample is used without I/O, unless the trigger or the settings say otherwise.
+    /// Each query costs the backend at most one request in this time.
     pub fresh_for: Duration,
-    /// How long a query that was never answered may wait while its connection is healthy.
+    /// How long a call waits for a query that has no sample yet.
     pub first_call_timeout: Duration,
-    /// A connection that is not up by then has failed.
+    /// An attempt to connect that takes longer has failed.
     pub connect_timeout: Duration,
-    /// A batch that has not ended by then has failed, and its connection with it.
+    /// A batch that takes longer has failed, and its connection with it.
     pub batch_timeout: Duration,
-    /// How many batches of one connection may be in flight at once.
+    /// How many batches of one connection may be in flight at once. More of them let a short query
+    /// pass a long one, but make batches smaller.
     pub overlap: usize,
 }
 
-/// One query of a batch, waiting for its answer.
-pub struct Ask<B: Backend>(Arc<Slot<B>>);
+/// The part of a caller's timeout that an attempt or a batch may take, so that the caller gets the
+/// reason of a failure rather than a bare timeout.
+const PART_OF_CALL: f64 = 0.8;
 
-impl<B: Backend> Ask<B> {
-    pub(super) fn new(slot: Arc<Slot<B>>) -> Self {
-        Ask(slot)
-    }
-
-    /// What to measure.
-    pub fn query(&self) -> &B::Query {
-        self.0.query()
-    }
-
-    /// When the last good sample was measured; `None` before the first. For backends that cannot
-    /// read everything at once, and read first what waited longest.
-    pub fn measured_at(&self) -> Option<Instant> {
-        self.0.last().map(|(_, at)| at)
-    }
-
-    /// Gives the answer to every caller that waits for it.
-    pub fn answer(self, answer: Result<B::Sample>) {
-        self.0.answer_query(answer);
-    }
-}
-
-impl<B: Backend> Debug for Ask<B> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Ask({})", self.query())
+impl Pace {
+    /// The usual pace: connecting and reading end a little before the call does.
+    pub fn within(call_timeout: Duration) -> Self {
+        let limit = call_timeout.mul_f64(PART_OF_CALL);
+        Pace {
+            fresh_for: Duration::from_secs(1),
+            first_call_timeout: Duration::from_secs(15),
+            connect_timeout: limit,
+            batch_timeout: limit,
+            overlap: 1,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! A connection that triggers share: their queries, and the tasks that read them.
+//! A connection that triggers share: its query slots, and the tasks that serve them.
 
 use std::{
     collections::HashMap,
@@ -11,72 +11,72 @@ use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    backend::Backend, connection_pool::Links, connection_state::Shared, connection_task::Driver,
-    deadlines::Patience, query_slot::Slot,
+    backend::Backend, connection_pool::OpenConnections, connection_state::ConnectionState,
+    connection_task::ConnectionTask, deadlines::Deadlines, query_slot::QuerySlot,
 };
 use crate::{error::Result, telemetry::ConnectionMetrics};
 
-type Slots<B> = HashMap<Arc<<B as Backend>::Query>, Weak<Slot<B>>>;
+type Slots<B> = HashMap<Arc<<B as Backend>::Query>, Weak<QuerySlot<B>>>;
 
-/// A connection's queries and the tasks that read them. Dropped with its last slot.
-pub struct Link<B: Backend> {
+/// A connection's query slots and its tasks. Dropped with its last slot.
+pub struct SharedConnection<B: Backend> {
     connection: B::Connection,
     slots: Mutex<Slots<B>>,
-    shared: Arc<Shared<B>>,
-    patience: Arc<Patience>,
-    links: Weak<Links<B>>,
+    state: Arc<ConnectionState<B>>,
+    deadlines: Arc<Deadlines>,
+    pool: Weak<OpenConnections<B>>,
     _tasks: DropGuard,
 }
 
-impl<B: Backend> Link<B> {
+impl<B: Backend> SharedConnection<B> {
     pub(super) fn open(
         backend: Arc<B>,
         connection: B::Connection,
         call_timeout: Duration,
         metrics: Arc<ConnectionMetrics>,
-        links: Weak<Links<B>>,
+        pool: Weak<OpenConnections<B>>,
     ) -> Arc<Self> {
-        let shared = Arc::new(Shared::new(connection.to_string(), metrics));
-        let driver = Driver::new(backend, connection.clone(), call_timeout, shared.clone());
+        let state = Arc::new(ConnectionState::new(connection.to_string(), metrics));
+        let task = ConnectionTask::new(backend, connection.clone(), call_timeout, state.clone());
         let closed = CancellationToken::new();
-        tokio::spawn(closed.clone().run_until_cancelled_owned(driver.run()));
-        Arc::new_cyclic(|link| {
-            let patience = Arc::new(Patience::default());
-            let watch = patience.clone().watch(link.clone());
+        tokio::spawn(closed.clone().run_until_cancelled_owned(task.run()));
+        Arc::new_cyclic(|shared| {
+            let deadlines = Arc::new(Deadlines::default());
+            let watch = deadlines.clone().watch(shared.clone());
             tokio::spawn(closed.clone().run_until_cancelled_owned(watch));
-            Link {
+            SharedConnection {
                 connection,
                 slots: Mutex::default(),
-                shared,
-                patience,
-                links,
+                state,
+                deadlines,
+                pool,
                 _tasks: closed.drop_guard(),
             }
         })
     }
 
-    /// The slot of a query; made when nobody asks it yet.
-    pub(super) fn slot(self: &Arc<Self>, query: &B::Query) -> Arc<Slot<B>> {
+    /// The slot of a query, created if there is none yet.
+    pub(super) fn slot(self: &Arc<Self>, query: &B::Query) -> Arc<QuerySlot<B>> {
         let mut slots = self.slots.lock();
         if let Some(slot) = slots.get(query).and_then(Weak::upgrade) {
             return slot;
         }
         let query = Arc::new(query.clone());
-        let slot = Arc::new(Slot::new(query.clone(), self.clone()));
+        let slot = Arc::new(QuerySlot::new(query.clone(), self.clone()));
         slots.insert(query, Arc::downgrade(&slot));
         slot
     }
 
-    /// Every slot that somebody holds.
-    pub(super) fn slots(&self) -> Vec<Arc<Slot<B>>> {
+    /// Every slot that is in use.
+    pub(super) fn slots(&self) -> Vec<Arc<QuerySlot<B>>> {
         let slots = self.slots.lock();
         slots.values().filter_map(Weak::upgrade).collect()
     }
 
     /// Called by a slot that is being dropped.
-    pub(super) fn forget(&self, query: &B::Query) {
+    pub(super) fn remove(&self, query: &B::Query) {
         let mut slots = self.slots.lock();
-        // A new slot may have taken the place of the one that is going.
+        // A new slot may have replaced the one that is being dropped.
         if slots
             .get(query)
             .is_some_and(|slot| slot.strong_count() == 0)
@@ -85,30 +85,35 @@ impl<B: Backend> Link<B> {
         }
     }
 
-    /// Puts a slot into the next batch, or says why there will be none.
-    pub(super) fn enqueue(&self, slot: Arc<Slot<B>>) -> Result<()> {
-        self.shared.enqueue(slot)
+    /// Puts a slot into the next batch, or returns why the connection is lost.
+    pub(super) fn enqueue(&self, slot: Arc<QuerySlot<B>>) -> Result<()> {
+        self.state.enqueue(slot)
     }
 
-    pub(super) fn patience(&self) -> &Patience {
-        &self.patience
+    /// A batch dropped the query of this slot without a result.
+    pub(super) fn abandon(&self, slot: Arc<QuerySlot<B>>) {
+        self.state.abandon(slot);
+    }
+
+    pub(super) fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
     }
 
     pub(super) fn metrics(&self) -> &ConnectionMetrics {
-        self.shared.metrics()
+        self.state.metrics()
     }
 }
 
-impl<B: Backend> fmt::Display for Link<B> {
+impl<B: Backend> fmt::Display for SharedConnection<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.shared.name())
+        f.write_str(self.state.name())
     }
 }
 
-impl<B: Backend> Drop for Link<B> {
+impl<B: Backend> Drop for SharedConnection<B> {
     fn drop(&mut self) {
-        if let Some(links) = self.links.upgrade() {
-            links.forget(&self.connection);
+        if let Some(pool) = self.pool.upgrade() {
+            pool.remove(&self.connection);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The links of one backend: equal connections share one.
+//! The connections of one backend: equal ones are shared.
 
 use std::{
     collections::HashMap,
@@ -8,76 +8,80 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{backend::Backend, connection::Link, query_slot::Slot};
+use super::{
+    backend::{Backend, Pace},
+    connection::SharedConnection,
+    query_slot::QuerySlot,
+};
 use crate::telemetry::Telemetry;
 
-/// Every live connection of one backend.
-pub struct Pool<B: Backend> {
+/// Every open connection of one backend.
+pub struct ConnectionPool<B: Backend> {
     backend: Arc<B>,
     call_timeout: Duration,
     telemetry: Telemetry,
-    links: Arc<Links<B>>,
+    open: Arc<OpenConnections<B>>,
 }
 
-/// The map of links, shared with them so that one that goes can take its leave.
-pub struct Links<B: Backend>(Mutex<HashMap<B::Connection, Weak<Link<B>>>>);
+/// The map of connections. Each holds a weak reference to it, and deregisters itself on drop.
+pub struct OpenConnections<B: Backend>(Mutex<HashMap<B::Connection, Weak<SharedConnection<B>>>>);
 
-impl<B: Backend> Pool<B> {
+impl<B: Backend> ConnectionPool<B> {
     /// A pool without connections.
     pub fn new(backend: B, call_timeout: Duration, telemetry: Telemetry) -> Self {
-        Pool {
+        ConnectionPool {
             backend: Arc::new(backend),
             call_timeout,
             telemetry,
-            links: Arc::new(Links(Mutex::default())),
+            open: Arc::new(OpenConnections(Mutex::default())),
         }
     }
 
-    /// The slot in which this query of this connection is measured. Opens nothing yet.
+    /// The slot of this query on this connection. Opens nothing yet.
     ///
-    /// What is held is kept: the link lives as long as one of its slots.
-    pub fn slot(&self, connection: &B::Connection, query: &B::Query) -> Arc<Slot<B>> {
-        self.link(connection).slot(query)
+    /// The connection lives as long as one of its slots.
+    pub fn slot(&self, connection: &B::Connection, query: &B::Query) -> Arc<QuerySlot<B>> {
+        self.connection(connection).slot(query)
     }
 
-    fn link(&self, connection: &B::Connection) -> Arc<Link<B>> {
-        let mut links = self.links.0.lock();
-        if let Some(link) = links.get(connection).and_then(Weak::upgrade) {
-            return link;
+    fn connection(&self, connection: &B::Connection) -> Arc<SharedConnection<B>> {
+        let mut open = self.open.0.lock();
+        if let Some(shared) = open.get(connection).and_then(Weak::upgrade) {
+            return shared;
         }
-        let link = Link::open(
+        let shared = SharedConnection::open(
             self.backend.clone(),
             connection.clone(),
             self.call_timeout,
             self.telemetry.connection(&connection.to_string()),
-            Arc::downgrade(&self.links),
+            Arc::downgrade(&self.open),
         );
-        links.insert(connection.clone(), Arc::downgrade(&link));
-        link
+        open.insert(connection.clone(), Arc::downgrade(&shared));
+        shared
     }
 
     /// How many connections are held.
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.links.0.lock().len()
+        self.open.0.lock().len()
     }
 
     /// The backend's own pace, for defaults.
-    pub fn pace(&self) -> super::backend::Pace {
+    pub fn pace(&self) -> Pace {
         self.backend.pace(self.call_timeout)
     }
 }
 
-impl<B: Backend> Links<B> {
-    /// Called by a link that is being dropped.
-    pub(super) fn forget(&self, connection: &B::Connection) {
-        let mut links = self.0.lock();
-        // A new link may have taken the place of the one that is going.
-        if links
+impl<B: Backend> OpenConnections<B> {
+    /// Called by a connection that is being dropped.
+    pub(super) fn remove(&self, connection: &B::Connection) {
+        let mut open = self.0.lock();
+        // A new connection may have replaced the one that is being dropped.
+        if open
             .get(connection)
-            .is_some_and(|link| link.strong_count() == 0)
+            .is_some_and(|shared| shared.strong_count() == 0)
         {
-            links.remove(connection);
+            open.remove(connection);
         }
     }
 }

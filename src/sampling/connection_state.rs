@@ -1,4 +1,5 @@
-//! What a link and its task have in common: what waits, and whether the connection is lost.
+//! What a shared connection and its task have in common: the queries that wait for a batch, and
+//! whether the connection is lost.
 
 use std::sync::Arc;
 
@@ -6,42 +7,48 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::{backend::Backend, query_slot::Slot};
+use super::{backend::Backend, query_slot::QuerySlot};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     telemetry::ConnectionMetrics,
 };
 
-/// Shared by a link and its task. The task holds no link, so that a link that nobody uses is
-/// dropped and ends its task.
-pub(super) struct Shared<B: Backend> {
+/// Shared by a connection and its task. The task does not hold the connection itself, so that a
+/// connection that no trigger uses is dropped and ends its task.
+pub(super) struct ConnectionState<B: Backend> {
     name: String,
     metrics: Arc<ConnectionMetrics>,
     queue: Mutex<Queue<B>>,
     queued: Notify,
 }
 
-/// What waits for the next batch. One lock for both fields: nothing is queued on a lost connection.
+type Slots<B> = Vec<Arc<QuerySlot<B>>>;
+
+/// One lock for all fields: nothing is queued on a lost connection.
 struct Queue<B: Backend> {
-    waiting: Vec<Arc<Slot<B>>>,
+    /// For the next batch.
+    waiting: Slots<B>,
+    /// Left without a result by their batch.
+    abandoned: Slots<B>,
     /// Why the connection is lost, if it is.
     lost: Option<Error>,
 }
 
-impl<B: Backend> Shared<B> {
+impl<B: Backend> ConnectionState<B> {
     pub fn new(name: String, metrics: Arc<ConnectionMetrics>) -> Self {
-        Shared {
+        ConnectionState {
             name,
             metrics,
             queue: Mutex::new(Queue {
                 waiting: Vec::new(),
+                abandoned: Vec::new(),
                 lost: None,
             }),
             queued: Notify::new(),
         }
     }
 
-    /// The connection, as errors and logs name it.
+    /// The connection's name in errors, log lines and metrics.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -50,8 +57,8 @@ impl<B: Backend> Shared<B> {
         &self.metrics
     }
 
-    /// Puts a slot into the next batch, or says why there will be none.
-    pub fn enqueue(&self, slot: Arc<Slot<B>>) -> Result<()> {
+    /// Puts a slot into the next batch, or returns why the connection is lost.
+    pub fn enqueue(&self, slot: Arc<QuerySlot<B>>) -> Result<()> {
         let mut queue = self.queue.lock();
         if let Some(error) = &queue.lost {
             return Err(error.clone());
@@ -67,17 +74,52 @@ impl<B: Backend> Shared<B> {
         self.queued.notified().await;
     }
 
-    /// What waits for the next batch.
-    pub fn take(&self) -> Vec<Arc<Slot<B>>> {
+    /// The slots of the next batch.
+    pub fn take_batch(&self) -> Slots<B> {
         std::mem::take(&mut self.queue.lock().waiting)
     }
 
-    /// The connection is lost: whoever waits is told why, and so is who asks from now on.
-    pub fn fail(&self, error: &Error, unanswered: Vec<Arc<Slot<B>>>) {
-        let (waiting, before) = {
+    /// A batch dropped the query of this slot without a result.
+    pub fn abandon(&self, slot: Arc<QuerySlot<B>>) {
+        self.queue.lock().abandoned.push(slot);
+    }
+
+    /// A batch has ended well: a query that it dropped without a result is a defect of the backend.
+    pub fn fail_abandoned(&self) {
+        for slot in self.take_abandoned() {
+            slot.complete_query(Err(no_result()));
+        }
+    }
+
+    /// The connection broke after it had served a batch. An idle connection that the server closed
+    /// must not cost a caller its result: what was in flight is sent once more on the next one.
+    pub fn retry_abandoned(&self, error: &Error) {
+        let slots = self.take_abandoned();
+        self.metrics.connected.set(0);
+        self.metrics.count_error(error.kind());
+        let (again, failed): (Slots<B>, Slots<B>) =
+            slots.into_iter().partition(|slot| slot.may_retry());
+        info!(
+            kind = error.kind().label(),
+            retried = again.len(),
+            failed = failed.len(),
+            "connection broke, opening a new one: {error}"
+        );
+        self.metrics.retried_queries.inc_by(again.len() as u64);
+        self.queue.lock().waiting.extend(again);
+        for slot in failed {
+            slot.fail(error);
+        }
+    }
+
+    /// The connection is lost: the callers that wait get the reason, and so do new ones.
+    pub fn fail(&self, error: &Error) {
+        let (slots, before) = {
             let mut queue = self.queue.lock();
             let before = queue.lost.replace(error.clone());
-            (std::mem::take(&mut queue.waiting), before)
+            let mut slots = std::mem::take(&mut queue.abandoned);
+            slots.append(&mut queue.waiting);
+            (slots, before)
         };
         self.metrics.count_error(error.kind());
         self.metrics.connected.set(0);
@@ -87,8 +129,8 @@ impl<B: Backend> Shared<B> {
                 "connection lost, trying again: {error}"
             );
         }
-        for slot in unanswered.into_iter().chain(waiting) {
-            slot.fail_if_unanswered(error);
+        for slot in slots {
+            slot.fail(error);
         }
     }
 
@@ -100,8 +142,15 @@ impl<B: Backend> Shared<B> {
         }
     }
 
-    /// Puts slots back whose batch was lost.
-    pub fn ask_again(&self, slots: Vec<Arc<Slot<B>>>) {
-        self.queue.lock().waiting.extend(slots);
+    fn take_abandoned(&self) -> Slots<B> {
+        std::mem::take(&mut self.queue.lock().abandoned)
     }
+}
+
+fn no_result() -> Error {
+    Error::new(
+        Kind::Internal,
+        "the backend ended a batch without a result for this query",
+        "This is a defect of backlog-scaler: please report it with this text.",
+    )
 }

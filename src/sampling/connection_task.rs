@@ -1,16 +1,16 @@
-//! The task behind a link: connects, reads batch after batch, and comes back when the connection
-//! is lost.
+//! The task behind a connection: connects, sends batch after batch, and reconnects when the
+//! connection is lost.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    backend::{Ask, Backend, Pace},
-    connection_state::Shared,
-    query_slot::Slot,
+    backend::{Backend, Pace},
+    batch::BatchQuery,
+    connection_state::ConnectionState,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -25,58 +25,51 @@ fn backoff() -> ExponentialBackoff {
         .build()
 }
 
-/// The task of a link.
-pub(super) struct Driver<B: Backend> {
+/// The task of a connection.
+pub(super) struct ConnectionTask<B: Backend> {
     backend: Arc<B>,
     connection: B::Connection,
-    shared: Arc<Shared<B>>,
+    state: Arc<ConnectionState<B>>,
     pace: Pace,
     backoff: ExponentialBackoff,
 }
 
-/// A slot in a batch, with how many answers it had before: one that is answered early may be asked
-/// anew while its batch still runs.
-type Read<B> = (Arc<Slot<B>>, u64);
-
 /// How a client came to its end.
-struct Loss<B: Backend> {
+struct Loss {
     error: Error,
-    unanswered: Vec<Arc<Slot<B>>>,
     /// The client had served a whole batch before.
     proven: bool,
 }
 
-impl<B: Backend> Driver<B> {
+impl<B: Backend> ConnectionTask<B> {
     pub fn new(
         backend: Arc<B>,
         connection: B::Connection,
         call_timeout: Duration,
-        shared: Arc<Shared<B>>,
+        state: Arc<ConnectionState<B>>,
     ) -> Self {
-        Driver {
+        ConnectionTask {
             pace: backend.pace(call_timeout),
             backoff: backoff(),
             backend,
             connection,
-            shared,
+            state,
         }
     }
 
     /// Runs until it is dropped.
     pub async fn run(mut self) {
-        // Nothing is opened before somebody asks: a metric spec depends on metadata alone.
-        self.shared.queued().await;
+        // Nothing is opened before the first query: a metric spec depends on metadata alone.
+        self.state.queued().await;
         loop {
             let client = self.connect().await;
             let loss = self.serve(&client).await;
             drop(client);
             if loss.proven {
-                // An idle connection that the server closed must not cost a caller its answer:
-                // what was in flight is asked once more on the next connection.
                 self.backoff = backoff();
-                self.shared.ask_again(loss.unanswered);
+                self.state.retry_abandoned(&loss.error);
             } else {
-                self.shared.fail(&loss.error, loss.unanswered);
+                self.state.fail(&loss.error);
                 self.pause().await;
             }
         }
@@ -85,19 +78,16 @@ impl<B: Backend> Driver<B> {
     /// Connects, however long it takes. From the first failure on, callers fail fast.
     async fn connect(&mut self) -> B::Client {
         loop {
-            let attempt = guard(
-                self.pace.connect_timeout,
-                "connecting",
-                self.backend.connect(&self.connection),
-            );
-            match attempt.await {
+            let limit = self.pace.connect_timeout;
+            let deadline = Instant::now() + limit;
+            let attempt = self.backend.connect(&self.connection, deadline);
+            match guard(deadline, limit, "connecting", attempt).await {
                 Ok(client) => {
-                    self.shared.recovered();
+                    self.state.recovered();
                     return client;
                 }
                 Err(error) => {
-                    let error = error.at(self.shared.name());
-                    self.shared.fail(&error, Vec::new());
+                    self.state.fail(&error.at(self.state.name()));
                     self.pause().await;
                 }
             }
@@ -110,78 +100,65 @@ impl<B: Backend> Driver<B> {
         }
     }
 
-    /// Reads batch after batch until the connection is lost.
-    async fn serve(&mut self, client: &B::Client) -> Loss<B> {
+    /// Sends batch after batch until the connection is lost. Queries that are in flight then are
+    /// dropped, and wait in the state for what becomes of them.
+    async fn serve(&self, client: &B::Client) -> Loss {
         let mut proven = false;
         let mut in_flight = FuturesUnordered::new();
-        let mut slots: HashMap<u64, Vec<Read<B>>> = HashMap::new();
-        let mut next_batch = 0;
         loop {
             if in_flight.len() < self.pace.overlap {
-                let batch = self.shared.take();
-                if !batch.is_empty() {
-                    in_flight.push(self.batch(client, next_batch, &batch));
-                    let with_answers = batch.into_iter().map(|slot| {
-                        let before = slot.answers();
-                        (slot, before)
-                    });
-                    slots.insert(next_batch, with_answers.collect());
-                    next_batch += 1;
-                    continue;
-                }
+                in_flight.extend(self.next_batch(client));
             }
             tokio::select! {
-                Some((batch, outcome)) = in_flight.next() => match outcome {
+                Some(outcome) = in_flight.next() => match outcome {
                     Ok(()) => {
                         proven = true;
-                        for (slot, before) in slots.remove(&batch).unwrap_or_default() {
-                            if slot.awaits(before) {
-                                slot.fail_if_unanswered(&unanswered());
-                            }
-                        }
+                        self.state.fail_abandoned();
                     }
-                    Err(error) => {
-                        let batches = slots.into_values().flatten();
-                        let unanswered = batches.filter(|(slot, before)| slot.awaits(*before));
-                        let unanswered = unanswered.map(|(slot, _)| slot).collect();
-                        return Loss { error, unanswered, proven };
-                    }
+                    Err(error) => return Loss { error, proven },
                 },
-                () = self.shared.queued(), if in_flight.len() < self.pace.overlap => {}
+                () = self.state.queued(), if in_flight.len() < self.pace.overlap => {}
             }
         }
     }
 
-    /// Reads one batch, with its figures.
-    fn batch<'a>(
-        &self,
+    /// The queries that wait, sent as one batch; `None` if there are none.
+    fn next_batch<'a>(
+        &'a self,
         client: &'a B::Client,
-        number: u64,
-        slots: &[Arc<Slot<B>>],
-    ) -> impl Future<Output = (u64, Result<()>)> + use<'a, B> {
-        let (backend, shared, limit) = (
-            self.backend.clone(),
-            self.shared.clone(),
-            self.pace.batch_timeout,
-        );
-        let asks: Vec<_> = slots.iter().cloned().map(Ask::new).collect();
-        async move {
-            let started = Instant::now();
-            let size = asks.len();
-            let outcome = guard(limit, "reading", backend.sample(client, asks)).await;
-            shared.metrics().observe_batch(size, started.elapsed());
-            (number, outcome.map_err(|error| error.at(shared.name())))
+    ) -> Option<impl Future<Output = Result<()>> + use<'a, B>> {
+        let slots = self.state.take_batch();
+        if slots.is_empty() {
+            return None;
         }
+        let size = slots.len();
+        let batch = slots.into_iter().map(|slot| BatchQuery::new(slot));
+        let batch: Vec<_> = batch.collect();
+        Some(async move {
+            let (started, limit) = (Instant::now(), self.pace.batch_timeout);
+            let deadline = started + limit;
+            let sampling = self.backend.sample(client, batch, deadline);
+            let outcome = guard(deadline, limit, "reading", sampling).await;
+            self.state.metrics().observe_batch(size, started.elapsed());
+            outcome.map_err(|error| error.at(self.state.name()))
+        })
     }
 }
 
-/// Runs a backend's future within a time limit; a panic in it is an error like another.
+/// Runs a backend's future, which has until `deadline` to end by itself and an eighth of its
+/// `limit` more to give the reason. A panic in it is an error like another.
 async fn guard<T>(
+    deadline: Instant,
     limit: Duration,
     doing: &str,
     future: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    match timeout(limit, AssertUnwindSafe(future).catch_unwind()).await {
+    match timeout_at(
+        deadline + limit / 8,
+        AssertUnwindSafe(future).catch_unwind(),
+    )
+    .await
+    {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(panic)) => Err(Error::new(
             Kind::Internal,
@@ -191,21 +168,13 @@ async fn guard<T>(
         Err(_) => Err(Error::new(
             Kind::TimedOut,
             format!("{doing} took longer than {limit:?}"),
-            "Check that the server answers, and that it speaks this protocol (tls: enable or disable).",
+            "Check that the server responds, and that it speaks this protocol (tls: enable or disable).",
         )),
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no text")
-}
-
-fn unanswered() -> Error {
-    Error::new(
-        Kind::Internal,
-        "the backend ended a batch without answering this query",
-        "This is a defect of backlog-scaler: please report it with this text.",
-    )
 }

@@ -1,5 +1,5 @@
-//! When calls have waited long enough: one timer for all calls of a link, because a timer for each
-//! is a seventh of what a read costs.
+//! The timeouts of waiting calls: one timer for all calls of a connection, because a timer for each
+//! call is a seventh of what a read costs.
 
 use std::{
     future::pending,
@@ -12,18 +12,18 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{backend::Backend, connection::Link};
+use super::{backend::Backend, connection::SharedConnection};
 
-/// The earliest time at which a waiting call may run out of patience.
+/// The earliest deadline of the calls that wait.
 #[derive(Default)]
-pub(super) struct Patience {
+pub(super) struct Deadlines {
     next: Mutex<Option<Instant>>,
     earlier: Notify,
 }
 
-impl Patience {
-    /// A call waits until then. Its slot must know of it already.
-    pub fn until(&self, deadline: Instant) {
+impl Deadlines {
+    /// Adds the deadline of a call. Its slot must have it already.
+    pub fn add(&self, deadline: Instant) {
         let mut next = self.next.lock();
         if next.is_none_or(|next| deadline < next) {
             *next = Some(deadline);
@@ -32,8 +32,8 @@ impl Patience {
         }
     }
 
-    /// Waits for each deadline and has the link's slots wake whom it concerns.
-    pub async fn watch<B: Backend>(self: Arc<Self>, link: Weak<Link<B>>) {
+    /// Waits for each deadline, and wakes the calls that have reached theirs.
+    pub async fn watch<B: Backend>(self: Arc<Self>, connection: Weak<SharedConnection<B>>) {
         loop {
             let next = *self.next.lock();
             tokio::select! {
@@ -45,16 +45,16 @@ impl Patience {
                 } => {}
                 () = self.earlier.notified() => continue,
             }
-            // Forgotten first: who comes while the slots are looked at sets it anew.
+            // Cleared first, so that deadlines added during the scan survive.
             *self.next.lock() = None;
-            let Some(link) = link.upgrade() else {
+            let Some(connection) = connection.upgrade() else {
                 return;
             };
             let now = Instant::now();
-            let slots = link.slots();
-            let deadlines = slots.iter().filter_map(|slot| slot.wake_impatient(now));
+            let slots = connection.slots();
+            let deadlines = slots.iter().filter_map(|slot| slot.wake_expired(now));
             if let Some(deadline) = deadlines.min() {
-                self.until(deadline);
+                self.add(deadline);
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Finds the trigger of a request: parsed once, bound to its slot, kept while somebody asks.
+//! Finds the trigger of a request: parsed once, bound to the slot of its query, and kept while it
+//! is in use.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,11 +11,11 @@ use std::{
 use tracing::warn;
 
 use super::{
-    named_connections::{Connections, NamedConnection},
+    named_connections::{Checked, NamedConnection, NamedConnections},
     query_slot::Freshness,
-    registry::{AnyConnection, AnyType, Catalog},
+    registry::{Bound, ConnectionSource, RegisteredType, Registry},
     trigger::Trigger,
-    trigger_cache::{Cache, Key},
+    trigger_cache::{TriggerCache, TriggerKey},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -30,13 +31,14 @@ use crate::{
 pub struct Limits {
     /// How long a call waits for a sample. KEDA sets no deadline, so the server does.
     pub call_timeout: Duration,
-    /// The same for a query that was never answered. `None`: the backend decides.
+    /// The same for a query that has no sample yet. `None`: the backend decides.
     pub first_call_timeout: Option<Duration>,
-    /// How old the last good sample may be that answers in place of an error.
+    /// How old the last good sample may be that is used in place of an error.
     pub max_staleness: Duration,
-    /// How long a sample answers without I/O, by backend; the backend's own pace where not given.
+    /// How long a sample is used without I/O, by backend; the backend's own pace where not given.
     pub fresh_for: BTreeMap<String, Duration>,
-    /// A trigger that nobody asked for this long is forgotten, and its connection with the last.
+    /// A trigger without a request for this long is evicted; a connection closes with its last
+    /// trigger.
     pub idle_after: Duration,
     /// How many triggers are kept.
     pub triggers: NonZeroUsize,
@@ -61,43 +63,43 @@ impl Default for Limits {
     }
 }
 
-/// The engine. Lives in an `Arc`; its sweeper ends with it.
+/// The engine. Lives in an `Arc`; the task that evicts idle triggers ends with it.
 pub struct Engine {
-    catalog: Catalog,
-    connections: Connections,
+    registry: Registry,
+    connections: NamedConnections,
     limits: Limits,
-    cache: Cache,
+    triggers: TriggerCache,
 }
 
 impl Engine {
-    /// An engine over the backends of the catalog. Must be called within a tokio runtime.
+    /// An engine over the backends of the registry. Must be called within a tokio runtime.
     pub fn start(
-        catalog: Catalog,
+        registry: Registry,
         named: &BTreeMap<String, NamedConnection>,
         limits: Limits,
     ) -> Result<Arc<Self>> {
-        let connections = Connections::check(&catalog, named)?;
-        check_names(&catalog, &limits)?;
-        let cache = Cache::new(limits.triggers, limits.idle_after);
-        let sweep_every = (limits.idle_after / 4).max(Duration::from_millis(100));
+        let connections = NamedConnections::check(&registry, named)?;
+        check_names(&registry, &limits)?;
+        let triggers = TriggerCache::new(limits.triggers, limits.idle_after);
+        let evict_every = (limits.idle_after / 4).max(Duration::from_millis(100));
         let engine = Arc::new(Engine {
-            catalog,
+            registry,
             connections,
             limits,
-            cache,
+            triggers,
         });
-        tokio::spawn(sweep(Arc::downgrade(&engine), sweep_every));
+        tokio::spawn(evict_idle(Arc::downgrade(&engine), evict_every));
         Ok(engine)
     }
 
     /// The trigger of a request. Depends on metadata and settings alone: no I/O.
-    pub fn trigger(&self, asked: TriggerRef) -> Result<Arc<Trigger>> {
-        let key = Key::of(&asked);
-        if let Some(trigger) = self.cache.get(&key) {
+    pub fn trigger(&self, request: TriggerRef) -> Result<Arc<Trigger>> {
+        let key = TriggerKey::of(&request);
+        if let Some(trigger) = self.triggers.get(&key) {
             return Ok(trigger);
         }
-        let trigger = Arc::new(self.parse(&asked)?);
-        if self.cache.put(key, asked, trigger.clone()) {
+        let trigger = Arc::new(self.parse(&request)?);
+        if self.triggers.put(key, request, trigger.clone()) {
             warn!(
                 limit = self.limits.triggers,
                 "more triggers are in use than are kept; raise engine.triggers, or reads cannot be shared"
@@ -108,94 +110,95 @@ impl Engine {
 
     /// The triggers that are kept, with namespace and name of their ScaledObjects.
     pub fn triggers(&self) -> Vec<(String, String, Arc<Trigger>)> {
-        self.cache.all()
+        self.triggers.all()
     }
 
     /// The trigger types and their keys.
-    pub fn catalog(&self) -> &Catalog {
-        &self.catalog
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
-    fn parse(&self, asked: &TriggerRef) -> Result<Trigger> {
-        let map = &asked.metadata;
-        if map.len() > self.limits.metadata_entries {
-            return Err(Problems::from(Problem::key(
-                "metadata",
-                format!(
-                    "has {} entries; at most {} are read",
-                    map.len(),
-                    self.limits.metadata_entries
-                ),
-            ))
-            .into());
-        }
-        let trigger_type = self.trigger_type(map)?;
+    fn parse(&self, request: &TriggerRef) -> Result<Trigger> {
+        self.check_size(&request.metadata)?;
+        let trigger_type = self.registry.of(&request.metadata)?.as_ref();
         let known = [
-            &self.catalog.common_keys,
+            &self.registry.common_keys,
             trigger_type.query_keys(),
             trigger_type.connection_keys(),
-            &self.catalog.tls_keys,
+            &self.registry.tls_keys,
         ];
-        let (metadata, mut problems) = Metadata::new(map, &known);
-        let common = metadata.parse::<CommonKeys>(&self.catalog.common_keys);
-        let common = keep(common, &mut problems);
-        let Some(common) = common else {
+        let (metadata, mut problems) = Metadata::new(&request.metadata, &known);
+        let common = metadata.parse::<CommonKeys>(&self.registry.common_keys);
+        let Some(common) = problems.keep(common) else {
             return Err(problems.into());
         };
-        // Without a connection the plan is still made, so that its problems are reported as well.
-        let connection =
-            self.connection(asked, &**trigger_type, &metadata, &common, &mut problems)?;
-        let planned = keep(
-            trigger_type.plan(&metadata, connection.as_ref()),
-            &mut problems,
-        );
-        problems.into_result()?;
-        let planned = planned.flatten().ok_or_else(|| mismatch(&common))?;
+        let bound = match &common.connection {
+            Some(name) => {
+                let named = self.connections.get(name, &request.namespace)?;
+                self.refuse_connection_keys(trigger_type, &metadata, name, &mut problems);
+                self.bind_named(trigger_type, &metadata, (name, named), problems)?
+            }
+            None => self.bind_inline(trigger_type, &metadata, problems)?,
+        };
         Ok(Trigger {
-            backend: trigger_type.name(),
-            metric_name: common
-                .metric_name
-                .as_ref()
-                .map_or(planned.metric_name, |name| name.0.clone()),
-            target: planned.target,
-            freshness: self.freshness(&**trigger_type, &common),
-            reader: planned.reader,
+            trigger_type: trigger_type.name(),
+            freshness: self.freshness(trigger_type, &common),
+            metric_name: common.metric_name.map_or(bound.metric_name, |name| name.0),
+            target: bound.target,
+            query: bound.query,
         })
     }
 
-    fn trigger_type(&self, map: &BTreeMap<String, String>) -> Result<&Arc<dyn AnyType>, Problems> {
-        let named = ["backend", "backendFromEnv"]
-            .into_iter()
-            .find_map(|key| map.get(key));
-        match named.filter(|name| !name.is_empty()) {
-            Some(name) => Ok(self.catalog.find(name)?),
-            None => {
-                let known: Vec<_> = self.catalog.names().collect();
-                let reason = format!("is required; known are {}", known.join(", "));
-                Err(Problem::key("backend", reason).into())
-            }
+    fn check_size(&self, metadata: &BTreeMap<String, String>) -> Result<(), Problems> {
+        let (entries, most) = (metadata.len(), self.limits.metadata_entries);
+        if entries > most {
+            let reason = format!("has {entries} entries; at most {most} are allowed");
+            return Err(Problem::key("metadata", reason).into());
+        }
+        Ok(())
+    }
+
+    /// With a named connection, the keys of a connection are errors.
+    fn refuse_connection_keys(
+        &self,
+        trigger_type: &dyn RegisteredType,
+        metadata: &Metadata<'_>,
+        name: &str,
+        problems: &mut Problems,
+    ) {
+        let keys = [trigger_type.connection_keys(), &self.registry.tls_keys];
+        for key in keys.into_iter().flat_map(|keys| metadata.given(keys)) {
+            let reason =
+                format!("belongs to the connection `{name}`, which has it in the settings");
+            problems.push(Problem::key(key, reason));
         }
     }
 
-    /// The named connection, or the one that the trigger brings. `None` if there are problems.
-    fn connection(
+    fn bind_named(
         &self,
-        asked: &TriggerRef,
-        trigger_type: &dyn AnyType,
+        trigger_type: &dyn RegisteredType,
         metadata: &Metadata<'_>,
-        common: &CommonKeys,
-        problems: &mut Problems,
-    ) -> Result<Option<AnyConnection>> {
-        if let Some(name) = &common.connection {
-            let connection = self.connections.get(name, &asked.namespace)?;
-            let keys = [trigger_type.connection_keys(), &self.catalog.tls_keys];
-            for key in keys.into_iter().flat_map(|keys| metadata.given(keys)) {
-                let reason =
-                    format!("belongs to the connection `{name}`, whose settings decide it");
-                problems.push(Problem::key(key, reason));
-            }
-            return Ok(Some(connection.clone()));
-        }
+        (name, named): (&str, &Checked),
+        problems: Problems,
+    ) -> Result<Bound> {
+        let declared = self.registry.find(&named.trigger_type)?;
+        let known = [declared.connection_keys(), &self.registry.tls_keys];
+        let (keys, _) = Metadata::new(&named.keys, &known);
+        let source = ConnectionSource {
+            trigger_type: &named.trigger_type,
+            tls: keys.parse(&self.registry.tls_keys)?,
+            metadata: &keys,
+            name: Some(name),
+        };
+        Ok(trigger_type.bind(metadata, source, problems)?)
+    }
+
+    fn bind_inline(
+        &self,
+        trigger_type: &dyn RegisteredType,
+        metadata: &Metadata<'_>,
+        mut problems: Problems,
+    ) -> Result<Bound> {
         if !self.limits.inline_connections {
             return Err(Error::new(
                 Kind::NotAllowed,
@@ -203,11 +206,17 @@ impl Engine {
                 "Name one of the server's connections instead of an address.",
             ));
         }
-        let tls = keep(metadata.parse(&self.catalog.tls_keys), problems);
-        Ok(tls.and_then(|tls| keep(trigger_type.connection(metadata, tls), problems)))
+        let tls = problems.keep(metadata.parse(&self.registry.tls_keys));
+        let source = ConnectionSource {
+            trigger_type: trigger_type.name(),
+            metadata,
+            tls: tls.unwrap_or_default(),
+            name: None,
+        };
+        Ok(trigger_type.bind(metadata, source, problems)?)
     }
 
-    fn freshness(&self, trigger_type: &dyn AnyType, common: &CommonKeys) -> Freshness {
+    fn freshness(&self, trigger_type: &dyn RegisteredType, common: &CommonKeys) -> Freshness {
         let pace = trigger_type.pace();
         let of_backend = self.limits.fresh_for.get(trigger_type.backend()).copied();
         Freshness {
@@ -226,9 +235,9 @@ impl Engine {
     }
 }
 
-/// `freshFor` of the settings is by backend, and only the catalog knows which there are.
-fn check_names(catalog: &Catalog, limits: &Limits) -> Result<(), Problems> {
-    let known: BTreeSet<&str> = catalog.backends().collect();
+/// `freshFor` of the settings is by backend, and only the registry knows them.
+fn check_names(registry: &Registry, limits: &Limits) -> Result<(), Problems> {
+    let known: BTreeSet<&str> = registry.backends().collect();
     let mut problems = Problems::default();
     for name in limits
         .fresh_for
@@ -242,35 +251,11 @@ fn check_names(catalog: &Catalog, limits: &Limits) -> Result<(), Problems> {
     problems.into_result()
 }
 
-/// The value, or its problems added to the others.
-fn keep<T>(result: Result<T, Problems>, problems: &mut Problems) -> Option<T> {
-    match result {
-        Ok(value) => Some(value),
-        Err(found) => {
-            problems.0.extend(found.0);
-            None
-        }
-    }
-}
-
-fn mismatch(common: &CommonKeys) -> Error {
-    let name = common.connection.as_deref().unwrap_or_default();
-    Problems::from(Problem::value(
-        "connection",
-        name,
-        format!(
-            "is a connection of another backend than `{}`",
-            common.backend
-        ),
-    ))
-    .into()
-}
-
-async fn sweep(engine: Weak<Engine>, every: Duration) {
+async fn evict_idle(engine: Weak<Engine>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         match engine.upgrade() {
-            Some(engine) => engine.cache.sweep(),
+            Some(engine) => engine.triggers.evict_idle(),
             None => return,
         }
     }

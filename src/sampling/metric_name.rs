@@ -5,7 +5,7 @@ use std::{fmt::Display, hash::Hasher};
 /// The readable part is cut here; the hash behind it keeps the name unique.
 const READABLE: usize = 100;
 
-/// The metric name of a query: a readable part in the shape of KEDA's own (`redis-jobs`), then
+/// The metric name of a query: a readable part in KEDA's own format (`redis-jobs`), then
 /// eight hex digits of a hash over connection and query.
 ///
 /// The hash is FNV-1a, which is fixed: a restart or an upgrade must not rename a metric, as the HPA

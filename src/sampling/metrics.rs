@@ -1,5 +1,5 @@
-//! Figures per trigger, gathered from the engine when `/metrics` is asked: what nobody asks for
-//! leaves with its trigger, and the cardinality is bounded by how many triggers are kept.
+//! Metrics per trigger, collected from the engine when `/metrics` is scraped: a trigger that is
+//! evicted takes its series with it, and the cardinality is bounded by how many triggers are kept.
 
 use std::{
     collections::HashSet,
@@ -21,6 +21,7 @@ struct Labels {
     namespace: String,
     scaled_object: String,
     metric: String,
+    /// The trigger type, under the name of the key that users write it in.
     backend: &'static str,
 }
 
@@ -41,7 +42,7 @@ impl Collector for TriggerCollector {
             return Ok(());
         };
         let triggers = labelled(&engine);
-        let last = |trigger: &Trigger| trigger.last();
+        let last = Trigger::last;
         gauge(
             &mut encoder,
             ("trigger_target", "The wanted backlog per replica", None),
@@ -52,11 +53,11 @@ impl Collector for TriggerCollector {
             &mut encoder,
             (
                 "trigger_value",
-                "The metric's value: how much work waits",
+                "The metric's value: how much work is waiting",
                 None,
             ),
             &triggers,
-            |t| last(t).map(|judged| judged.reading.value),
+            |t| last(t).map(|evaluation| evaluation.reading.value),
         )?;
         gauge(
             &mut encoder,
@@ -66,7 +67,7 @@ impl Collector for TriggerCollector {
                 None,
             ),
             &triggers,
-            |t| last(t).map(|judged| f64::from(u8::from(judged.reading.active))),
+            |t| last(t).map(|evaluation| f64::from(u8::from(evaluation.reading.active))),
         )?;
         gauge(
             &mut encoder,
@@ -76,13 +77,13 @@ impl Collector for TriggerCollector {
                 Some(Unit::Seconds),
             ),
             &triggers,
-            |t| last(t).map(|judged| judged.age.as_secs_f64()),
+            |t| last(t).map(|evaluation| evaluation.age.as_secs_f64()),
         )
     }
 }
 
 /// The triggers by their labels. Two triggers of one ScaledObject that differ in thresholds alone
-/// share their labels: the one asked last is shown.
+/// share their labels: the one used last is shown.
 fn labelled(engine: &Engine) -> Vec<(Labels, Arc<Trigger>)> {
     let mut seen = HashSet::new();
     let triggers = engine.triggers().into_iter();
@@ -92,7 +93,7 @@ fn labelled(engine: &Engine) -> Vec<(Labels, Arc<Trigger>)> {
                 namespace,
                 scaled_object,
                 metric: trigger.metric_name.clone(),
-                backend: trigger.backend,
+                backend: trigger.trigger_type,
             };
             seen.insert(labels.clone()).then_some((labels, trigger))
         })

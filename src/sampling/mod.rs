@@ -1,16 +1,25 @@
 //! The engine: shared samples, batches, freshness and staleness.
 //!
-//! - [`Backend`] is what a kind of queue implements; [`Rule`] is what a trigger makes of a sample.
-//! - [`Slot`] is one query of one connection: its last sample, and who waits for the next.
-//! - `Link` is a connection that triggers share. Its task, the `Driver`, gathers queries while a
-//!   batch is in flight, and reconnects; its `Patience` ends calls that wait too long.
-//! - `Pool` holds the links of a backend; `Catalog` the backends, with their types erased.
-//! - [`Engine`] finds the trigger of a request, parsed once and kept while somebody asks.
+//! A call walks down, a result walks up:
 //!
-//! Everything is owned by who uses it: a trigger holds its slot, a slot its link, a link its tasks.
-//! When the last trigger goes, so does the connection.
+//! - [`Engine`] finds the trigger of a request in its `TriggerCache`, or parses it with the trigger
+//!   types of the [`Registry`].
+//! - [`Trigger`] binds a rule to a [`QuerySlot`]: one query of one connection, with its last sample
+//!   and the calls that wait for the next.
+//! - `SharedConnection` holds the slots of one connection. `ConnectionTask` connects, collects
+//!   queries into batches while one is in flight, and reconnects; both share a `ConnectionState`.
+//!   `Deadlines` ends calls that wait too long.
+//! - [`Backend`] is what a kind of queue implements, and [`Rule`] how a trigger evaluates a sample.
+//!
+//! Everything is owned by its users: a trigger holds its slot, a slot its connection, a connection
+//! its tasks. When the last trigger is evicted, the connection closes. The way back is by design
+//! and weak: a connection finds its slots, and the pool its connections, by `Weak` references; a
+//! slot is held by the connection only while it waits for a result. So these files refer to each
+//! other: `query_slot`, `connection`, `connection_state`, `connection_task`, `connection_pool` and
+//! `deadlines`.
 
 mod backend;
+mod batch;
 mod connection;
 mod connection_pool;
 mod connection_state;
@@ -28,11 +37,12 @@ mod trigger;
 mod trigger_cache;
 mod trigger_type;
 
-pub use backend::{Ask, Backend, Pace, Reading, Rule};
+pub use backend::{Backend, Batch, CountRule, Pace, Reading, Rule, Total};
+pub use batch::{BatchQuery, Measured};
 pub use engine::{Engine, Limits};
 pub use metrics::TriggerCollector;
 pub use named_connections::NamedConnection;
-pub use query_slot::{Answer, Freshness, Slot};
-pub use registry::{Catalog, TypeKeys};
-pub use trigger::{Judged, Trigger};
+pub use query_slot::{Freshness, QuerySlot};
+pub use registry::{Registry, TypeKeys};
+pub use trigger::{Evaluation, Trigger};
 pub use trigger_type::{ConnectionKeys, Plan, TriggerKeys, TriggerType};

@@ -1,10 +1,10 @@
-//! Named connections: where a backend is and as whom to ask, said once in the server's settings.
+//! Named connections: address and credentials of a backend, kept in the server's settings.
 
 use std::collections::BTreeMap;
 
 use globset::{Glob, GlobMatcher};
 
-use super::registry::{AnyConnection, Catalog};
+use super::registry::Registry;
 use crate::{
     error::{Error, Kind, Result},
     metadata::{
@@ -18,47 +18,43 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct NamedConnection {
     /// The trigger type whose connection keys it has.
-    pub backend: String,
-    /// Which Kubernetes namespaces may use it: names and globs. `None`: all.
+    pub trigger_type: String,
+    /// The Kubernetes namespaces that may use it: names and globs. `None`: all.
     pub namespaces: Option<Vec<String>>,
     /// The keys as a trigger would write them, secrets resolved.
     pub keys: BTreeMap<String, String>,
 }
 
 /// The checked connections.
-pub(super) struct Connections(BTreeMap<String, Checked>);
+pub(super) struct NamedConnections(BTreeMap<String, Checked>);
 
-struct Checked {
-    connection: AnyConnection,
+/// A connection whose keys are known to be right.
+pub(super) struct Checked {
+    pub trigger_type: String,
+    pub keys: BTreeMap<String, String>,
     namespaces: Option<Vec<GlobMatcher>>,
 }
 
-impl Connections {
+impl NamedConnections {
     /// Checks every connection. Problems name the key with its path in the settings.
     pub fn check(
-        catalog: &Catalog,
+        registry: &Registry,
         named: &BTreeMap<String, NamedConnection>,
     ) -> Result<Self, Problems> {
         let mut checked = BTreeMap::new();
         let mut problems = Problems::default();
         for (name, connection) in named {
-            match Checked::new(catalog, connection) {
-                Ok(connection) => {
-                    checked.insert(name.clone(), connection);
-                }
-                Err(found) => problems
-                    .0
-                    .extend(found.0.into_iter().map(|problem| Problem {
-                        key: format!("connections.{name}.{}", problem.key),
-                        ..problem
-                    })),
+            let found = Checked::new(registry, connection);
+            let found = found.map_err(|found| found.under(&format!("connections.{name}")));
+            if let Some(connection) = problems.keep(found) {
+                checked.insert(name.clone(), connection);
             }
         }
-        problems.into_result().map(|()| Connections(checked))
+        problems.into_result().map(|()| NamedConnections(checked))
     }
 
     /// The connection of this name, if the namespace may use it.
-    pub fn get(&self, name: &str, namespace: &str) -> Result<&AnyConnection> {
+    pub fn get(&self, name: &str, namespace: &str) -> Result<&Checked> {
         let Some(found) = self.0.get(name) else {
             let allowed: Vec<&str> = self.allowed_to(namespace).collect();
             let known = match allowed.is_empty() {
@@ -81,7 +77,7 @@ impl Connections {
                 ),
             ));
         }
-        Ok(&found.connection)
+        Ok(found)
     }
 
     fn allowed_to(&self, namespace: &str) -> impl Iterator<Item = &str> {
@@ -93,18 +89,20 @@ impl Connections {
 }
 
 impl Checked {
-    fn new(catalog: &Catalog, named: &NamedConnection) -> Result<Self, Problems> {
-        let trigger_type = catalog.find(&named.backend)?;
-        let keys = trigger_type.connection_keys();
-        let (metadata, problems) = Metadata::new(&named.keys, &[keys, &catalog.tls_keys]);
+    fn new(registry: &Registry, named: &NamedConnection) -> Result<Self, Problems> {
+        let trigger_type = registry.find(&named.trigger_type)?;
+        let known = [trigger_type.connection_keys(), &registry.tls_keys];
+        let (metadata, mut problems) = Metadata::new(&named.keys, &known);
+        let tls: Option<TlsKeys> = problems.keep(metadata.parse(&registry.tls_keys));
+        let tls = tls.unwrap_or_default();
+        problems.keep(trigger_type.check_connection(&metadata, tls));
+        let namespaces = named.namespaces.as_deref().map(matchers).transpose();
+        let namespaces = problems.keep(namespaces.map_err(Problems::from));
         problems.into_result()?;
-        let tls: TlsKeys = metadata.parse(&catalog.tls_keys)?;
         Ok(Checked {
-            connection: trigger_type.connection(&metadata, tls)?,
-            namespaces: match &named.namespaces {
-                None => None,
-                Some(patterns) => Some(matchers(patterns)?),
-            },
+            trigger_type: named.trigger_type.clone(),
+            keys: named.keys.clone(),
+            namespaces: namespaces.flatten(),
         })
     }
 

@@ -1,177 +1,171 @@
-//! One query of one connection: its last sample, and the callers that wait for the next.
+//! One query of one connection: its last sample, and the calls that wait for the next.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::{
-    sync::{Notify, futures::Notified},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 use tracing::{info, warn};
 
-use super::{backend::Backend, connection::Link};
+use super::{
+    backend::Backend,
+    batch::{Completion, Measured},
+    connection::SharedConnection,
+};
 use crate::error::{Error, Kind, Result};
 
-/// How old an answer may be, and how long a caller waits for a newer one.
+/// How old a sample may be, and how long a call waits for a newer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freshness {
-    /// A sample younger than this answers without I/O.
+    /// A sample younger than this is used without I/O.
     pub fresh_for: Duration,
-    /// After a failed read, a sample up to this age answers instead of the error. Zero: never.
+    /// After a failed read, a sample up to this age is used instead of the error. Zero: never.
     pub max_staleness: Duration,
     /// How long a call waits for a sample.
     pub call_timeout: Duration,
-    /// The same for a query that has never been answered, so has nothing to fall back on.
+    /// The same for a query that has no sample yet, so has nothing to fall back on.
     pub first_call_timeout: Duration,
 }
 
-/// A sample, and how it came to be the answer.
-pub struct Answer<S> {
-    /// What was measured.
-    pub sample: S,
-    /// When it was measured.
-    pub at: Instant,
-    /// Why nothing newer could be had, if the answer is stale.
+/// The sample that a call gets.
+pub struct SlotSample<S> {
+    /// What was measured, and when.
+    pub measured: Measured<S>,
+    /// Why no newer sample could be had, if this one is stale.
     pub stale: Option<Error>,
 }
 
-/// What a call waits for that found no fresh sample.
-pub struct Wait {
-    /// The answers that there were: it waits for the one after them.
-    before: u64,
-    /// How long it waits, and until when.
-    timeout: Duration,
-    deadline: Instant,
-    /// It has waited already.
-    joined: bool,
-}
-
-/// One query of one connection. All triggers that ask it share it.
-pub struct Slot<B: Backend> {
+/// One query of one connection, shared by all triggers with this query.
+pub struct QuerySlot<B: Backend> {
     query: Arc<B::Query>,
-    link: Arc<Link<B>>,
+    connection: Arc<SharedConnection<B>>,
     state: Mutex<State<B::Sample>>,
-    answered: Notify,
+    /// Wakes the calls that wait: a result is in, or one of them has reached its deadline.
+    changed: Notify,
 }
 
 struct State<S> {
-    good: Option<(S, Instant)>,
+    good: Option<Measured<S>>,
     failed: Option<Error>,
-    /// The log says that this query, on its own account, cannot be read.
+    /// The log has the error of this query.
     reported: bool,
     /// Queued for a batch, or in one.
-    asked: bool,
-    /// When the least patient of the waiting callers gives up.
+    pending: bool,
+    /// Sent for the second time, after its first connection was lost.
+    retried: bool,
+    /// The earliest deadline of the calls that wait.
     deadline: Option<Instant>,
-    /// How many answers came so far: tells a waiting caller that its answer is in.
-    answers: u64,
+    /// How many results came so far: tells a waiting call that its result is in.
+    results: u64,
 }
 
-impl<B: Backend> Slot<B> {
-    pub(super) fn new(query: Arc<B::Query>, link: Arc<Link<B>>) -> Self {
-        Slot {
+/// A call that waits for a result.
+struct Call {
+    /// The results there were when it began to wait.
+    results_before: u64,
+    timeout: Duration,
+    deadline: Instant,
+}
+
+impl<B: Backend> QuerySlot<B> {
+    pub(super) fn new(query: Arc<B::Query>, connection: Arc<SharedConnection<B>>) -> Self {
+        QuerySlot {
             query,
-            link,
+            connection,
             state: Mutex::new(State {
                 good: None,
                 failed: None,
                 reported: false,
-                asked: false,
+                pending: false,
+                retried: false,
                 deadline: None,
-                answers: 0,
+                results: 0,
             }),
-            answered: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
-    /// What this slot measures.
-    pub fn query(&self) -> &B::Query {
-        &self.query
-    }
-
-    /// The last good sample and its time, whatever its age.
-    pub fn last(&self) -> Option<(B::Sample, Instant)> {
+    /// The last good sample, whatever its age.
+    pub fn last(&self) -> Option<Measured<B::Sample>> {
         self.state.lock().good.clone()
     }
 
-    /// The last sample, if it is fresh: the hot path, without I/O. Else what to wait for.
-    pub fn look(&self, freshness: &Freshness, now: Instant) -> Result<Answer<B::Sample>, Wait> {
-        let state = self.state.lock();
-        let timeout = match &state.good {
-            Some((sample, at)) if now.saturating_duration_since(*at) < freshness.fresh_for => {
-                return Ok(Answer {
-                    sample: sample.clone(),
-                    at: *at,
-                    stale: None,
-                });
-            }
+    /// The last sample, if it is fresh: the hot path, without I/O.
+    pub fn fresh(&self, freshness: &Freshness, now: Instant) -> Option<SlotSample<B::Sample>> {
+        self.state.lock().fresh(freshness, now)
+    }
+
+    /// A fresh sample, from the read that is in flight or from a new one. If that fails or takes too
+    /// long, the last good sample up to `max_staleness`.
+    pub async fn next(self: &Arc<Self>, freshness: &Freshness) -> Result<SlotSample<B::Sample>> {
+        let sample = match self.join(freshness) {
+            Ok(Joined::Fresh(sample)) => return Ok(sample),
+            Ok(Joined::Waiting(call)) => self.result_of(call).await,
+            Err(error) => Err(error),
+        };
+        match sample {
+            Ok(measured) => Ok(SlotSample {
+                measured,
+                stale: None,
+            }),
+            Err(error) => self.fall_back(error, freshness),
+        }
+    }
+
+    /// Joins the read that is in flight, or queues the query for the next batch.
+    fn join(self: &Arc<Self>, freshness: &Freshness) -> Result<Joined<B::Sample>> {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        if let Some(sample) = state.fresh(freshness, now) {
+            return Ok(Joined::Fresh(sample));
+        }
+        if !state.pending {
+            self.connection.enqueue(self.clone())?;
+            state.pending = true;
+        }
+        let timeout = match state.good {
             Some(_) => freshness.call_timeout,
             None => freshness.first_call_timeout,
         };
-        Err(Wait {
-            before: state.answers,
+        Ok(Joined::Waiting(Call {
+            results_before: state.results,
             timeout,
             deadline: now + timeout,
-            joined: false,
-        })
+        }))
     }
 
-    /// The answer that a call waits for, if it is in: a sample that was read for whatever the
-    /// connection was asked by then; else, if that failed or took too long, the last good one up
-    /// to `max_staleness`. If it is not in, joins the read that is under way or asks for one, and
-    /// `answered` (of [`Slot::answered`]) ends when it is time to look again.
-    pub fn join(
-        self: &Arc<Self>,
-        wait: &mut Wait,
-        freshness: &Freshness,
-        answered: Pin<&mut Notified<'_>>,
-    ) -> Option<Result<Answer<B::Sample>>> {
-        let mut state = self.state.lock();
-        if state.answers > wait.before {
-            let outcome = match (&state.failed, &state.good) {
-                (None, Some((sample, at))) => Ok(Answer {
-                    sample: sample.clone(),
-                    at: *at,
-                    stale: None,
-                }),
-                (Some(error), _) => Err(error.clone()),
-                (None, None) => unreachable!("an answer is a sample or an error"),
-            };
-            drop(state);
-            return Some(outcome.or_else(|error| self.fall_back(error, freshness)));
-        }
-        let failed = match state.asked {
-            _ if wait.joined && Instant::now() >= wait.deadline => {
-                Some(self.timed_out(wait.timeout))
+    /// Waits for the next result, at most until the call's deadline.
+    async fn result_of(&self, call: Call) -> Result<Measured<B::Sample>> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            if let Some(result) = self.try_result(&call) {
+                return result;
             }
-            true => None,
-            false => self.link.enqueue(self.clone()).err(),
-        };
-        if let Some(error) = failed {
-            drop(state);
-            return Some(self.fall_back(error, freshness));
+            // After the state has it, as the timer looks for deadlines there.
+            self.connection.deadlines().add(call.deadline);
+            changed.await;
         }
-        state.asked = true;
-        let least = state
-            .deadline
-            .map_or(wait.deadline, |least| least.min(wait.deadline));
-        state.deadline = Some(least);
-        // An answer needs the lock first, so from here on none is missed.
-        answered.enable();
-        drop(state);
-        wait.joined = true;
-        self.link.patience().until(wait.deadline);
+    }
+
+    /// The result of a call, if it is in or late. Otherwise registers the call's deadline.
+    fn try_result(&self, call: &Call) -> Option<Result<Measured<B::Sample>>> {
+        let mut state = self.state.lock();
+        if state.results > call.results_before {
+            return Some(state.last_result());
+        }
+        if Instant::now() >= call.deadline {
+            return Some(Err(self.timed_out(call.timeout)));
+        }
+        let earliest = state.deadline.unwrap_or(call.deadline);
+        state.deadline = Some(earliest.min(call.deadline));
         None
     }
 
-    /// Ends with the next answer, and when a call has waited long enough.
-    pub fn answered(&self) -> &Notify {
-        &self.answered
-    }
-
-    /// Wakes the callers if one of them has waited long enough: it gives up, the others wait on.
-    /// Returns when this is to be done next.
-    pub(super) fn wake_impatient(&self, now: Instant) -> Option<Instant> {
+    /// Wakes the calls if one of them has reached its deadline: that one times out, the others keep
+    /// waiting and register theirs again. Returns the earliest deadline that is not reached.
+    pub(super) fn wake_expired(&self, now: Instant) -> Option<Instant> {
         let mut state = self.state.lock();
         let deadline = state.deadline?;
         if deadline > now {
@@ -179,7 +173,7 @@ impl<B: Backend> Slot<B> {
         }
         state.deadline = None;
         drop(state);
-        self.answered.notify_waiters();
+        self.changed.notify_waiters();
         None
     }
 
@@ -187,93 +181,128 @@ impl<B: Backend> Slot<B> {
         Error::new(
             Kind::TimedOut,
             format!(
-                "{}: no answer for {} within {timeout:?}",
-                self.link, self.query
+                "{}: no result for {} within {timeout:?}",
+                self.connection, self.query
             ),
-            "The backend is slow or has more to read than it answers in that time; \
+            "The backend is slow, or has more to read than fits in that time; \
              callTimeout and firstCallTimeout set how long a call waits.",
         )
     }
 
-    fn fall_back(&self, error: Error, freshness: &Freshness) -> Result<Answer<B::Sample>> {
-        let Some((sample, at)) = self.last() else {
+    fn fall_back(&self, error: Error, freshness: &Freshness) -> Result<SlotSample<B::Sample>> {
+        let Some(measured) = self.last() else {
             return Err(error);
         };
-        let age = at.elapsed();
+        let age = measured.at.elapsed();
         if age > freshness.max_staleness || freshness.max_staleness.is_zero() {
             let age = Duration::from_secs(age.as_secs());
             return Err(error.and(format_args!("the last good sample is {age:?} old")));
         }
-        self.link.metrics().stale_answers.inc();
-        Ok(Answer {
-            sample,
-            at,
+        self.connection.metrics().stale_answers.inc();
+        Ok(SlotSample {
+            measured,
             stale: Some(error),
         })
     }
 
-    /// The backend's answer to this very query; a change between good and bad is logged once.
-    pub(super) fn answer_query(&self, answer: Result<B::Sample>) {
-        let answer =
-            answer.map_err(|error| error.at(format_args!("{}, {}", self.link, self.query)));
+    /// The backend's result for this very query. A change between good and bad is logged once.
+    pub(super) fn complete_query(&self, result: Result<Measured<B::Sample>>) {
+        let result =
+            result.map_err(|error| error.at(format_args!("{}, {}", self.connection, self.query)));
         let mut state = self.state.lock();
-        let reported = std::mem::replace(&mut state.reported, answer.is_err());
-        match &answer {
+        let reported = std::mem::replace(&mut state.reported, result.is_err());
+        match &result {
             Err(error) => {
-                self.link.metrics().count_error(error.kind());
+                self.connection.metrics().count_error(error.kind());
                 if !reported {
                     warn!(kind = error.kind().label(), "cannot read: {error}");
                 }
             }
             Ok(_) if reported => {
-                info!(connection = %self.link, query = %self.query, "can be read again");
+                info!(connection = %self.connection, query = %self.query, "can be read again");
             }
             Ok(_) => {}
         }
-        self.settle(state, answer);
+        self.settle(state, result);
     }
 
-    /// Fails the read if it is still waiting for an answer.
-    pub(super) fn fail_if_unanswered(&self, error: &Error) {
-        if self.is_asked() {
-            self.settle(self.state.lock(), Err(error.clone()));
-        }
+    /// The connection was lost before this query had its result.
+    pub(super) fn fail(&self, error: &Error) {
+        self.settle(self.state.lock(), Err(error.clone()));
     }
 
-    /// How many answers came so far.
-    pub(super) fn answers(&self) -> u64 {
-        self.state.lock().answers
+    /// Whether the query may be sent once more; the second time it may not.
+    pub(super) fn may_retry(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().retried, true)
     }
 
-    /// Whether the read that was asked after so many answers is still waiting for its own.
-    pub(super) fn awaits(&self, before: u64) -> bool {
-        let state = self.state.lock();
-        state.asked && state.answers == before
-    }
-
-    /// Whether a read is queued or under way.
-    fn is_asked(&self) -> bool {
-        self.state.lock().asked
-    }
-
-    fn settle(&self, mut state: MutexGuard<'_, State<B::Sample>>, answer: Result<B::Sample>) {
-        state.asked = false;
+    fn settle(
+        &self,
+        mut state: MutexGuard<'_, State<B::Sample>>,
+        result: Result<Measured<B::Sample>>,
+    ) {
+        state.pending = false;
+        state.retried = false;
         state.deadline = None;
-        state.answers += 1;
-        match answer {
-            Ok(sample) => {
-                state.good = Some((sample, Instant::now()));
+        state.results += 1;
+        match result {
+            Ok(measured) => {
+                state.good = Some(measured);
                 state.failed = None;
             }
             Err(error) => state.failed = Some(error),
         }
         drop(state);
-        self.answered.notify_waiters();
+        self.changed.notify_waiters();
     }
 }
 
-impl<B: Backend> Drop for Slot<B> {
+/// How a call that found no fresh sample goes on.
+enum Joined<S> {
+    /// A sample came in meanwhile.
+    Fresh(SlotSample<S>),
+    Waiting(Call),
+}
+
+impl<S: Clone> State<S> {
+    fn fresh(&self, freshness: &Freshness, now: Instant) -> Option<SlotSample<S>> {
+        let measured = self.good.as_ref()?;
+        let age = now.saturating_duration_since(measured.at);
+        (age < freshness.fresh_for).then(|| SlotSample {
+            measured: measured.clone(),
+            stale: None,
+        })
+    }
+
+    fn last_result(&self) -> Result<Measured<S>> {
+        match (&self.failed, &self.good) {
+            (Some(error), _) => Err(error.clone()),
+            (None, Some(measured)) => Ok(measured.clone()),
+            (None, None) => unreachable!("a result is a sample or an error"),
+        }
+    }
+}
+
+impl<B: Backend> Completion<B::Query, B::Sample> for QuerySlot<B> {
+    fn query(&self) -> &B::Query {
+        &self.query
+    }
+
+    fn measured_at(&self) -> Option<Instant> {
+        Some(self.state.lock().good.as_ref()?.at)
+    }
+
+    fn complete(&self, result: Result<Measured<B::Sample>>) {
+        self.complete_query(result);
+    }
+
+    fn abandon(self: Arc<Self>) {
+        self.connection.clone().abandon(self);
+    }
+}
+
+impl<B: Backend> Drop for QuerySlot<B> {
     fn drop(&mut self) {
-        self.link.forget(&self.query);
+        self.connection.remove(&self.query);
     }
 }

@@ -1,15 +1,15 @@
-//! Every trigger type that this server answers for, with the backends' types erased.
+//! Every trigger type of this server, with the backends' types erased.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::metric_name::metric_name;
-use super::trigger_type::{Plan, TriggerType};
 use super::{
     backend::{Backend, Pace},
-    connection_pool::Pool,
-    trigger::{Bound, Read},
+    connection_pool::ConnectionPool,
+    metric_name::metric_name,
+    trigger::{BoundQuery, Evaluate},
+    trigger_type::TriggerType,
 };
 use crate::{
     metadata::{
@@ -23,10 +23,10 @@ use crate::{
 };
 
 /// Every trigger type, in the order of registration.
-pub struct Catalog {
+pub struct Registry {
     pub(super) common_keys: KeySet,
     pub(super) tls_keys: KeySet,
-    types: Vec<Arc<dyn AnyType>>,
+    types: Vec<Arc<dyn RegisteredType>>,
     call_timeout: Duration,
     telemetry: Telemetry,
 }
@@ -34,22 +34,23 @@ pub struct Catalog {
 /// The declared keys of one trigger type, for documentation.
 #[derive(Clone, Debug, Serialize)]
 pub struct TypeKeys {
-    /// As in `backend: redis-cluster`.
-    pub backend: &'static str,
-    /// What to measure, and what to make of it.
+    /// The trigger type, as in `backend: redis-cluster`.
+    #[serde(rename = "backend")]
+    pub trigger_type: &'static str,
+    /// What to measure, and the thresholds.
     pub query: Vec<Key>,
-    /// Where the backend is, and as whom to ask.
+    /// Address and credentials.
     pub connection: Vec<Key>,
     /// TLS to the backend.
     pub tls: Vec<Key>,
-    /// The same for every backend.
+    /// The same for every trigger type.
     pub common: Vec<Key>,
 }
 
-impl Catalog {
-    /// A catalog without backends; `call_timeout` is how long a caller waits.
+impl Registry {
+    /// A registry without backends; `call_timeout` is how long a caller waits.
     pub fn new(call_timeout: Duration, telemetry: Telemetry) -> Self {
-        Catalog {
+        Registry {
             common_keys: KeySet::of::<CommonKeys>(),
             tls_keys: KeySet::of::<TlsKeys>(),
             types: Vec::new(),
@@ -58,17 +59,16 @@ impl Catalog {
         }
     }
 
-    /// The catalog with one more backend and all its trigger types, which share its connections.
+    /// The registry with one more backend and all its trigger types, which share its connections.
     pub fn with<B: Backend>(mut self, backend: B) -> Self {
-        let pool = Arc::new(Pool::new(
-            backend,
-            self.call_timeout,
-            self.telemetry.clone(),
-        ));
-        for trigger_type in B::trigger_types() {
+        let telemetry = self.telemetry.clone();
+        let pool = Arc::new(ConnectionPool::new(backend, self.call_timeout, telemetry));
+        let types: Arc<[TriggerType<B>]> = B::trigger_types().into();
+        for index in 0..types.len() {
             self.types.push(Arc::new(TypeOf {
                 pool: pool.clone(),
-                trigger_type,
+                types: types.clone(),
+                index,
             }));
         }
         self
@@ -84,10 +84,15 @@ impl Catalog {
         self.types.iter().map(|t| t.backend())
     }
 
+    /// How long a sample of each trigger type is used without I/O, by default.
+    pub fn fresh_for(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        self.types.iter().map(|t| (t.name(), t.pace().fresh_for))
+    }
+
     /// The declared keys of every trigger type.
     pub fn keys(&self) -> impl Iterator<Item = TypeKeys> {
         self.types.iter().map(|t| TypeKeys {
-            backend: t.name(),
+            trigger_type: t.name(),
             query: t.query_keys().0.clone(),
             connection: t.connection_keys().0.clone(),
             tls: self.tls_keys.0.clone(),
@@ -95,7 +100,26 @@ impl Catalog {
         })
     }
 
-    pub(super) fn find(&self, name: &str) -> Result<&Arc<dyn AnyType>, Problem> {
+    /// The trigger type that a trigger's metadata names.
+    pub(super) fn of(
+        &self,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<&Arc<dyn RegisteredType>, Problem> {
+        let named = ["backend", "backendFromEnv"]
+            .into_iter()
+            .find_map(|key| metadata.get(key));
+        match named.filter(|name| !name.is_empty()) {
+            Some(name) => self.find(name),
+            None => {
+                let known: Vec<_> = self.names().collect();
+                let reason = format!("is required; known are {}", known.join(", "));
+                Err(Problem::key("backend", reason))
+            }
+        }
+    }
+
+    /// The trigger type of this name.
+    pub(super) fn find(&self, name: &str) -> Result<&Arc<dyn RegisteredType>, Problem> {
         let found = self.types.iter().find(|t| t.name() == name);
         found.ok_or_else(|| {
             let known: Vec<_> = self.names().collect();
@@ -112,41 +136,71 @@ impl Catalog {
     }
 }
 
-/// A connection whose type only its backend knows.
-pub(super) type AnyConnection = Arc<dyn Any + Send + Sync>;
+/// The keys of a connection, and whose they are.
+pub(super) struct ConnectionSource<'a> {
+    /// The trigger type that declares the keys.
+    pub trigger_type: &'a str,
+    pub metadata: &'a Metadata<'a>,
+    pub tls: TlsKeys,
+    /// Its name in the settings; `None`: the keys are the trigger's own.
+    pub name: Option<&'a str>,
+}
 
 /// What a trigger type made of a trigger's metadata.
-pub(super) struct Planned {
+pub(super) struct Bound {
     pub metric_name: String,
     pub target: f64,
-    pub reader: Box<dyn Read>,
+    pub query: Box<dyn Evaluate>,
 }
 
 /// One trigger type with its backend's types erased.
-pub(super) trait AnyType: Send + Sync {
+pub(super) trait RegisteredType: Send + Sync {
     fn name(&self) -> &'static str;
     fn backend(&self) -> &'static str;
     fn pace(&self) -> Pace;
     fn connection_keys(&self) -> &KeySet;
     fn query_keys(&self) -> &KeySet;
-    fn connection(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<AnyConnection, Problems>;
-    /// `None` if there is no connection, or one of another backend.
-    fn plan(
+    /// Checks the keys of a connection, and opens nothing.
+    fn check_connection(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<(), Problems>;
+    /// Binds a trigger to the slot of its query. All problems are returned together, after those
+    /// that were found `before`; with one of them nothing is created.
+    fn bind(
         &self,
         metadata: &Metadata<'_>,
-        connection: Option<&AnyConnection>,
-    ) -> Result<Option<Planned>, Problems>;
+        connection: ConnectionSource<'_>,
+        before: Problems,
+    ) -> Result<Bound, Problems>;
 }
 
-/// The one implementation of [`AnyType`].
+/// The one implementation of [`RegisteredType`].
 struct TypeOf<B: Backend> {
-    pool: Arc<Pool<B>>,
-    trigger_type: TriggerType<B>,
+    pool: Arc<ConnectionPool<B>>,
+    /// All types of the backend: any of them may declare the connection of a trigger.
+    types: Arc<[TriggerType<B>]>,
+    index: usize,
 }
 
-impl<B: Backend> AnyType for TypeOf<B> {
+impl<B: Backend> TypeOf<B> {
+    fn this(&self) -> &TriggerType<B> {
+        &self.types[self.index]
+    }
+
+    fn connection(&self, source: ConnectionSource<'_>) -> Result<B::Connection, Problems> {
+        let mut types = self.types.iter();
+        match types.find(|t| t.name == source.trigger_type) {
+            Some(found) => found.connection(source.metadata, source.tls),
+            None => {
+                let reason = format!("is a connection of another backend than `{}`", self.name());
+                let name = source.name.unwrap_or_default();
+                Err(Problem::value("connection", name, reason).into())
+            }
+        }
+    }
+}
+
+impl<B: Backend> RegisteredType for TypeOf<B> {
     fn name(&self) -> &'static str {
-        self.trigger_type.name
+        self.this().name
     }
 
     fn backend(&self) -> &'static str {
@@ -158,41 +212,38 @@ impl<B: Backend> AnyType for TypeOf<B> {
     }
 
     fn connection_keys(&self) -> &KeySet {
-        &self.trigger_type.connection_keys
+        &self.this().connection_keys
     }
 
     fn query_keys(&self) -> &KeySet {
-        &self.trigger_type.query_keys
+        &self.this().query_keys
     }
 
-    fn connection(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<AnyConnection, Problems> {
-        let connection = self.trigger_type.connection(metadata, tls)?;
-        Ok(Arc::new(connection))
+    fn check_connection(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<(), Problems> {
+        self.this().connection(metadata, tls).map(|_| ())
     }
 
-    fn plan(
+    fn bind(
         &self,
         metadata: &Metadata<'_>,
-        connection: Option<&AnyConnection>,
-    ) -> Result<Option<Planned>, Problems> {
-        let Plan {
-            query,
-            rule,
-            target,
-            readable_name,
-        } = self.trigger_type.plan(metadata)?;
-        let connection = connection.and_then(|any| any.downcast_ref::<B::Connection>());
-        let Some(connection) = connection else {
-            return Ok(None);
+        connection: ConnectionSource<'_>,
+        before: Problems,
+    ) -> Result<Bound, Problems> {
+        let mut problems = before;
+        let plan = problems.keep(self.this().plan(metadata));
+        let connection = problems.keep(self.connection(connection));
+        problems.into_result()?;
+        let (Some(plan), Some(connection)) = (plan, connection) else {
+            unreachable!("what is missing is a problem");
         };
-        let readable_name = B::readable_name(connection, readable_name);
-        Ok(Some(Planned {
-            metric_name: metric_name(&readable_name, connection, &query),
-            target: target.0 as f64,
-            reader: Box::new(Bound {
-                slot: self.pool.slot(connection, &query),
-                rule,
+        let readable_name = B::readable_name(&connection, plan.readable_name);
+        Ok(Bound {
+            metric_name: metric_name(&readable_name, &connection, &plan.query),
+            target: plan.target.0 as f64,
+            query: Box::new(BoundQuery {
+                slot: self.pool.slot(&connection, &plan.query),
+                rule: plan.rule,
             }),
-        }))
+        })
     }
 }

@@ -1,122 +1,103 @@
-//! A parsed trigger, bound to the slot that measures it.
+//! A parsed trigger, bound to the slot of its query.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{Notify, futures::Notified},
-    time::Instant,
-};
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::{
     backend::{Backend, Reading, Rule},
-    query_slot::{Answer, Freshness, Slot, Wait},
+    query_slot::{Freshness, QuerySlot, SlotSample},
 };
 use crate::error::{Error, Result};
 
-/// A trigger: what KEDA is told of its metric, and how to read it.
+/// A trigger: its metric, and how to evaluate it.
 pub struct Trigger {
-    /// The backend's name, for metrics.
-    pub backend: &'static str,
-    /// The metric's name, as KEDA learns it and asks for it.
+    /// The trigger type: what the user wrote as `backend`.
+    pub trigger_type: &'static str,
+    /// The metric's name, as GetMetricSpec returns it and GetMetrics expects it.
     pub metric_name: String,
     /// The wanted backlog per replica.
     pub target: f64,
-    /// How old an answer may be.
+    /// How old a sample may be.
     pub freshness: Freshness,
-    pub(super) reader: Box<dyn Read>,
+    pub(super) query: Box<dyn Evaluate>,
 }
 
-/// What a trigger makes of a sample.
+/// The result of a trigger.
 #[derive(Clone, Debug)]
-pub struct Judged {
+pub struct Evaluation {
     /// Value and activity.
     pub reading: Reading,
     /// How old the sample is.
     pub age: Duration,
-    /// Why nothing newer could be had, if the sample is stale.
+    /// Why no newer sample could be had, if this one is stale.
     pub stale: Option<Error>,
 }
 
 impl Trigger {
-    /// The value now: from a fresh sample at once, else from a read shared with whoever else asks.
-    pub async fn read(&self) -> Result<Judged> {
-        let (reader, freshness) = (&self.reader, &self.freshness);
-        let mut wait = match reader.look(freshness, Instant::now()) {
-            Ok(judged) => return Ok(judged),
-            Err(wait) => wait,
-        };
-        loop {
-            let answered = reader.answered().notified();
-            tokio::pin!(answered);
-            if let Some(outcome) = reader.join(&mut wait, freshness, answered.as_mut()) {
-                return outcome;
-            }
-            answered.await;
+    /// Evaluates the trigger: on a fresh sample at once, else after a read that is shared with all
+    /// triggers of the same query.
+    pub async fn evaluate(&self) -> Result<Evaluation> {
+        match self.query.fresh(&self.freshness) {
+            Some(evaluation) => Ok(evaluation),
+            None => self.query.next(&self.freshness).await,
         }
     }
 
-    /// What the last good sample says, whatever its age; `None` before the first.
-    pub fn last(&self) -> Option<Judged> {
-        self.reader.last()
+    /// The evaluation of the last good sample, whatever its age; `None` before the first.
+    pub fn last(&self) -> Option<Evaluation> {
+        self.query.last()
     }
 }
 
-/// A slot and a rule with their types erased: see [`Slot`] for what each does.
-pub(super) trait Read: Send + Sync {
-    fn look(&self, freshness: &Freshness, now: Instant) -> Result<Judged, Wait>;
-    fn join(
-        &self,
-        wait: &mut Wait,
-        freshness: &Freshness,
-        answered: Pin<&mut Notified<'_>>,
-    ) -> Option<Result<Judged>>;
-    fn answered(&self) -> &Notify;
-    fn last(&self) -> Option<Judged>;
+/// A query slot and a rule with the backend's types erased. See [`QuerySlot`] for the methods.
+pub(super) trait Evaluate: Send + Sync {
+    fn fresh(&self, freshness: &Freshness) -> Option<Evaluation>;
+    fn next<'a>(&'a self, freshness: &'a Freshness) -> BoxFuture<'a, Result<Evaluation>>;
+    fn last(&self) -> Option<Evaluation>;
 }
 
-/// The one implementation of [`Read`].
-pub(super) struct Bound<B: Backend> {
-    pub slot: Arc<Slot<B>>,
+/// The one implementation of [`Evaluate`].
+pub(super) struct BoundQuery<B: Backend> {
+    pub slot: Arc<QuerySlot<B>>,
     pub rule: B::Rule,
 }
 
-impl<B: Backend> Bound<B> {
-    fn judge(&self, answer: Answer<B::Sample>, now: Instant) -> Judged {
-        Judged {
-            reading: self.rule.judge(&answer.sample, now),
-            age: now.saturating_duration_since(answer.at),
-            stale: answer.stale,
+impl<B: Backend> BoundQuery<B> {
+    fn evaluate(
+        &self,
+        SlotSample { measured, stale }: SlotSample<B::Sample>,
+        now: Instant,
+    ) -> Evaluation {
+        Evaluation {
+            reading: self.rule.judge(&measured.sample, measured.at, now),
+            age: now.saturating_duration_since(measured.at),
+            stale,
         }
     }
 }
 
-impl<B: Backend> Read for Bound<B> {
-    fn look(&self, freshness: &Freshness, now: Instant) -> Result<Judged, Wait> {
-        let answer = self.slot.look(freshness, now)?;
-        Ok(self.judge(answer, now))
+impl<B: Backend> Evaluate for BoundQuery<B> {
+    fn fresh(&self, freshness: &Freshness) -> Option<Evaluation> {
+        let now = Instant::now();
+        let sample = self.slot.fresh(freshness, now)?;
+        Some(self.evaluate(sample, now))
     }
 
-    fn join(
-        &self,
-        wait: &mut Wait,
-        freshness: &Freshness,
-        answered: Pin<&mut Notified<'_>>,
-    ) -> Option<Result<Judged>> {
-        let answer = self.slot.join(wait, freshness, answered)?;
-        Some(answer.map(|answer| self.judge(answer, Instant::now())))
+    fn next<'a>(&'a self, freshness: &'a Freshness) -> BoxFuture<'a, Result<Evaluation>> {
+        Box::pin(async move {
+            let sample = self.slot.next(freshness).await?;
+            Ok(self.evaluate(sample, Instant::now()))
+        })
     }
 
-    fn answered(&self) -> &Notify {
-        self.slot.answered()
-    }
-
-    fn last(&self) -> Option<Judged> {
-        let (sample, at) = self.slot.last()?;
-        let answer = Answer {
-            sample,
-            at,
+    fn last(&self) -> Option<Evaluation> {
+        let measured = self.slot.last()?;
+        let sample = SlotSample {
+            measured,
             stale: None,
         };
-        Some(self.judge(answer, Instant::now()))
+        Some(self.evaluate(sample, Instant::now()))
     }
 }

@@ -1,4 +1,4 @@
-//! Parsed triggers, kept while somebody asks for them.
+//! Parsed triggers, kept while they are in use.
 
 use std::{collections::hash_map::RandomState, num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -9,29 +9,37 @@ use tokio::time::Instant;
 use super::trigger::Trigger;
 use crate::metadata::TriggerRef;
 
-/// A bounded map from what KEDA sends to what was made of it, with the least recently asked first
-/// to go.
-pub(super) struct Cache {
-    triggers: Mutex<LruCache<Key, Entry, RandomState>>,
+/// A bounded map from what KEDA sends to the parsed trigger. The least recently used is evicted.
+pub(super) struct TriggerCache {
+    triggers: Mutex<LruCache<TriggerKey, Entry, RandomState>>,
     idle_after: Duration,
 }
 
-/// All that KEDA sent, so that equal hashes confuse nobody; in one place of memory, because to
-/// compare a map of strings is to visit a dozen.
+/// All that KEDA sent, rather than a hash of it, so that no two triggers are confused. One flat
+/// buffer, because comparing a map of strings visits a dozen places in memory.
 #[derive(PartialEq, Eq, Hash)]
-pub(super) struct Key(Box<[u8]>);
+pub(super) struct TriggerKey(Box<[u8]>);
 
 struct Entry {
     namespace: String,
     name: String,
     trigger: Arc<Trigger>,
-    asked: Instant,
+    used: Instant,
 }
 
-impl Key {
-    pub fn of(asked: &TriggerRef) -> Self {
-        let pairs = || asked.metadata.iter().flat_map(|(key, value)| [key, value]);
-        let texts = || [&asked.namespace, &asked.name].into_iter().chain(pairs());
+impl TriggerKey {
+    pub fn of(request: &TriggerRef) -> Self {
+        let pairs = || {
+            request
+                .metadata
+                .iter()
+                .flat_map(|(key, value)| [key, value])
+        };
+        let texts = || {
+            [&request.namespace, &request.name]
+                .into_iter()
+                .chain(pairs())
+        };
         let length = texts().map(|text| size_of::<usize>() + text.len()).sum();
         let mut key = Vec::with_capacity(length);
         for text in texts() {
@@ -39,66 +47,66 @@ impl Key {
             key.extend_from_slice(&text.len().to_ne_bytes());
             key.extend_from_slice(text.as_bytes());
         }
-        Key(key.into_boxed_slice())
+        TriggerKey(key.into_boxed_slice())
     }
 }
 
-impl Cache {
+impl TriggerCache {
     pub fn new(capacity: NonZeroUsize, idle_after: Duration) -> Self {
-        // Room is made as triggers come: a sidecar with one of them pays for one.
+        // Grows as triggers come: a sidecar with one of them pays for one.
         let mut triggers = LruCache::unbounded_with_hasher(RandomState::new());
         triggers.resize(capacity);
-        Cache {
+        TriggerCache {
             triggers: Mutex::new(triggers),
             idle_after,
         }
     }
 
-    pub fn get(&self, key: &Key) -> Option<Arc<Trigger>> {
+    pub fn get(&self, key: &TriggerKey) -> Option<Arc<Trigger>> {
         let mut triggers = self.triggers.lock();
         let entry = triggers.get_mut(key)?;
-        entry.asked = Instant::now();
+        entry.used = Instant::now();
         Some(entry.trigger.clone())
     }
 
-    /// Keeps a trigger. `true` if another had to go that was not idle yet.
-    pub fn put(&self, key: Key, asked: TriggerRef, trigger: Arc<Trigger>) -> bool {
+    /// Keeps a trigger. `true` if another one was evicted that was not idle yet.
+    pub fn put(&self, key: TriggerKey, request: TriggerRef, trigger: Arc<Trigger>) -> bool {
         let entry = Entry {
-            namespace: asked.namespace,
-            name: asked.name,
+            namespace: request.namespace,
+            name: request.name,
             trigger,
-            asked: Instant::now(),
+            used: Instant::now(),
         };
-        // What goes is dropped after the lock: it may close a connection.
-        let gone = {
+        // Dropped after the lock is released: it may close a connection.
+        let evicted = {
             let mut triggers = self.triggers.lock();
             let full = triggers.len() == triggers.cap().get() && !triggers.contains(&key);
-            let gone = full.then(|| triggers.pop_lru()).flatten();
+            let evicted = full.then(|| triggers.pop_lru()).flatten();
             triggers.put(key, entry);
-            gone
+            evicted
         };
-        gone.is_some_and(|(_, entry)| entry.asked.elapsed() < self.idle_after)
+        evicted.is_some_and(|(_, entry)| entry.used.elapsed() < self.idle_after)
     }
 
-    /// Forgets what nobody asked for.
-    pub fn sweep(&self) {
+    /// Evicts idle triggers.
+    pub fn evict_idle(&self) {
         loop {
-            let gone = {
+            let evicted = {
                 let mut triggers = self.triggers.lock();
                 match triggers.peek_lru() {
-                    Some((_, entry)) if entry.asked.elapsed() >= self.idle_after => {
+                    Some((_, entry)) if entry.used.elapsed() >= self.idle_after => {
                         triggers.pop_lru()
                     }
                     _ => None,
                 }
             };
-            if gone.is_none() {
+            if evicted.is_none() {
                 return;
             }
         }
     }
 
-    /// The triggers, the most recently asked first.
+    /// The triggers, the most recently used first.
     pub fn all(&self) -> Vec<(String, String, Arc<Trigger>)> {
         let triggers = self.triggers.lock();
         triggers

@@ -1,4 +1,4 @@
-//! A trigger type as users write it in `backend:`, with its declared keys.
+//! A trigger type: what users write in `backend:`, with its declared keys.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -8,33 +8,33 @@ use crate::metadata::{
     parse::Metadata, problem::Problems, schema::KeySet, tls::TlsKeys, values::Target,
 };
 
-/// The declared keys that say where a backend is, and as whom to ask.
+/// The declared keys of a connection: address and credentials.
 pub trait ConnectionKeys<B: Backend>: DeserializeOwned + JsonSchema {
-    /// Checks the keys against each other and makes the connection of them.
+    /// Checks the keys against each other, and returns the connection or all problems.
     fn check(self, tls: TlsKeys) -> Result<B::Connection, Problems>;
 }
 
-/// The declared keys that say what to measure, and what to make of it.
+/// The declared keys of a trigger: what to measure, and the thresholds.
 pub trait TriggerKeys<B: Backend>: DeserializeOwned + JsonSchema {
-    /// Checks the keys against each other and makes a plan of them.
+    /// Checks the keys against each other, and returns the plan or all problems.
     fn check(self) -> Result<Plan<B>, Problems>;
 }
 
-/// What one trigger wants of its connection.
+/// What one trigger measures on its connection, and how it evaluates that.
 pub struct Plan<B: Backend> {
     /// What to measure.
     pub query: B::Query,
-    /// What to make of it.
+    /// How to evaluate it.
     pub rule: B::Rule,
     /// The wanted backlog per replica.
     pub target: Target,
-    /// The readable part of the metric's name, in the shape of KEDA's own.
+    /// The readable part of the metric's name, in KEDA's own format.
     pub readable_name: String,
 }
 
 /// A trigger type: its name, and how its keys are parsed.
 pub struct TriggerType<B: Backend> {
-    /// As in `backend: redis-cluster`; KEDA's name of the scaler.
+    /// The value of `backend`, as in `backend: redis-cluster`: KEDA's name of the scaler.
     pub name: &'static str,
     /// The keys of the connection, without those of TLS, which are the same everywhere.
     pub connection_keys: KeySet,
@@ -56,7 +56,7 @@ impl<B: Backend> TriggerType<B> {
         }
     }
 
-    /// Makes the connection of the keys that say where.
+    /// Parses the keys of a connection.
     pub fn connection(
         &self,
         metadata: &Metadata<'_>,
@@ -65,7 +65,7 @@ impl<B: Backend> TriggerType<B> {
         (self.parse_connection)(metadata, &self.connection_keys, tls)
     }
 
-    /// Makes the plan of the keys that say what.
+    /// Parses the keys of a trigger.
     pub fn plan(&self, metadata: &Metadata<'_>) -> Result<Plan<B>, Problems> {
         (self.parse_plan)(metadata, &self.query_keys)
     }

@@ -17,7 +17,7 @@ pub use listeners::{GrpcListener, Listeners};
 use crate::{
     backends,
     error::{Error, Kind, Result},
-    sampling::{Catalog, Engine, TriggerCollector},
+    sampling::{Engine, Registry, TriggerCollector},
     settings::Settings,
     telemetry::Telemetry,
 };
@@ -72,8 +72,8 @@ pub async fn run(
 /// The engine over every backend, as the settings want it. Must be called within a tokio runtime.
 pub fn engine(settings: &Settings, telemetry: &Telemetry) -> Result<Arc<Engine>> {
     let limits = settings.engine.limits()?;
-    let catalog = backends::register(Catalog::new(limits.call_timeout, telemetry.clone()));
-    Engine::start(catalog, &settings.named_connections()?, limits)
+    let registry = backends::register(Registry::new(limits.call_timeout, telemetry.clone()));
+    Engine::start(registry, &settings.named_connections()?, limits)
 }
 
 /// What the parts of a server tell each other about its end.

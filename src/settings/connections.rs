@@ -64,7 +64,7 @@ impl ConnectionSettings {
         let Some(backend) = self.0.get("backend") else {
             return Err(invalid(&format!("{path}.backend"), "is required"));
         };
-        connection.backend = backend.text();
+        connection.trigger_type = backend.text();
         connection.namespaces = self.0.get("namespaces").map(Scalar::list);
         let keys = self
             .0

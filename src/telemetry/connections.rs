@@ -37,6 +37,7 @@ type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 struct Families {
     connected: Family<Labels, Gauge>,
     stale_answers: Family<Labels, Counter>,
+    retried_queries: Family<Labels, Counter>,
     errors: Family<ErrorLabels, Counter>,
     batch_size: Histograms,
     read_seconds: Histograms,
@@ -54,6 +55,8 @@ pub struct ConnectionMetrics {
     pub connected: Gauge,
     /// Answers given from a sample that should have been renewed but could not.
     pub stale_answers: Counter,
+    /// Queries sent once more because their connection broke.
+    pub retried_queries: Counter,
     batch_size: Histogram,
     read_seconds: Histogram,
     name: String,
@@ -66,6 +69,7 @@ impl Connections {
         let families = Families {
             connected: Family::default(),
             stale_answers: Family::default(),
+            retried_queries: Family::default(),
             errors: Family::default(),
             // One query alone up to 8,192 together.
             batch_size: Family::new_with_constructor(|| {
@@ -85,6 +89,11 @@ impl Connections {
             "stale_answers",
             "Answers from a sample that could not be renewed",
             families.stale_answers.clone(),
+        );
+        registry.register(
+            "retried_queries",
+            "Queries sent once more because their connection broke",
+            families.retried_queries.clone(),
         );
         registry.register(
             "read_errors",
@@ -120,6 +129,7 @@ impl Connections {
         let metrics = Arc::new(ConnectionMetrics {
             connected: families.connected.get_or_create_owned(&labels),
             stale_answers: families.stale_answers.get_or_create_owned(&labels),
+            retried_queries: families.retried_queries.get_or_create_owned(&labels),
             batch_size: families.batch_size.get_or_create_owned(&labels),
             read_seconds: families.read_seconds.get_or_create_owned(&labels),
             name: name.to_owned(),
@@ -167,6 +177,7 @@ impl Drop for ConnectionMetrics {
         };
         self.families.connected.remove(&labels);
         self.families.stale_answers.remove(&labels);
+        self.families.retried_queries.remove(&labels);
         self.families.batch_size.remove(&labels);
         self.families.read_seconds.remove(&labels);
         for kind in Kind::ALL {

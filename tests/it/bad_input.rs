@@ -63,7 +63,7 @@ async fn bad_metadata_is_answered_with_key_value_and_what_is_allowed() {
         ),
         (
             with(right(), "host", "127.0.0.1"),
-            "host: is given beside `address`; say where either way, not both",
+            "host: is mutually exclusive with `address`",
         ),
         (
             with(with(cluster.clone(), "hosts", "a,b,c"), "ports", "1,2"),
@@ -88,11 +88,11 @@ async fn bad_metadata_is_answered_with_key_value_and_what_is_allowed() {
         (with(right(), "address", "a:1,b:2"), "must be host:port"),
         (
             with(right(), "listNameFromEnv", "x"),
-            "listNameFromEnv: is given beside `listName`",
+            "listNameFromEnv: is mutually exclusive with `listName`",
         ),
         (
             with(right(), "lists", "a,b"),
-            "lists: is given beside `listName`",
+            "lists: is mutually exclusive with `listName`",
         ),
         (
             without(right(), "listName"),

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    Kafka, Sample,
+    PendingQuery, Sample,
     committed_offsets::Offsets,
     errors,
     lag::{Committed, Partition},
@@ -20,7 +20,7 @@ use super::{
     query::{Isolation, Query},
     stall_tracker::Progress,
 };
-use crate::{error::Result, sampling::Ask};
+use crate::{error::Result, sampling::Measured};
 
 /// Start and end of a partition.
 pub type Bounds = (i64, i64);
@@ -51,7 +51,7 @@ type Ends = BTreeMap<i32, Result<Bounds>>;
 
 struct Waiting {
     /// `None` once it is answered.
-    ask: Option<Ask<Kafka>>,
+    ask: Option<PendingQuery>,
     /// The partitions that count, by topic; `None` until topics are known.
     places: Option<Vec<(Arc<str>, Vec<i32>)>>,
 }
@@ -63,7 +63,7 @@ struct Group {
 }
 
 impl<'a> Board<'a> {
-    pub fn new(progress: &'a Progress, asks: Vec<Ask<Kafka>>) -> Self {
+    pub fn new(progress: &'a Progress, asks: Vec<PendingQuery>) -> Self {
         let mut state = State::default();
         for (number, ask) in asks.into_iter().enumerate() {
             let group = ask.query().group.clone();
@@ -179,7 +179,6 @@ impl<'a> Board<'a> {
                 note(self.progress, &group, isolation, &mut partitions, at);
                 Sample {
                     partitions: partitions.into(),
-                    at,
                 }
             });
             state.answer(number, partitions);
@@ -199,7 +198,8 @@ impl State {
 
     fn answer(&mut self, number: usize, answer: Result<Sample>) {
         if let Some(ask) = self.queries[number].ask.take() {
-            ask.answer(answer);
+            let at = Instant::now();
+            ask.complete(answer.map(|sample| Measured { sample, at }));
         }
     }
 

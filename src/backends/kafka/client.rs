@@ -1,6 +1,6 @@
 //! A live connection: a cluster with what is known of it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -27,10 +27,10 @@ impl Client {
     pub async fn connect(
         connection: &Connection,
         progress: Arc<Progress>,
-        limit: Duration,
+        deadline: Instant,
     ) -> Result<Self> {
         Ok(Client {
-            cluster: Cluster::join(connection, Instant::now() + limit).await?,
+            cluster: Cluster::join(connection, deadline).await?,
             topics: Topics::default(),
             coordinators: Coordinators::default(),
             progress,

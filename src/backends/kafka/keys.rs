@@ -203,7 +203,7 @@ where
         };
         let topics = match (self.topic, self.topics) {
             (Some(_), Some(_)) => {
-                let reason = "is given beside `topic`; only one of the two can hold";
+                let reason = "is mutually exclusive with `topic`";
                 Err(Problem::key("topics", reason))
             }
             (Some(topic), None) => named("topic", topic.names()),

@@ -14,9 +14,6 @@ use crate::{
 pub struct Sample {
     /// Every partition of the query, with or without lag.
     pub partitions: Arc<[Partition]>,
-    /// When it was read. Stuck partitions are judged by this and not by the time of the question:
-    /// an outage, during which no commit is seen to move, must not make lag look persistent.
-    pub at: Instant,
 }
 
 /// One partition, in Kafka's words. Offsets count messages (and control records) from 0.
@@ -91,10 +88,12 @@ struct Total {
 }
 
 impl Rule<Sample> for LagRule {
-    fn judge(&self, sample: &Sample, _: Instant) -> Reading {
+    // By the time of the measurement: an outage, during which no commit is seen to move, must not
+    // make lag look persistent.
+    fn judge(&self, sample: &Sample, measured_at: Instant, _: Instant) -> Reading {
         let mut total = Total::default();
         for partition in sample.partitions.iter() {
-            let (lag, persistent) = self.of_partition(partition, sample.at);
+            let (lag, persistent) = self.of_partition(partition, measured_at);
             total.all = total.all.saturating_add(lag);
             if !persistent && lag > 0 {
                 total.lag = total.lag.saturating_add(lag);

@@ -25,7 +25,9 @@ mod stall_tracker;
 mod testing;
 mod topic_cache;
 
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use client::Client;
 use config::ClusterKeys;
@@ -40,7 +42,7 @@ use crate::sampling::TriggerType;
 use crate::{
     error::Result,
     metadata::values::NameList,
-    sampling::{Ask, Backend, Pace},
+    sampling::{Backend, Batch, BatchQuery, Pace},
 };
 
 /// The backend.
@@ -48,19 +50,10 @@ use crate::{
 pub struct Kafka {
     /// What outlives a connection.
     memory: Memory,
-    /// How long connecting and reading may take by the engine's clock.
-    limit: OnceLock<Duration>,
 }
 
-/// The part of the engine's limit after which we give up by ourselves, so that the reason is told.
-const OURS: f64 = 0.85;
-
-impl Kafka {
-    fn limit(&self) -> Duration {
-        let engines = self.limit.get().copied();
-        engines.unwrap_or(Duration::from_secs(2)).mul_f64(OURS)
-    }
-}
+/// One query of a batch.
+type PendingQuery = BatchQuery<Query, Sample>;
 
 impl Backend for Kafka {
     const NAME: &'static str = "kafka";
@@ -79,26 +72,25 @@ impl Backend for Kafka {
     }
 
     fn pace(&self, call_timeout: Duration) -> Pace {
-        // A little less than a caller waits, so that it learns the reason.
-        let limit = call_timeout.mul_f64(0.8);
-        // A backend has one engine, which has one timeout.
-        let limit = *self.limit.get_or_init(|| limit);
         Pace {
             fresh_for: Duration::from_secs(2),
-            first_call_timeout: Duration::from_secs(15),
-            connect_timeout: limit,
-            batch_timeout: limit,
             // A batch that waits for a broker that is down, or for a coordinator that moves, does
             // not hold up the next ones.
             overlap: 4,
+            ..Pace::within(call_timeout)
         }
     }
 
-    async fn connect(&self, connection: &Connection) -> Result<Self::Client> {
-        Client::connect(connection, self.memory.of(connection), self.limit()).await
+    async fn connect(&self, connection: &Connection, deadline: Instant) -> Result<Self::Client> {
+        Client::connect(connection, self.memory.of(connection), deadline).await
     }
 
-    async fn sample(&self, client: &Self::Client, batch: Vec<Ask<Self>>) -> Result<()> {
-        sample::answer(client, batch, self.limit()).await
+    async fn sample(
+        &self,
+        client: &Self::Client,
+        batch: Batch<Self>,
+        deadline: Instant,
+    ) -> Result<()> {
+        sample::answer(client, batch, deadline).await
     }
 }

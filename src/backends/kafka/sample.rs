@@ -3,12 +3,12 @@
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future::try_join};
 use parking_lot::Mutex;
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
-    Kafka,
+    PendingQuery,
     batch::Board,
     client::Client,
     committed_offsets::{self, Offsets},
@@ -16,14 +16,13 @@ use super::{
     protocol::Failure,
     query::Topics,
 };
-use crate::{error::Result, sampling::Ask};
+use crate::error::Result;
 
 /// Reads of ends that are under way at once, for groups that have answered together.
 const AT_ONCE: usize = 8;
 
 /// Answers the queries of a batch within `limit`. An error means that no broker answers.
-pub async fn answer(client: &Client, asks: Vec<Ask<Kafka>>, limit: Duration) -> Result<()> {
-    let deadline = Instant::now() + limit;
+pub async fn answer(client: &Client, asks: Vec<PendingQuery>, deadline: Instant) -> Result<()> {
     let (of_group, named): (Vec<_>, Vec<_>) = asks
         .into_iter()
         .partition(|ask| matches!(ask.query().topics, Topics::OfGroup));
@@ -35,7 +34,7 @@ pub async fn answer(client: &Client, asks: Vec<Ask<Kafka>>, limit: Duration) -> 
 /// Topics are known beforehand: offsets of groups and ends of partitions go out together.
 async fn answer_named(
     client: &Client,
-    asks: Vec<Ask<Kafka>>,
+    asks: Vec<PendingQuery>,
     deadline: Instant,
 ) -> Result<(), Failure> {
     if asks.is_empty() {
@@ -57,13 +56,13 @@ async fn answer_named(
 /// has answered by then together.
 async fn answer_of_group(
     client: &Client,
-    asks: Vec<Ask<Kafka>>,
+    asks: Vec<PendingQuery>,
     deadline: Instant,
 ) -> Result<(), Failure> {
     if asks.is_empty() {
         return Ok(());
     }
-    let mut waiting = HashMap::<String, Vec<Ask<Kafka>>>::new();
+    let mut waiting = HashMap::<String, Vec<PendingQuery>>::new();
     for ask in asks {
         let group = ask.query().group.clone();
         waiting.entry(group).or_default().push(ask);

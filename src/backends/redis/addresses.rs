@@ -28,8 +28,7 @@ impl Addresses {
             (Some((key, addresses)), None, None) => parse_addresses(key, &addresses),
             (Some((key, _)), hosts, ports) => {
                 let other = hosts.or(ports).map_or("host", |(other, _)| other);
-                let reason = format!("is given beside `{key}`; say where either way, not both");
-                Err(Problem::key(other, reason).into())
+                Err(Problem::exclusive(other, key).into())
             }
             (None, Some((hosts_key, hosts)), Some((ports_key, ports))) => {
                 if hosts.len() != ports.len() {
@@ -41,10 +40,8 @@ impl Addresses {
                 }
                 let pairs = hosts.iter().zip(&ports);
                 let addresses = pairs.map(|(host, port)| {
-                    HostPort::new(host, port).ok_or_else(|| {
-                        let reason = "must be a host and a port from 1 to 65535";
-                        Problems::from(Problem::value(hosts_key, format!("{host}:{port}"), reason))
-                    })
+                    HostPort::new(host, port)
+                        .map_err(|reason| Problems::from(Problem::value(hosts_key, host, reason)))
                 });
                 addresses.collect()
             }
@@ -71,10 +68,7 @@ fn one_of(
     (plural, many): (&'static str, Option<NameList>),
 ) -> Result<Given, Problems> {
     match (one, many) {
-        (Some(_), Some(_)) => {
-            let reason = format!("is given beside `{singular}`; only one of the two can hold");
-            Err(Problem::key(plural, reason).into())
-        }
+        (Some(_), Some(_)) => Err(Problem::exclusive(plural, singular).into()),
         (Some(list), None) => Ok(Some((singular, list.0))),
         (None, Some(list)) => Ok(Some((plural, list.0))),
         (None, None) => Ok(None),

@@ -7,36 +7,21 @@ use super::{
     Redis,
     addresses::Addresses,
     connection::{Connection, Topology},
-    query::{CountRule, Measure, Query},
+    query::{Measure, Query},
 };
 use crate::metadata::{
     patterns::Patterns,
     problem::{Problem, Problems},
     tls::{Tls, TlsKeys},
-    values::{Activation, NameList, Secret, Target, TextValue, text_value},
+    values::{Activation, NameList, Secret, Target, whole_number},
 };
-use crate::sampling::{ConnectionKeys, Plan, TriggerKeys};
+use crate::sampling::{ConnectionKeys, CountRule, Plan, TriggerKeys};
 
 /// A Redis database's number.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DatabaseIndex(u32);
 
-impl TextValue for DatabaseIndex {
-    const ALLOWED: &'static str = "a whole number from 0";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let digits = text.bytes().all(|b| b.is_ascii_digit());
-        let number = text.parse().ok().filter(|_| digits).map(DatabaseIndex);
-        number.ok_or_else(|| format!("must be {}", Self::ALLOWED))
-    }
-}
-text_value!(DatabaseIndex);
-
-impl serde::Serialize for DatabaseIndex {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
+whole_number!(DatabaseIndex: 0.., "a whole number from 0");
 
 /// Where one Redis server is.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -238,8 +223,7 @@ impl TriggerKeys<Redis> for ListKeys {
                 (patterns("lists", &lists)?, readable)
             }
             (Some(_), Some(_)) => {
-                let reason = "is given beside `listName`; only one of the two can hold";
-                return Err(Problem::key("lists", reason).into());
+                return Err(Problem::exclusive("lists", "listName").into());
             }
             (None, None) => return Err(Problem::key("listName", "is required, or `lists`").into()),
         };

@@ -18,7 +18,7 @@ use super::{
     errors::connection_error,
 };
 use crate::{
-    backends::pem::plain_key,
+    backends::tls::plain_key,
     error::{Error, Kind, Result},
     metadata::{
         tls::Tls,
@@ -186,7 +186,7 @@ async fn ask_for_master(
     let mut command = redis::cmd("SENTINEL");
     command.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
     let address: Option<(String, String)> = command.query_async(sentinel).await?;
-    let address = address.and_then(|(host, port)| HostPort::new(&host, &port));
+    let address = address.and_then(|(host, port)| HostPort::new(&host, &port).ok());
     address.ok_or_else(|| {
         let what = "the sentinel watches no master of this name";
         (

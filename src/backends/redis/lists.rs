@@ -6,14 +6,14 @@ use parking_lot::Mutex;
 use redis::{ErrorKind, RedisError};
 
 use super::{
-    Count, Redis,
+    Count, PendingQuery,
     client::{Client, Command, Reply},
     query::Query,
 };
 use crate::{
     error::{Error, Kind, Result},
     metadata::patterns::Patterns,
-    sampling::Ask,
+    sampling::Measured,
 };
 
 /// The types that have a length, and the command that tells it.
@@ -72,8 +72,8 @@ impl Types {
 }
 
 /// Answers the queries of a batch: plain names first, in one round trip; then those with globs.
-pub async fn answer(client: &Client, asks: Vec<Ask<Redis>>) -> Result<()> {
-    let has_globs = |ask: &Ask<Redis>| {
+pub async fn answer(client: &Client, asks: Vec<PendingQuery>) -> Result<()> {
+    let has_globs = |ask: &PendingQuery| {
         let (waiting, processing) = patterns(ask);
         !waiting.globs.is_empty() || !processing.globs.is_empty()
     };
@@ -109,24 +109,25 @@ pub async fn answer(client: &Client, asks: Vec<Ask<Redis>>) -> Result<()> {
     Ok(())
 }
 
-fn give(asks: Vec<Ask<Redis>>, counts: Vec<Result<Count>>) {
+fn give(asks: Vec<PendingQuery>, counts: Vec<Result<Count>>) {
     for (ask, count) in asks.into_iter().zip(counts) {
-        ask.answer(count);
+        let at = tokio::time::Instant::now();
+        ask.complete(count.map(|sample| Measured { sample, at }));
     }
 }
 
 /// A lost connection ends the batch; another error is the query's own.
-fn lost_or_answer(ask: Ask<Redis>, error: Error) -> Result<()> {
+fn lost_or_answer(ask: PendingQuery, error: Error) -> Result<()> {
     match error.kind() {
         Kind::Unreachable | Kind::TimedOut => Err(error),
         _ => {
-            ask.answer(Err(error));
+            ask.complete(Err(error));
             Ok(())
         }
     }
 }
 
-fn patterns(ask: &Ask<Redis>) -> (&Patterns, &Patterns) {
+fn patterns(ask: &PendingQuery) -> (&Patterns, &Patterns) {
     match ask.query() {
         Query::Lists {
             waiting,

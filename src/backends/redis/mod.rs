@@ -16,18 +16,23 @@ mod streams;
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use config::{ClusterKeys, ListKeys, SentinelKeys, SingleKeys, StreamKeys};
 pub use connection::Connection;
-pub use query::{Count, CountRule, Query};
+pub use query::{Count, Query};
 
 use crate::sampling::TriggerType;
 use crate::{
     error::Result,
-    sampling::{Ask, Backend, Pace},
+    sampling::{Backend, Batch, BatchQuery, CountRule, Pace},
 };
 
 /// The backend.
 pub struct Redis;
+
+/// One query of a batch.
+type PendingQuery = BatchQuery<Query, Count>;
 
 impl Backend for Redis {
     const NAME: &'static str = "redis";
@@ -50,24 +55,24 @@ impl Backend for Redis {
     }
 
     fn pace(&self, call_timeout: Duration) -> Pace {
-        // A little less than a caller waits, so that it learns the reason.
-        let limit = call_timeout.mul_f64(0.8);
         Pace {
-            fresh_for: Duration::from_secs(1),
-            first_call_timeout: Duration::from_secs(15),
-            connect_timeout: limit,
-            batch_timeout: limit,
             // One pipeline after the other gathers best; the second lets plain lengths pass a
             // batch that has a large keyspace to scan.
             overlap: 2,
+            ..Pace::within(call_timeout)
         }
     }
 
-    async fn connect(&self, connection: &Connection) -> Result<Self::Client> {
+    async fn connect(&self, connection: &Connection, _deadline: Instant) -> Result<Self::Client> {
         connect::connect(connection).await
     }
 
-    async fn sample(&self, client: &Self::Client, batch: Vec<Ask<Self>>) -> Result<()> {
+    async fn sample(
+        &self,
+        client: &Self::Client,
+        batch: Batch<Self>,
+        _deadline: Instant,
+    ) -> Result<()> {
         let (lists, streams): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .partition(|ask| matches!(ask.query(), Query::Lists { .. }));

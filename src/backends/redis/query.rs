@@ -2,12 +2,7 @@
 
 use std::fmt;
 
-use tokio::time::Instant;
-
-use crate::{
-    metadata::{patterns::Patterns, values::Activation},
-    sampling::{Reading, Rule},
-};
+use crate::{metadata::patterns::Patterns, sampling::Total};
 
 /// What a query counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,18 +60,8 @@ impl fmt::Display for Query {
     }
 }
 
-/// The value is the count; active above the activation threshold.
-#[derive(Clone, Copy, Debug)]
-pub struct CountRule {
-    pub activation: Activation,
-}
-
-impl Rule<Count> for CountRule {
-    fn judge(&self, count: &Count, _: Instant) -> Reading {
-        let all = count.waiting.saturating_add(count.processing);
-        Reading {
-            value: all as f64,
-            active: all > self.activation.0,
-        }
+impl Total for Count {
+    fn total(&self) -> u64 {
+        self.waiting.saturating_add(self.processing)
     }
 }

@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use redis::{RedisError, Value};
 
 use super::{
-    Count, Redis,
+    Count, PendingQuery,
     client::{Client, Command, Reply},
     lists::is_wrong_type,
     query::{Measure, Query},
 };
 use crate::{
     error::{Error, Kind, Result},
-    sampling::Ask,
+    sampling::Measured,
 };
 
 /// Answers the queries of a batch: one round trip, and more only for what that left open.
-pub async fn answer(client: &Client, asks: Vec<Ask<Redis>>) -> Result<()> {
+pub async fn answer(client: &Client, asks: Vec<PendingQuery>) -> Result<()> {
     let commands: Vec<Command> = asks.iter().flat_map(|ask| commands(stream(ask))).collect();
     let mut replies = client.run(&commands).await?.into_iter();
     for ask in asks {
@@ -39,15 +39,19 @@ pub async fn answer(client: &Client, asks: Vec<Ask<Redis>>) -> Result<()> {
                 }
             }
         };
-        ask.answer(counted.map(|waiting| Count {
-            waiting,
-            processing: 0,
+        let at = tokio::time::Instant::now();
+        ask.complete(counted.map(|waiting| Measured {
+            sample: Count {
+                waiting,
+                processing: 0,
+            },
+            at,
         }));
     }
     Ok(())
 }
 
-fn stream(ask: &Ask<Redis>) -> (&String, &Measure) {
+fn stream(ask: &PendingQuery) -> (&String, &Measure) {
     match ask.query() {
         Query::Stream { stream, measure } => (stream, measure),
         Query::Lists { .. } => unreachable!("lists are answered elsewhere"),

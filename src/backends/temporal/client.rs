@@ -1,6 +1,6 @@
 //! A live connection: one channel, its budgets, and how a request is tried.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -22,7 +22,7 @@ use super::{
     server_version::ServerVersion,
 };
 use crate::{
-    backends::ttl_cache::Shared,
+    backends::ttl_cache::TtlCache,
     error::{Error, Kind},
 };
 
@@ -42,6 +42,8 @@ const COUNTS: f64 = 4.0;
 const VERSION_KEPT: Duration = Duration::from_secs(2);
 /// How long a count serves them: visibility itself lags by seconds.
 const COUNT_KEPT: Duration = Duration::from_secs(10);
+/// How many of either are kept.
+const KEPT: NonZeroUsize = NonZeroUsize::new(1000).expect("is not zero");
 /// Reads that nobody waits for, and that wait themselves.
 const IDLE_READS: usize = 10_000;
 /// How long such a read waits.
@@ -64,14 +66,14 @@ pub struct Reader {
     pub(super) deployments: Budget,
     pub(super) visibility: Budget,
     pub(super) usage: Usage,
-    pub(super) versions: Shared<Version, Arc<VersionState>>,
-    pub(super) counts: Shared<String, u64>,
+    pub(super) versions: TtlCache<Version, Arc<VersionState>, Unread>,
+    pub(super) counts: TtlCache<String, u64, Unread>,
     /// When the server last answered anything at all.
     answered: Mutex<Instant>,
 }
 
 /// Why a read gave no answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Unread {
     /// The connection is lost.
     Lost(Error),
@@ -112,8 +114,8 @@ impl Client {
             deployments: Budget::new(rate.min(DEPLOYMENT_READS)),
             visibility: Budget::new(rate.min(COUNTS)),
             usage: Usage::default(),
-            versions: Shared::new(VERSION_KEPT),
-            counts: Shared::new(COUNT_KEPT),
+            versions: TtlCache::new(VERSION_KEPT, KEPT),
+            counts: TtlCache::new(COUNT_KEPT, KEPT),
             answered: Mutex::new(Instant::now()),
         });
         let (idle, queue) = mpsc::channel(IDLE_READS);

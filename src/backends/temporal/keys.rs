@@ -134,7 +134,7 @@ impl TaskQueueKeys {
                 ("taskQueues", written, queues)
             }
             (Some(_), Some(_)) => {
-                let reason = "is given beside `taskQueue`; only one of the two can hold";
+                let reason = "is mutually exclusive with `taskQueue`";
                 return Err(Problem::key("taskQueues", reason));
             }
             (None, None) => {

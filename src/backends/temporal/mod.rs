@@ -18,6 +18,8 @@ mod server_version;
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 pub use config::Connection;
 use config::NamespaceKeys;
 use keys::TaskQueueKeys;
@@ -27,7 +29,7 @@ use query::{BacklogRule, QueueType};
 use crate::sampling::TriggerType;
 use crate::{
     error::Result,
-    sampling::{Ask, Backend, Pace},
+    sampling::{Backend, Batch, BatchQuery, Pace},
 };
 
 /// The backend.
@@ -87,6 +89,9 @@ impl Live {
     }
 }
 
+/// One query of a batch.
+type PendingQuery = BatchQuery<Query, Backlog>;
+
 impl Backend for Temporal {
     const NAME: &'static str = "temporal";
 
@@ -120,11 +125,16 @@ impl Backend for Temporal {
         format!("temporal-{}-{planned}", connection.namespace)
     }
 
-    async fn connect(&self, connection: &Connection) -> Result<Self::Client> {
+    async fn connect(&self, connection: &Connection, _deadline: Instant) -> Result<Self::Client> {
         channel::connect(connection).await
     }
 
-    async fn sample(&self, client: &Self::Client, batch: Vec<Ask<Self>>) -> Result<()> {
+    async fn sample(
+        &self,
+        client: &Self::Client,
+        batch: Batch<Self>,
+        _deadline: Instant,
+    ) -> Result<()> {
         sample::answer(client, batch).await
     }
 }

@@ -149,7 +149,7 @@ pub struct BacklogRule {
 }
 
 impl Rule<Backlog> for BacklogRule {
-    fn judge(&self, backlog: &Backlog, _: Instant) -> Reading {
+    fn judge(&self, backlog: &Backlog, _: Instant, _: Instant) -> Reading {
         let all = backlog.total();
         Reading {
             value: all as f64,

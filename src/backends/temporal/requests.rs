@@ -128,7 +128,7 @@ impl Reader {
                 None => Err(self.lacks("backlogs of worker-deployment versions", "1.29")),
             }
         };
-        self.versions.get(version, read).await
+        self.versions.get_or_read(version, read).await
     }
 
     /// How many workflows a visibility query finds. Its literals must have been checked.
@@ -146,7 +146,7 @@ impl Reader {
                 .await?;
             Ok(response.count.try_into().unwrap_or(0))
         };
-        self.counts.get(&query, read).await
+        self.counts.get_or_read(&query, read).await
     }
 
     /// How much a read of a queue takes of the budget.

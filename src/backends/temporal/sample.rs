@@ -6,13 +6,13 @@ use futures_util::{StreamExt, TryStreamExt, future, stream};
 use tokio::time::Instant;
 
 use super::{
-    Backlog, Live, Temporal,
+    Backlog, Live, PendingQuery,
     client::{Client, Unread, When},
     query::{Of, Query, QueueType, Running, Version},
     rate_limiter::Urgency,
     requests::VersionState,
 };
-use crate::{error::Result, sampling::Ask};
+use crate::{error::Result, sampling::Measured};
 
 /// What a batch could not read by then is answered with the reason. Less than the time after
 /// which the engine takes the connection for lost, as this one is only busy.
@@ -28,10 +28,10 @@ const READS_AT_ONCE: usize = 8;
 const QUEUES_PER_COUNT: usize = 100;
 
 /// Answers the queries of a batch. `Err`: the connection is lost.
-pub async fn answer(client: &Client, asks: Vec<Ask<Temporal>>) -> Result<()> {
+pub async fn answer(client: &Client, asks: Vec<PendingQuery>) -> Result<()> {
     let now = Instant::now();
     let never = now.checked_sub(AS_OLD).unwrap_or(now);
-    let measured = |ask: &Ask<Temporal>| ask.measured_at().unwrap_or(never);
+    let measured = |ask: &PendingQuery| ask.measured_at().unwrap_or(never);
     let mut asks = asks;
     asks.sort_by_key(measured);
     let answers = asks.into_iter().map(|ask| {
@@ -45,10 +45,13 @@ pub async fn answer(client: &Client, asks: Vec<Ask<Temporal>>) -> Result<()> {
     answers.try_for_each(|()| future::ready(Ok(()))).await
 }
 
-async fn answer_one(client: &Client, ask: Ask<Temporal>, when: When) -> Result<()> {
+async fn answer_one(client: &Client, ask: PendingQuery, when: When) -> Result<()> {
     match measure(client, ask.query(), when).await {
-        Ok(backlog) => ask.answer(Ok(backlog)),
-        Err(Unread::Failed(error)) => ask.answer(Err(error)),
+        Ok(sample) => {
+            let at = Instant::now();
+            ask.complete(Ok(Measured { sample, at }));
+        }
+        Err(Unread::Failed(error)) => ask.complete(Err(error)),
         Err(Unread::Lost(error)) => return Err(error),
     }
     Ok(())

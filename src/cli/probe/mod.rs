@@ -22,7 +22,9 @@ use self::{
     manifest::{Manifests, Object, is_external},
     report::{ObjectReport, Report},
 };
-use super::{EXIT_BAD_CONFIGURATION, catalog, environment, runtime, to_json, to_stderr, to_stdout};
+use super::{
+    EXIT_BAD_CONFIGURATION, environment, registry, runtime, to_json, to_stderr, to_stdout,
+};
 use crate::{
     error::{Error, Kind, Result},
     keda::proto::ScaledObjectRef,
@@ -158,8 +160,8 @@ const AT_ONCE: usize = 1000;
 /// Asks for all triggers at once, as so many HPAs would.
 async fn probe(scaler: &Scaler, objects: Vec<Object>) -> Report {
     let turns = Semaphore::new(AT_ONCE);
-    let catalog = catalog();
-    let backends: Vec<_> = catalog.names().collect();
+    let registry = registry();
+    let backends: Vec<_> = registry.names().collect();
     let asked = objects.into_iter().map(async |object| {
         let asked = object.triggers.iter().map(async |trigger| {
             if !is_external(&trigger.trigger_type) {

@@ -5,10 +5,10 @@ use std::{num::NonZeroUsize, time::Duration};
 use futures_util::future::join_all;
 use tokio::time::{Instant, advance, sleep};
 
-use super::scripted::{Name, Script, Scripted, ask, trigger};
+use super::scripted::{Name, Script, Scripted, evaluate, trigger};
 use crate::{
     error::Kind,
-    sampling::{Limits, connection_pool::Pool},
+    sampling::{Limits, connection_pool::ConnectionPool},
     telemetry::Telemetry,
 };
 
@@ -17,7 +17,7 @@ async fn many_callers_cost_one_read() {
     let script = Script::default();
     let engine = script.engine(Limits::default());
 
-    let answers = join_all((0..100).map(|_| ask(&engine, "a", "jobs"))).await;
+    let answers = join_all((0..100).map(|_| evaluate(&engine, "a", "jobs"))).await;
 
     assert!(
         answers
@@ -33,15 +33,15 @@ async fn a_sample_answers_while_it_is_fresh_and_is_read_anew_after() {
     let script = Script::default();
     let engine = script.engine(Limits::default());
 
-    ask(&engine, "a", "jobs").await.unwrap();
+    evaluate(&engine, "a", "jobs").await.unwrap();
     advance(Duration::from_millis(990)).await;
-    ask(&engine, "a", "jobs").await.unwrap();
+    evaluate(&engine, "a", "jobs").await.unwrap();
     assert_eq!(script.batches().len(), 1, "still fresh");
 
     advance(Duration::from_millis(20)).await;
     script.server("a", |s| s.count = 8);
-    let judged = ask(&engine, "a", "jobs").await.unwrap();
-    assert_eq!((judged.reading.value, script.batches().len()), (8.0, 2));
+    let evaluation = evaluate(&engine, "a", "jobs").await.unwrap();
+    assert_eq!((evaluation.reading.value, script.batches().len()), (8.0, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,11 +50,11 @@ async fn what_is_asked_during_a_batch_goes_into_the_next_one_together() {
     let engine = script.engine(Limits::default());
     script.server("a", |s| s.takes = Duration::from_millis(100));
 
-    let first = ask(&engine, "a", "first");
+    let first = evaluate(&engine, "a", "first");
     let rest = async {
         sleep(Duration::from_millis(50)).await;
         let names: Vec<String> = (0..1000).map(|i| format!("q{i}")).collect();
-        let asked = names.iter().map(|name| ask(&engine, "a", name));
+        let asked = names.iter().map(|name| evaluate(&engine, "a", name));
         join_all(asked).await
     };
     let (first, rest) = tokio::join!(first, rest);
@@ -75,8 +75,8 @@ async fn what_is_answered_early_and_asked_anew_waits_for_its_own_batch() {
     script.server("a", |s| s.lingers = Duration::from_millis(500));
 
     for _ in 0..3 {
-        let judged = ask(&engine, "a", "jobs").await.unwrap();
-        assert_eq!(judged.stale, None);
+        let evaluation = evaluate(&engine, "a", "jobs").await.unwrap();
+        assert_eq!(evaluation.stale, None);
     }
     assert_eq!(script.batches().len(), 3);
 }
@@ -87,10 +87,10 @@ async fn a_slow_connection_does_not_delay_another() {
     let engine = script.engine(Limits::default());
     script.server("slow", |s| s.takes = Duration::from_secs(10));
 
-    let slow = ask(&engine, "slow", "jobs");
+    let slow = evaluate(&engine, "slow", "jobs");
     let quick = async {
         let asked = Instant::now();
-        ask(&engine, "quick", "jobs").await.unwrap();
+        evaluate(&engine, "quick", "jobs").await.unwrap();
         asked.elapsed()
     };
     let (_, quick) = tokio::join!(slow, quick);
@@ -103,7 +103,10 @@ async fn one_bad_query_does_not_fail_its_batch() {
     let script = Script::default();
     let engine = script.engine(Limits::default());
 
-    let (good, bad) = tokio::join!(ask(&engine, "a", "good"), ask(&engine, "a", "bad"));
+    let (good, bad) = tokio::join!(
+        evaluate(&engine, "a", "good"),
+        evaluate(&engine, "a", "bad")
+    );
 
     assert!(good.is_ok());
     let error = bad.unwrap_err();
@@ -116,14 +119,14 @@ async fn one_bad_query_does_not_fail_its_batch() {
 async fn what_nobody_asks_for_is_forgotten_with_its_connection() {
     let script = Script::default();
     let engine = script.engine(Limits::default());
-    ask(&engine, "a", "jobs").await.unwrap();
-    ask(&engine, "b", "jobs").await.unwrap();
+    evaluate(&engine, "a", "jobs").await.unwrap();
+    evaluate(&engine, "b", "jobs").await.unwrap();
     assert_eq!((engine.triggers().len(), script.open()), (2, 2));
 
     // One is asked on, the other is not.
     for _ in 0..30 {
         sleep(Duration::from_secs(30)).await;
-        ask(&engine, "b", "jobs").await.unwrap();
+        evaluate(&engine, "b", "jobs").await.unwrap();
     }
     assert_eq!((engine.triggers().len(), script.open()), (1, 1));
 
@@ -134,7 +137,7 @@ async fn what_nobody_asks_for_is_forgotten_with_its_connection() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_slot_leaves_nothing_in_its_pool() {
     let script = Script::default();
-    let pool = Pool::new(
+    let pool = ConnectionPool::new(
         Scripted(script),
         Duration::from_secs(3),
         Telemetry::default(),
@@ -160,7 +163,9 @@ async fn the_number_of_triggers_is_bounded() {
     let engine = script.engine(limits);
 
     for i in 0..100 {
-        ask(&engine, &format!("server-{i}"), "jobs").await.unwrap();
+        evaluate(&engine, &format!("server-{i}"), "jobs")
+            .await
+            .unwrap();
     }
     sleep(Duration::from_millis(10)).await;
 
@@ -179,21 +184,43 @@ async fn a_trigger_is_parsed_once_for_each_distinct_map() {
 async fn a_trigger_says_how_fresh_its_samples_are() {
     let script = Script::default();
     let engine = script.engine(Limits::default());
-    let mut patient = trigger("a", "jobs");
-    patient
+    let mut custom = trigger("a", "jobs");
+    custom
         .metadata
         .insert("freshFor".to_owned(), "1m".to_owned());
 
-    let patient = engine.trigger(patient).unwrap();
-    patient.read().await.unwrap();
+    let custom = engine.trigger(custom).unwrap();
+    custom.evaluate().await.unwrap();
     sleep(Duration::from_secs(50)).await;
-    patient.read().await.unwrap();
+    custom.evaluate().await.unwrap();
     assert_eq!(script.batches().len(), 1);
 
-    ask(&engine, "a", "jobs").await.unwrap();
+    evaluate(&engine, "a", "jobs").await.unwrap();
     assert_eq!(
         script.batches().len(),
         2,
-        "another trigger of the same queue is less patient"
+        "another trigger of the same queue wants a newer sample"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sample_is_as_old_as_its_request() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    script.server("a", |s| s.takes = Duration::from_millis(1500));
+
+    let evaluation = evaluate(&engine, "a", "jobs").await.unwrap();
+    assert_eq!(evaluation.age, Duration::from_millis(1500));
+
+    // Older than freshFor by now, although the response has only just come.
+    evaluate(&engine, "a", "jobs").await.unwrap();
+    assert_eq!(script.batches().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_gets_its_deadline() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    evaluate(&engine, "a", "jobs").await.unwrap();
+    assert_eq!(script.deadlines(), [Duration::from_secs(20)]);
 }

@@ -15,11 +15,18 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use crate::sampling::{ConnectionKeys, Plan, TriggerKeys, TriggerType};
 use crate::{
     error::{Error, Kind, Result},
-    metadata::{TriggerRef, problem::Problems, tls::TlsKeys, values::Target},
-    sampling::{Ask, Backend, Catalog, Engine, Judged, Limits, Pace, Reading, Rule},
+    metadata::{
+        TriggerRef,
+        problem::Problems,
+        tls::TlsKeys,
+        values::{Activation, Target},
+    },
+    sampling::{
+        Backend, Batch, ConnectionKeys, CountRule, Engine, Evaluation, Limits, Measured, Pace,
+        Plan, Registry, TriggerKeys, TriggerType,
+    },
     telemetry::Telemetry,
 };
 
@@ -31,6 +38,7 @@ pub struct Script(Arc<State>);
 struct State {
     servers: Mutex<BTreeMap<String, Server>>,
     batches: Mutex<Vec<Vec<String>>>,
+    deadlines: Mutex<Vec<Duration>>,
     connects: AtomicUsize,
     clients: AtomicUsize,
 }
@@ -44,11 +52,11 @@ pub struct Server {
     pub breaks: bool,
     /// Panics in the middle of a batch.
     pub panics: bool,
-    /// Ends a batch without answering.
+    /// Ends a batch without a result.
     pub forgets: bool,
     /// What a batch takes.
     pub takes: Duration,
-    /// How long a batch goes on after it has answered everything.
+    /// How long a batch goes on after all its results.
     pub lingers: Duration,
     /// What each query counts; the name `bad` fails.
     pub count: u64,
@@ -79,6 +87,11 @@ impl Script {
         self.0.batches.lock().clone()
     }
 
+    /// How long each batch was given.
+    pub fn deadlines(&self) -> Vec<Duration> {
+        self.0.deadlines.lock().clone()
+    }
+
     /// How often a connection was tried.
     pub fn connects(&self) -> usize {
         self.0.connects.load(SeqCst)
@@ -91,9 +104,9 @@ impl Script {
 
     /// An engine over this script.
     pub fn engine(&self, limits: Limits) -> Arc<Engine> {
-        let catalog = Catalog::new(limits.call_timeout, Telemetry::default());
-        let catalog = catalog.with(Scripted(self.clone()));
-        Engine::start(catalog, &BTreeMap::new(), limits).expect("has no connections to check")
+        let registry = Registry::new(limits.call_timeout, Telemetry::default());
+        let registry = registry.with(Scripted(self.clone()));
+        Engine::start(registry, &BTreeMap::new(), limits).expect("has no connections to check")
     }
 
     fn behaviour(&self, name: &str) -> Server {
@@ -101,9 +114,9 @@ impl Script {
     }
 }
 
-/// Asks an engine for one queue of one server, as a call of KEDA does.
-pub async fn ask(engine: &Engine, server: &str, queue: &str) -> Result<Judged> {
-    engine.trigger(trigger(server, queue))?.read().await
+/// Evaluates the trigger of one queue of one server, as a call of KEDA does.
+pub async fn evaluate(engine: &Engine, server: &str, queue: &str) -> Result<Evaluation> {
+    engine.trigger(trigger(server, queue))?.evaluate().await
 }
 
 /// What KEDA would send.
@@ -152,20 +165,11 @@ impl TriggerKeys<Scripted> for WhatKeys {
         Ok(Plan {
             readable_name: self.queue.clone(),
             query: Name(self.queue),
-            rule: AsItIs,
+            rule: CountRule {
+                activation: Activation(0),
+            },
             target: Target(5),
         })
-    }
-}
-
-pub struct AsItIs;
-
-impl Rule<u64> for AsItIs {
-    fn judge(&self, count: &u64, _: Instant) -> Reading {
-        Reading {
-            value: *count as f64,
-            active: *count > 0,
-        }
     }
 }
 
@@ -190,7 +194,7 @@ impl Backend for Scripted {
     type Connection = Name;
     type Query = Name;
     type Sample = u64;
-    type Rule = AsItIs;
+    type Rule = CountRule;
     type Client = Client;
 
     fn trigger_types() -> Vec<TriggerType<Self>> {
@@ -199,15 +203,12 @@ impl Backend for Scripted {
 
     fn pace(&self, call_timeout: Duration) -> Pace {
         Pace {
-            fresh_for: Duration::from_secs(1),
-            first_call_timeout: Duration::from_secs(15),
-            connect_timeout: call_timeout,
             batch_timeout: Duration::from_secs(20),
-            overlap: 1,
+            ..Pace::within(call_timeout)
         }
     }
 
-    async fn connect(&self, connection: &Name) -> Result<Client> {
+    async fn connect(&self, connection: &Name, _: Instant) -> Result<Client> {
         let Scripted(script) = self;
         script.0.connects.fetch_add(1, SeqCst);
         if script.behaviour(&connection.0).refuses {
@@ -220,10 +221,12 @@ impl Backend for Scripted {
         })
     }
 
-    async fn sample(&self, client: &Client, batch: Vec<Ask<Self>>) -> Result<()> {
-        let queries = batch.iter().map(|ask| ask.query().0.clone());
+    async fn sample(&self, client: &Client, batch: Batch<Self>, deadline: Instant) -> Result<()> {
+        let at = Instant::now();
+        let queries = batch.iter().map(|query| query.query().0.clone());
         self.0.0.batches.lock().push(queries.collect());
         let server = self.0.behaviour(&client.server);
+        self.0.0.deadlines.lock().push(deadline.duration_since(at));
         sleep(server.takes).await;
         // The server may have changed its ways meanwhile.
         let server = self.0.behaviour(&client.server);
@@ -231,12 +234,12 @@ impl Backend for Scripted {
         if server.breaks {
             return Err(failure("broken"));
         }
-        for ask in batch.into_iter().filter(|_| !server.forgets) {
-            let bad = ask.query().0 == "bad";
-            ask.answer(if bad {
-                Err(failure("bad queue"))
-            } else {
-                Ok(server.count)
+        for query in batch.into_iter().filter(|_| !server.forgets) {
+            let bad = query.query().0 == "bad";
+            let sample = server.count;
+            query.complete(match bad {
+                true => Err(failure("bad queue")),
+                false => Ok(Measured { sample, at }),
             });
         }
         sleep(server.lingers).await;

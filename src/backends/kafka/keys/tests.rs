@@ -151,7 +151,7 @@ fn bad_input_is_answered_with_what_is_wrong() {
         ),
         (
             &[("topic", "a"), ("topics", "b")],
-            "topics: is given beside `topic`",
+            "topics: is mutually exclusive with `topic`",
         ),
         (
             &[("topics", "^orders-(")],

@@ -30,7 +30,6 @@ fn sample(partitions: &[P]) -> Sample {
     };
     Sample {
         partitions: partitions.iter().enumerate().map(partition).collect(),
-        at: Instant::now(),
     }
 }
 
@@ -41,7 +40,8 @@ fn lags(n: usize, lags: &[i64]) -> Vec<P> {
 }
 
 fn judge(rule: LagRule, partitions: &[P]) -> (i64, bool) {
-    let reading = rule.judge(&sample(partitions), Instant::now());
+    let now = Instant::now();
+    let reading = rule.judge(&sample(partitions), now, now);
     (reading.value as i64, reading.active)
 }
 
@@ -154,18 +154,18 @@ fn persistent_lag_keeps_the_trigger_active_and_is_no_part_of_the_value() {
         ..PLAIN
     };
     // The sample is read a minute after the test began, as an Instant cannot be set back safely.
+    let measured_at = Instant::now() + Duration::from_secs(60);
     let since = |sample: &mut Sample, partition: usize, ago: u64| {
-        sample.at += Duration::from_secs(60);
-        let since = sample.at - Duration::from_secs(ago);
+        let since = measured_at - Duration::from_secs(ago);
         let partitions = Arc::get_mut(&mut sample.partitions).expect("nobody else's");
         let committed = partitions[partition].committed.as_mut();
         committed.expect("a commit").unmoved_since = Some(since);
     };
     let mut stuck = sample(&lags(2, &[7, 3]));
     since(&mut stuck, 0, 30);
-    let later = stuck.at + Duration::from_secs(3600);
+    let later = measured_at + Duration::from_secs(3600);
     let reading = |rule: LagRule, sample: &Sample| {
-        let reading = rule.judge(sample, later);
+        let reading = rule.judge(sample, measured_at, later);
         (reading.value as i64, reading.active)
     };
     assert_eq!(reading(rule, &stuck), (3, true));

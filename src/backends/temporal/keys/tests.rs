@@ -87,7 +87,10 @@ fn bad_queues_say_what_is_wrong() {
         assert!(error.contains(reason), "{key}={value}: {error}");
     }
     let both = error(&[("taskQueue", "a"), ("taskQueues", "b")]);
-    assert!(both.contains("is given beside `taskQueue`"), "{both}");
+    assert!(
+        both.contains("is mutually exclusive with `taskQueue`"),
+        "{both}"
+    );
     let long = error(&[("taskQueue", &"x".repeat(1001))]);
     assert!(long.contains("longer than the 1000 bytes"), "{long}");
 }
@@ -178,7 +181,8 @@ fn running_workflows_keep_active_and_do_not_count() {
             running,
             ..Backlog::default()
         };
-        let reading = rule.judge(&backlog, Instant::now());
+        let now = Instant::now();
+        let reading = rule.judge(&backlog, now, now);
         (reading.value, reading.active)
     };
     assert_eq!(judge(2, Live::NotAsked), (2.0, false));
