@@ -22,6 +22,16 @@ impl From<ScaledObjectRef> for TriggerRef {
     }
 }
 
+impl From<TriggerRef> for ScaledObjectRef {
+    fn from(trigger: TriggerRef) -> Self {
+        ScaledObjectRef {
+            namespace: trigger.namespace,
+            name: trigger.name,
+            scaler_metadata: trigger.metadata,
+        }
+    }
+}
+
 /// The trigger of a request that must name one.
 pub fn required(message: Option<ScaledObjectRef>) -> Result<TriggerRef, Error> {
     match message {

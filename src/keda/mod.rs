@@ -1,5 +1,6 @@
 //! KEDA's edge: the gRPC service, the conversions, and errors → status. Nobody else knows the proto.
 
+pub mod client;
 mod codec;
 mod convert;
 mod service;

@@ -1,6 +1,5 @@
 //! `probe`: what KEDA would be told for ScaledObjects, without KEDA.
 
-mod ask;
 mod crd;
 mod documents;
 mod manifest;
@@ -11,14 +10,14 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::{io::Read, path::PathBuf, process::ExitCode};
+use std::{io::Read, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use self::{
-    ask::{Address, Scaler},
     manifest::{Manifests, Object, is_external},
     report::{ObjectReport, Report},
 };
@@ -27,9 +26,14 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    keda::proto::ScaledObjectRef,
-    settings,
-    telemetry::logs,
+    keda::{
+        Service, Streams,
+        client::{Address, Scaler},
+    },
+    metadata::TriggerRef,
+    server,
+    settings::{self, Settings},
+    telemetry::{Telemetry, logs},
 };
 
 /// Ask for the triggers of ScaledObjects and ScaledJobs as KEDA would, and show the answers.
@@ -147,39 +151,50 @@ impl Probe {
             Some(address) => Scaler::connect(address).await,
             None => {
                 let settings = settings::load(self.config.as_deref(), environment())?;
-                Scaler::in_process(&settings)
+                in_process(&settings)
             }
         }
     }
 }
 
-/// How many triggers are asked for at once. A server's HTTP/2 takes several thousand small
+/// The scaler within this process. Must be called within a tokio runtime.
+fn in_process(settings: &Settings) -> Result<Scaler> {
+    let telemetry = Telemetry::default();
+    let engine = server::engine(settings, &telemetry)?;
+    let streams = Streams {
+        shutdown: CancellationToken::new(),
+        max_age: Duration::ZERO,
+    };
+    Ok(Scaler::in_process(Service::new(engine, telemetry, streams)))
+}
+
+/// How many triggers are queried at once. A server's HTTP/2 takes several thousand small
 /// requests that come at once on one connection for an attack, and closes it.
 const AT_ONCE: usize = 1000;
 
-/// Asks for all triggers at once, as so many HPAs would.
+/// Queries all triggers at once, as so many HPAs would.
 async fn probe(scaler: &Scaler, objects: Vec<Object>) -> Report {
     let turns = Semaphore::new(AT_ONCE);
     let registry = registry();
     let backends: Vec<_> = registry.names().collect();
-    let asked = objects.into_iter().map(async |object| {
-        let asked = object.triggers.iter().map(async |trigger| {
+    let reports = objects.into_iter().map(async |object| {
+        let results = object.triggers.iter().map(async |trigger| {
             if !is_external(&trigger.trigger_type) {
                 return None;
             }
-            let message = ScaledObjectRef {
+            let request = TriggerRef {
                 name: object.name.clone(),
                 namespace: object.namespace.clone(),
-                scaler_metadata: trigger.metadata.clone(),
+                metadata: trigger.metadata.clone(),
             };
             // Never closed, so never an error.
             let _turn = turns.acquire().await;
-            Some(scaler.ask(message).await)
+            Some(scaler.call(request).await)
         });
-        let asked = join_all(asked).await;
-        ObjectReport::new(object, asked, &backends)
+        let results = join_all(results).await;
+        ObjectReport::new(object, results, &backends)
     });
     Report {
-        objects: join_all(asked).await,
+        objects: join_all(reports).await,
     }
 }

@@ -4,10 +4,10 @@
 use serde::Serialize;
 
 use super::{
-    ask::Asked,
     manifest::{Combination, MetricType, Object, Trigger, is_external},
     replicas::{Overall, Scaled, Share, wanted},
 };
+use crate::keda::client::TriggerResult;
 
 /// The whole answer.
 #[derive(Debug, Serialize)]
@@ -101,13 +101,13 @@ impl Report {
 impl ObjectReport {
     /// Puts together what is wanted of an object and what its triggers said; `None` for those
     /// that are not ours. `backends` are the trigger types that we answer for.
-    pub fn new(object: Object, asked: Vec<Option<Asked>>, backends: &[&str]) -> Self {
+    pub fn new(object: Object, results: Vec<Option<TriggerResult>>, backends: &[&str]) -> Self {
         let formula = object.combination == Combination::Formula;
         let shares: Vec<_> = object
             .triggers
             .iter()
-            .zip(&asked)
-            .map(|(trigger, asked)| share(trigger, asked.as_ref()).filter(|_| !formula))
+            .zip(&results)
+            .map(|(trigger, result)| share(trigger, result.as_ref()).filter(|_| !formula))
             .collect();
         let (each, overall) = wanted(object.scaled, object.bounds, &shares);
         let (overall, replicas_note) = match object.combination {
@@ -118,16 +118,16 @@ impl ObjectReport {
         let triggers = object
             .triggers
             .into_iter()
-            .zip(asked)
+            .zip(results)
             .zip(each)
             .enumerate()
-            .map(|(index, ((trigger, asked), replicas))| {
-                let mut report = TriggerReport::new(index, trigger, asked, backends);
-                let answered = matches!(report.status, Status::Ok | Status::Stale);
+            .map(|(index, ((trigger, result), replicas))| {
+                let mut report = TriggerReport::new(index, trigger, result, backends);
+                let has_value = matches!(report.status, Status::Ok | Status::Stale);
                 report.replicas = replicas;
                 report.replicas_note = match replicas {
-                    None if answered && formula => Some(BY_FORMULA),
-                    None if answered => Some(BY_VALUE),
+                    None if has_value && formula => Some(BY_FORMULA),
+                    None if has_value => Some(BY_VALUE),
                     _ => None,
                 };
                 report
@@ -150,19 +150,24 @@ impl ObjectReport {
     }
 }
 
-fn share(trigger: &Trigger, asked: Option<&Asked>) -> Option<Share> {
-    let Asked { metric, answer } = asked?;
-    let answer = answer.as_ref().ok()?;
+fn share(trigger: &Trigger, result: Option<&TriggerResult>) -> Option<Share> {
+    let TriggerResult { metric, value } = result?;
+    let reading = value.as_ref().ok()?;
     let target = metric.as_ref()?.target;
     (trigger.metric_type == MetricType::AverageValue).then_some(Share {
-        value: answer.value,
+        value: reading.value,
         target,
-        active: answer.active,
+        active: reading.active,
     })
 }
 
 impl TriggerReport {
-    fn new(index: usize, trigger: Trigger, asked: Option<Asked>, backends: &[&str]) -> Self {
+    fn new(
+        index: usize,
+        trigger: Trigger,
+        result: Option<TriggerResult>,
+        backends: &[&str],
+    ) -> Self {
         let key = |key: &str| trigger.metadata.get(key).filter(|name| !name.is_empty());
         let mut report = TriggerReport {
             index,
@@ -182,31 +187,31 @@ impl TriggerReport {
             hint: hint(&trigger.trigger_type, backends),
             r#type: trigger.trigger_type,
         };
-        let Some(Asked { metric, answer }) = asked else {
+        let Some(TriggerResult { metric, value }) = result else {
             return report;
         };
         if let Some(metric) = metric {
             report.metric_name = Some(metric.name);
             report.target = Some(metric.target);
         }
-        match answer {
-            Ok(answer) => {
-                report.status = match answer.stale {
+        match value {
+            Ok(reading) => {
+                report.status = match reading.stale {
                     Some(_) => Status::Stale,
                     None => Status::Ok,
                 };
-                report.value = Some(answer.value);
-                report.active = Some(answer.active);
-                report.sample_age_ms = answer
+                report.value = Some(reading.value);
+                report.active = Some(reading.active);
+                report.sample_age_ms = reading
                     .age
                     .and_then(|age| u64::try_from(age.as_millis()).ok());
-                report.stale_because = answer.stale;
+                report.stale_because = reading.stale;
             }
-            Err(failure) => {
+            Err(error) => {
                 report.status = Status::Error;
                 report.error = Some(ErrorReport {
-                    code: format!("{:?}", failure.code),
-                    message: failure.message,
+                    code: format!("{:?}", error.code),
+                    message: error.message,
                 });
             }
         }

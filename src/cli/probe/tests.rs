@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::settings::Settings;
 
 const MANIFEST: &str = r#"
 apiVersion: keda.sh/v1alpha1
@@ -34,7 +33,7 @@ fn report() -> Report {
     };
     assert!(notes.is_empty(), "{notes:?}");
     runtime().expect("starts").block_on(async {
-        let scaler = Scaler::in_process(&Settings::default()).expect("starts");
+        let scaler = in_process(&Settings::default()).expect("starts");
         probe(&scaler, objects).await
     })
 }

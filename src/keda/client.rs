@@ -1,11 +1,11 @@
-//! Asks a scaler as KEDA does: GetMetricSpec, then GetMetrics and IsActive of its metric.
+//! A client of an external scaler that calls it as KEDA does: GetMetricSpec, then GetMetrics and
+//! IsActive of its metric.
 //!
-//! The scaler is a server elsewhere, or the same service within this process; both are asked
-//! through the same client.
+//! The scaler is a server elsewhere, or the service within this process; both are called through
+//! the same generated client.
 
 use std::{error::Error as _, fmt, str::FromStr, sync::Arc, time::Duration};
 
-use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Response, Status,
     body::Body,
@@ -14,73 +14,62 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use super::{
+    proto::{
+        GetMetricsRequest, GetMetricsResponse, MetricSpec, ScaledObjectRef,
+        external_scaler_client::ExternalScalerClient, external_scaler_server::ExternalScalerServer,
+    },
+    service::{SAMPLE_AGE, STALE, Service},
+};
 use crate::{
     error::{Error, Kind, Result},
-    keda::{
-        SAMPLE_AGE, STALE, Service, Streams,
-        proto::{
-            GetMetricsRequest, MetricSpec, ScaledObjectRef,
-            external_scaler_client::ExternalScalerClient,
-            external_scaler_server::ExternalScalerServer,
-        },
-    },
-    metadata::values::HostPort,
-    server,
-    settings::Settings,
-    telemetry::Telemetry,
+    metadata::{TriggerRef, values::HostPort},
 };
 
-/// Longer than a server takes that answers for a query for the first time.
+/// Longer than a server takes for the first sample of a query.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Who answers. Cheap to clone.
+/// An external scaler to call. Cheap to clone.
 #[derive(Clone)]
 pub enum Scaler {
     InProcess(Arc<Service>),
     Remote(Channel),
 }
 
-/// What a scaler said of one trigger.
-pub struct Asked {
+/// The outcome of the calls for one trigger.
+pub struct TriggerResult {
     /// Known even where the value is not: the spec depends on the metadata alone.
     pub metric: Option<Metric>,
-    pub answer: Result<Answer, Failure>,
+    pub value: Result<MetricReading, CallError>,
 }
 
-/// A metric as KEDA learns it.
+/// A metric as KEDA gets it from GetMetricSpec.
 pub struct Metric {
     pub name: String,
     pub target: f64,
 }
 
 /// What a trigger measures now.
-pub struct Answer {
+pub struct MetricReading {
     pub value: f64,
     pub active: bool,
-    /// How old the sample is, if the scaler says so.
+    /// How old the sample is, if the scaler reports it.
     pub age: Option<Duration>,
     /// The kind of the error that keeps the scaler from a newer sample.
     pub stale: Option<String>,
 }
 
-/// Why there is no answer, as KEDA would log it.
-pub struct Failure {
+/// Why a call failed, as KEDA would log it.
+pub struct CallError {
     pub code: Code,
     pub message: String,
 }
 
 impl Scaler {
-    /// The scaler within this process. Must be called within a tokio runtime.
-    pub fn in_process(settings: &Settings) -> Result<Self> {
-        let telemetry = Telemetry::default();
-        let engine = server::engine(settings, &telemetry)?;
-        let streams = Streams {
-            shutdown: CancellationToken::new(),
-            max_age: Duration::ZERO,
-        };
-        let service = Service::new(engine, telemetry, streams);
-        Ok(Scaler::InProcess(Arc::new(service)))
+    /// The service within this process.
+    pub fn in_process(service: Service) -> Self {
+        Scaler::InProcess(Arc::new(service))
     }
 
     /// The server at this address, connected.
@@ -99,21 +88,22 @@ impl Scaler {
             .map_err(|error| unreachable(address, &error))
     }
 
-    /// Asks for one trigger.
-    pub async fn ask(&self, trigger: ScaledObjectRef) -> Asked {
+    /// Makes the calls for one trigger.
+    pub async fn call(&self, trigger: TriggerRef) -> TriggerResult {
+        let trigger = ScaledObjectRef::from(trigger);
         match self {
             Scaler::InProcess(service) => {
                 let server = ExternalScalerServer::from_arc(service.clone());
-                ask(ExternalScalerClient::new(server), trigger).await
+                call(ExternalScalerClient::new(server), trigger).await
             }
             Scaler::Remote(channel) => {
-                ask(ExternalScalerClient::new(channel.clone()), trigger).await
+                call(ExternalScalerClient::new(channel.clone()), trigger).await
             }
         }
     }
 }
 
-async fn ask<T>(mut client: ExternalScalerClient<T>, trigger: ScaledObjectRef) -> Asked
+async fn call<T>(mut client: ExternalScalerClient<T>, trigger: ScaledObjectRef) -> TriggerResult
 where
     T: GrpcService<Body>,
     T::Error: Into<StdError>,
@@ -121,12 +111,14 @@ where
     <T::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
 {
     let metric = match client.get_metric_spec(trigger.clone()).await {
-        // Ours has one metric; of another's, the first is shown.
+        // Ours has one metric; of other scalers', the first is shown.
         Ok(specs) => match specs.into_inner().metric_specs.into_iter().next() {
             Some(spec) => metric(spec),
-            None => return Asked::failed(None, Status::not_found("the scaler has no metric")),
+            None => {
+                return TriggerResult::failed(None, Status::not_found("the scaler has no metric"));
+            }
         },
-        Err(status) => return Asked::failed(None, status),
+        Err(status) => return TriggerResult::failed(None, status),
     };
     let request = GetMetricsRequest {
         scaled_object_ref: Some(trigger.clone()),
@@ -134,31 +126,31 @@ where
     };
     let values = match client.get_metrics(request).await {
         Ok(values) => values,
-        Err(status) => return Asked::failed(Some(metric), status),
+        Err(status) => return TriggerResult::failed(Some(metric), status),
     };
     let active = match client.is_active(trigger).await {
         Ok(active) => active.into_inner().result,
-        Err(status) => return Asked::failed(Some(metric), status),
+        Err(status) => return TriggerResult::failed(Some(metric), status),
     };
     let header = |name: &str| Some(values.metadata().get(name)?.to_str().ok()?.to_owned());
     let age = header(SAMPLE_AGE).and_then(|age| age.parse().ok());
     let stale = header(STALE);
-    let answer = value(values).map(|value| Answer {
+    let reading = value(values).map(|value| MetricReading {
         value,
         active,
         age: age.map(Duration::from_millis),
         stale,
     });
-    match answer {
-        Some(answer) => Asked {
+    match reading {
+        Some(reading) => TriggerResult {
             metric: Some(metric),
-            answer: Ok(answer),
+            value: Ok(reading),
         },
-        None => Asked::failed(Some(metric), Status::not_found("the scaler has no value")),
+        None => TriggerResult::failed(Some(metric), Status::not_found("the scaler has no value")),
     }
 }
 
-impl Asked {
+impl TriggerResult {
     fn failed(metric: Option<Metric>, status: Status) -> Self {
         let mut message = status.message().to_owned();
         let no_grpc = message.starts_with("grpc-status header missing");
@@ -166,12 +158,12 @@ impl Asked {
             if let Some(reason) = root(&status) {
                 message = reason;
             }
-            message = format!("the scaler gave no gRPC answer: {message}. {NO_SCALER}");
+            message = format!("the scaler sent no gRPC response: {message}. {NO_SCALER}");
         }
         let code = status.code();
-        Asked {
+        TriggerResult {
             metric,
-            answer: Err(Failure { code, message }),
+            value: Err(CallError { code, message }),
         }
     }
 }
@@ -188,7 +180,7 @@ fn metric(spec: MetricSpec) -> Metric {
 }
 
 #[allow(deprecated)]
-fn value(values: Response<crate::keda::proto::GetMetricsResponse>) -> Option<f64> {
+fn value(values: Response<GetMetricsResponse>) -> Option<f64> {
     let value = values.into_inner().metric_values.into_iter().next()?;
     Some(either(value.metric_value_float, value.metric_value))
 }
