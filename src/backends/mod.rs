@@ -2,6 +2,8 @@
 
 pub mod kafka;
 pub mod redis;
+#[cfg(test)]
+mod template;
 pub mod temporal;
 mod tls;
 mod ttl_cache;
