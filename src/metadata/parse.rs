@@ -51,14 +51,16 @@ impl std::fmt::Debug for Entry<'_> {
 }
 
 impl<'a> Metadata<'a> {
-    /// Sorts the entries of a map into known keys and problems. An empty value counts as left out,
-    /// as in KEDA.
+    /// Sorts the entries of a map into known keys and problems. As in KEDA, the white space around a
+    /// value is trimmed, and a blank value counts as left out (`typed_config.go`, configParamValue):
+    /// folded YAML and secrets end in line breaks that nobody sees.
     pub fn new(map: &'a BTreeMap<String, String>, known: &[&KeySet]) -> (Self, Problems) {
         let find = |name: &str| known.iter().find_map(|keys| keys.get(name));
         let is_known = |name: &str| find(name).is_some();
         let mut entries = BTreeMap::<&str, Entry>::new();
         let mut problems = Problems::default();
         for (written, value) in map {
+            let value = value.trim();
             if KEDAS_OWN.contains(&written.as_str()) {
                 continue;
             }
@@ -161,7 +163,6 @@ fn unfit(key: &Key, value: &str) -> Option<String> {
             "has {length} bytes; at most {LONGEST_VALUE} are allowed"
         ));
     }
-    // A YAML block (`listName: |`) ends in a line break that nobody sees.
     value
         .contains(char::is_control)
         .then(|| "contains a line break or another control character".to_owned())
@@ -311,16 +312,27 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_counts_as_left_out() {
+    fn white_space_is_trimmed_and_a_blank_value_counts_as_left_out() {
+        for blank in ["", "  ", "\n"] {
+            let error = parse(&[("listName", blank)]).unwrap_err();
+            assert_eq!(error, "listName: is required");
+        }
+        let keys = parse(&[
+            ("listName", " jobs\n"),
+            ("listLength", " 7 "),
+            ("password", "s3cret\n"),
+        ]);
+        let keys = keys.unwrap();
         assert_eq!(
-            parse(&[("listName", "")]).unwrap_err(),
-            "listName: is required"
+            (keys.list_name.as_str(), keys.list_length),
+            ("jobs", Target(7))
         );
+        assert_eq!(keys.password.unwrap().expose(), "s3cret");
     }
 
     #[test]
     fn a_value_that_would_break_a_log_line_is_refused_and_a_secret_may_hold_anything() {
-        let error = parse(&[("listName", "jobs\n")]).unwrap_err();
+        let error = parse(&[("listName", "jobs\nmail")]).unwrap_err();
         assert_eq!(
             error,
             "listName: contains a line break or another control character"
@@ -330,7 +342,7 @@ mod tests {
             error,
             "listName: has 40000 bytes; at most 32768 are allowed"
         );
-        assert!(parse(&[("listName", "jobs"), ("password", "a\tb\n")]).is_ok());
+        assert!(parse(&[("listName", "jobs"), ("password", "a\tb\nc")]).is_ok());
     }
 
     #[test]

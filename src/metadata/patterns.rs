@@ -1,9 +1,13 @@
 //! Names as users write them in lists: plain, as a glob (`jobs:*`), or as a range (`jobs-{0..31}`).
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, ops::RangeInclusive};
 
-/// More names than this make one range an error: it is a slip, or one trigger for too much.
+/// More names than this make one trigger an error: it is a slip, or one trigger for too much.
 pub const MOST_NAMES: usize = 10_000;
+/// More bytes of names than this make one trigger an error: 10,000 names of 100 characters.
+const MOST_BYTES: usize = 1_000_000;
+/// More ranges than this in one name are no name of a queue.
+const MOST_RANGES: usize = 4;
 
 /// Plain names and globs. Sorted, so that the same set is equal however it was written, and what is
 /// named twice counts once.
@@ -19,17 +23,153 @@ impl Patterns {
     /// From names, globs and ranges.
     pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let mut patterns = Patterns::default();
+        let mut budget = Budget::default();
         for entry in entries {
             if is_glob(entry) {
+                budget.take(1, entry.len())?;
                 patterns.globs.insert(entry.to_owned());
             } else {
-                patterns.names.extend(expand(entry)?);
-            }
-            if patterns.names.len() > MOST_NAMES {
-                return Err(too_many());
+                patterns.names.extend(budget.expand(entry)?);
             }
         }
         Ok(patterns)
+    }
+}
+
+/// What the names of one trigger may still expand to.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    names: usize,
+    bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget {
+            names: MOST_NAMES,
+            bytes: MOST_BYTES,
+        }
+    }
+}
+
+impl Budget {
+    /// Expands every `{a..b}` of a name.
+    pub fn expand(&mut self, name: &str) -> Result<Vec<String>, String> {
+        let parts = parts(name)?;
+        // Checked before anything is built: a few bytes can stand for gigabytes.
+        let (mut count, mut length) = (1_usize, 0_usize);
+        for part in &parts {
+            length = length.saturating_add(part.longest());
+            count = count.saturating_mul(part.count());
+        }
+        self.take(count, length)?;
+        let mut names = vec![String::with_capacity(length)];
+        for part in &parts {
+            names = part.append_to(names);
+        }
+        Ok(names)
+    }
+
+    fn take(&mut self, names: usize, length: usize) -> Result<(), String> {
+        let too_many = || {
+            format!(
+                "stands for more than {MOST_NAMES} names or {MOST_BYTES} bytes of them, which is \
+                 the most that one trigger may sum"
+            )
+        };
+        let bytes = names.saturating_mul(length);
+        self.names = self.names.checked_sub(names).ok_or_else(too_many)?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or_else(too_many)?;
+        Ok(())
+    }
+}
+
+/// Expands every `{a..b}` of one name.
+pub fn expand(name: &str) -> Result<Vec<String>, String> {
+    Budget::default().expand(name)
+}
+
+/// A piece of a name.
+enum Part<'a> {
+    Text(&'a str),
+    Range(RangeInclusive<usize>),
+}
+
+impl Part<'_> {
+    fn count(&self) -> usize {
+        match self {
+            Part::Text(_) => 1,
+            Part::Range(range) => (range.end() - range.start()).saturating_add(1),
+        }
+    }
+
+    /// The longest text that it stands for, in bytes.
+    fn longest(&self) -> usize {
+        match self {
+            Part::Text(text) => text.len(),
+            Part::Range(range) => range.end().to_string().len(),
+        }
+    }
+
+    fn append_to(&self, mut names: Vec<String>) -> Vec<String> {
+        match self {
+            Part::Text(text) => {
+                names.iter_mut().for_each(|name| name.push_str(text));
+                names
+            }
+            Part::Range(range) => {
+                let with_each = |name: String| range.clone().map(move |i| format!("{name}{i}"));
+                names.into_iter().flat_map(with_each).collect()
+            }
+        }
+    }
+}
+
+/// Splits a name at its ranges.
+fn parts(name: &str) -> Result<Vec<Part<'_>>, String> {
+    let mut parts = Vec::new();
+    let mut ranges = 0;
+    let mut rest = name;
+    // Where the text before the next range ends, in `rest`.
+    let mut text = 0;
+    while let Some(open) = rest[text..].find('{').map(|at| text + at) {
+        let Some(close) = rest[open..].find('}').map(|at| open + at) else {
+            break;
+        };
+        let inner = &rest[open + 1..close];
+        let Some(range) = range(inner)? else {
+            // Braces without dots are part of a name: a Redis cluster's hash tag is `{tag}`.
+            text = close + 1;
+            continue;
+        };
+        ranges += 1;
+        if ranges > MOST_RANGES {
+            return Err(format!("has more than {MOST_RANGES} ranges"));
+        }
+        parts.push(Part::Text(&rest[..open]));
+        parts.push(Part::Range(range));
+        rest = &rest[close + 1..];
+        text = 0;
+    }
+    parts.push(Part::Text(rest));
+    Ok(parts)
+}
+
+/// The range within braces; `None` if it is none.
+fn range(inner: &str) -> Result<Option<RangeInclusive<usize>>, String> {
+    let Some((from, to)) = inner.split_once("..") else {
+        return Ok(None);
+    };
+    let bad = |why: &str| {
+        let shown: String = inner.chars().take(40).collect();
+        format!("has the range {{{shown}}}, which is {why}; it must be {{a..b}} with 0 ≤ a ≤ b")
+    };
+    let (Some(from), Some(to)) = (number(from), number(to)) else {
+        return Err(bad("not numeric"));
+    };
+    match from <= to {
+        true => Ok(Some(from..=to)),
+        false => Err(bad("reversed")),
     }
 }
 
@@ -51,50 +191,12 @@ fn is_glob(entry: &str) -> bool {
     entry.contains(['*', '?', '['])
 }
 
-/// Expands every `{a..b}` of a name.
-pub fn expand(name: &str) -> Result<Vec<String>, String> {
-    let Some((before, rest)) = name.split_once('{') else {
-        return Ok(vec![name.to_owned()]);
-    };
-    let Some((range, after)) = rest.split_once('}') else {
-        return Ok(vec![name.to_owned()]);
-    };
-    // Braces without dots are part of a name: a Redis cluster's hash tag is `{tag}`.
-    let Some((from, to)) = range.split_once("..") else {
-        let rest = expand(after)?;
-        return Ok(rest
-            .iter()
-            .map(|rest| format!("{before}{{{range}}}{rest}"))
-            .collect());
-    };
-    let (Some(from), Some(to)) = (number(from), number(to)) else {
-        return Err(format!(
-            "has the range {{{range}}}, which is not numeric; it must be {{a..b}} with 0 ≤ a ≤ b"
-        ));
-    };
-    if from > to {
-        return Err(format!(
-            "has the range {{{range}}}, which is reversed; it must be {{a..b}} with 0 ≤ a ≤ b"
-        ));
-    }
-    let rest = expand(after)?;
-    if (to - from + 1).saturating_mul(rest.len()) > MOST_NAMES {
-        return Err(too_many());
-    }
-    let names = (from..=to).flat_map(|i| rest.iter().map(move |rest| format!("{before}{i}{rest}")));
-    Ok(names.collect())
-}
-
 fn number(text: &str) -> Option<usize> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     // Ten digits are far more than allowed, and cannot overflow.
     (digits && text.len() <= 10)
         .then(|| text.parse().ok())
         .flatten()
-}
-
-fn too_many() -> String {
-    format!("stands for more than {MOST_NAMES} names, which is the most that one trigger may sum")
 }
 
 #[cfg(test)]
@@ -135,5 +237,23 @@ mod tests {
             assert!(error.contains(reason), "{bad}: {error}");
         }
         assert_eq!(expand("q{0..9999}").unwrap().len(), MOST_NAMES);
+    }
+
+    #[test]
+    fn a_crafted_pattern_costs_no_more_than_its_own_length() {
+        // Empty braces once each, which a recursion would not survive.
+        let braces = "{}".repeat(16_000);
+        assert_eq!(expand(&braces).unwrap(), [braces.as_str()]);
+        let error = expand(&"{0..1}".repeat(16_000)).unwrap_err();
+        assert_eq!(error, "has more than 4 ranges");
+        let long = format!("{{0..9999}}{}", "x".repeat(32_000));
+        assert!(expand(&long).unwrap_err().contains("1000000 bytes"));
+    }
+
+    #[test]
+    fn all_entries_of_a_trigger_share_one_budget() {
+        let entries: Vec<String> = (0..100).map(|i| format!("{i}-{{0..100}}")).collect();
+        let error = Patterns::parse(entries.iter().map(String::as_str)).unwrap_err();
+        assert!(error.contains("more than 10000 names"), "{error}");
     }
 }

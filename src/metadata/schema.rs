@@ -97,8 +97,14 @@ fn allowed(schema: &Value) -> String {
     }
 }
 
+/// Names longer than this are no slip of a known one; comparing them would only cost time.
+const LONGEST_SLIP: usize = 64;
+
 /// The known name nearest to `name`, if one is near enough to be a slip.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > LONGEST_SLIP {
+        return None;
+    }
     let distance = |candidate: &str| {
         strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase())
     };
@@ -120,5 +126,6 @@ mod tests {
         assert_eq!(nearest("listlenght", known), Some("listLength"));
         assert_eq!(nearest("adress", known), Some("address"));
         assert_eq!(nearest("topic", known), None);
+        assert_eq!(nearest(&"listName".repeat(100_000), known), None);
     }
 }

@@ -15,11 +15,12 @@ use prometheus_client::{
 };
 
 use super::{engine::Engine, trigger::Trigger};
+use crate::telemetry::LabelText;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
-    namespace: String,
-    scaled_object: String,
+    namespace: LabelText,
+    scaled_object: LabelText,
     metric: String,
     /// The trigger type, under the name of the key that users write it in.
     backend: &'static str,
@@ -90,8 +91,8 @@ fn labelled(engine: &Engine) -> Vec<(Labels, Arc<Trigger>)> {
     triggers
         .filter_map(|(namespace, scaled_object, trigger)| {
             let labels = Labels {
-                namespace,
-                scaled_object,
+                namespace: LabelText(namespace),
+                scaled_object: LabelText(scaled_object),
                 metric: trigger.metric_name.clone(),
                 backend: trigger.trigger_type,
             };

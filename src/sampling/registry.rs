@@ -107,7 +107,7 @@ impl Registry {
     ) -> Result<&Arc<dyn RegisteredType>, Problem> {
         let named = ["backend", "backendFromEnv"]
             .into_iter()
-            .find_map(|key| metadata.get(key));
+            .find_map(|key| metadata.get(key).map(|name| name.trim()));
         match named.filter(|name| !name.is_empty()) {
             Some(name) => self.find(name),
             None => {

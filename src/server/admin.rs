@@ -3,17 +3,17 @@
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
 use tokio::net::TcpListener;
 
 use super::Life;
-use crate::telemetry::Telemetry;
-
-/// The OpenMetrics text format, as Prometheus asks for it.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use crate::telemetry::{Exposition, Telemetry};
 
 const INDEX: &str = "backlog-scaler\n\n\
     /metrics  figures for Prometheus\n\
@@ -43,9 +43,11 @@ async fn readyz(State(life): State<Life>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn metrics(State(telemetry): State<Telemetry>) -> Response {
-    match telemetry.encode() {
-        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+async fn metrics(State(telemetry): State<Telemetry>, headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    let exposition = Exposition::for_accept(accept);
+    match telemetry.encode(exposition) {
+        Ok(page) => ([(CONTENT_TYPE, exposition.content_type())], page).into_response(),
         Err(error) => {
             let text = format!("the metrics cannot be encoded: {error}\n");
             (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()

@@ -18,16 +18,17 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::LabelText;
 use crate::error::Kind;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
-    connection: String,
+    connection: LabelText,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ErrorLabels {
-    connection: String,
+    connection: LabelText,
     kind: &'static str,
 }
 
@@ -123,7 +124,7 @@ impl Connections {
             return metrics;
         }
         let labels = Labels {
-            connection: name.to_owned(),
+            connection: LabelText(name.to_owned()),
         };
         let families = &self.families;
         let metrics = Arc::new(ConnectionMetrics {
@@ -158,7 +159,7 @@ impl ConnectionMetrics {
 
     fn error_labels(&self, kind: Kind) -> ErrorLabels {
         ErrorLabels {
-            connection: self.name.clone(),
+            connection: LabelText(self.name.clone()),
             kind: kind.label(),
         }
     }
@@ -173,7 +174,7 @@ impl Drop for ConnectionMetrics {
         }
         live.remove(&self.name);
         let labels = Labels {
-            connection: self.name.clone(),
+            connection: LabelText(self.name.clone()),
         };
         self.families.connected.remove(&labels);
         self.families.stale_answers.remove(&labels);

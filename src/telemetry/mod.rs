@@ -1,6 +1,8 @@
 //! Logs and metrics. Nothing global but the log's subscriber: each server has its own registry.
 
 mod connections;
+mod exposition;
+mod label;
 pub mod logs;
 mod rpc;
 
@@ -11,6 +13,8 @@ use prometheus_client::{collector::Collector, encoding::text, registry::Registry
 
 pub use connections::ConnectionMetrics;
 use connections::Connections;
+pub use exposition::Exposition;
+pub use label::LabelText;
 pub use rpc::Method;
 use rpc::Rpcs;
 
@@ -64,10 +68,10 @@ impl Telemetry {
             .register_collector(Box::new(collector));
     }
 
-    /// All metrics in the OpenMetrics text format.
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
-        let mut text = String::new();
-        text::encode(&mut text, &self.0.registry.lock())?;
-        Ok(text)
+    /// All metrics.
+    pub fn encode(&self, exposition: Exposition) -> Result<String, std::fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.0.registry.lock())?;
+        Ok(exposition.page(page))
     }
 }

@@ -189,6 +189,6 @@ fn an_empty_group_is_an_error() {
     );
     assert_eq!(
         plan_error("kafka", &[("consumerGroup", "  ")]),
-        "consumerGroup: is empty"
+        "consumerGroup: is required"
     );
 }

@@ -71,11 +71,7 @@ fn types_are_a_set_and_a_slip_is_told() {
 fn bad_queues_say_what_is_wrong() {
     for (key, value, reason) in [
         ("taskQueue", "", "taskQueue: is required, or `taskQueues`"),
-        (
-            "taskQueue",
-            "  ",
-            "is empty; it must be the name of a task queue",
-        ),
+        ("taskQueue", "  ", "taskQueue: is required, or `taskQueues`"),
         ("taskQueues", "a,,b", "has an empty entry"),
         ("taskQueues", "q-{5..1}", "is reversed"),
         ("taskQueues", "q-{a..b}", "is not numeric"),
