@@ -1,7 +1,7 @@
 //! A map of strings → typed keys. Strings become what the declared struct says; everything that
 //! is wrong is found at once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, hash::Hasher};
 
 use serde::{
     Deserializer,
@@ -97,6 +97,22 @@ impl<'a> Metadata<'a> {
     pub fn given<'b>(&'b self, keys: &'b KeySet) -> impl Iterator<Item = &'a str> + use<'a, 'b> {
         keys.names()
             .filter_map(|name| self.entries.get(name).map(|entry| entry.written))
+    }
+
+    /// A short hash of all values but secrets. It is fixed, like that of a metric's name.
+    pub fn fingerprint(&self, known: &[&KeySet]) -> u32 {
+        let is_secret = |name: &str| {
+            let key = known.iter().find_map(|keys| keys.get(name));
+            key.is_some_and(|key| key.secret)
+        };
+        let mut hasher = fnv::FnvHasher::default();
+        for (name, entry) in &self.entries {
+            if !is_secret(name) {
+                hasher.write(format!("{name}={}\n", entry.value).as_bytes());
+            }
+        }
+        let hash = hasher.finish();
+        (hash >> 32) as u32 ^ hash as u32
     }
 
     /// Parses the declared keys of `T`. All values that cannot be parsed are reported at once.

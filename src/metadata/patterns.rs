@@ -36,6 +36,14 @@ impl Patterns {
     }
 }
 
+impl Patterns {
+    /// How many bytes of memory the names take, about.
+    pub fn bytes(&self) -> usize {
+        let all = self.names.iter().chain(&self.globs);
+        all.map(|name| size_of::<String>() + name.len()).sum()
+    }
+}
+
 /// What the names of one trigger may still expand to.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {

@@ -56,6 +56,9 @@ pub trait Backend: Send + Sync + Sized + 'static {
         planned
     }
 
+    /// How many bytes of memory the names in a query take, with what ranges expand to.
+    fn query_bytes(query: &Self::Query) -> usize;
+
     /// Connects and proves the connection good: authenticated, and speaking the right protocol.
     fn connect(
         &self,

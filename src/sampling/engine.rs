@@ -14,8 +14,8 @@ use super::{
     named_connections::{Checked, NamedConnection, NamedConnections},
     query_slot::Freshness,
     registry::{Bound, ConnectionSource, RegisteredType, Registry},
-    trigger::Trigger,
-    trigger_cache::{TriggerCache, TriggerKey},
+    trigger::{Outcomes, Trigger},
+    trigger_cache::{CacheLimits, Kept, TriggerCache, TriggerKey},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -24,6 +24,7 @@ use crate::{
         parse::Metadata,
         problem::{Problem, Problems},
     },
+    telemetry::LogLimit,
 };
 
 /// What bounds the engine, in time and memory.
@@ -42,6 +43,10 @@ pub struct Limits {
     pub idle_after: Duration,
     /// How many triggers are kept.
     pub triggers: NonZeroUsize,
+    /// How many of them may be of one namespace.
+    pub triggers_per_namespace: usize,
+    /// How many bytes their metadata may take, with what it expands to.
+    pub trigger_bytes: usize,
     /// How many entries a trigger's metadata may have.
     pub metadata_entries: usize,
     /// Whether triggers may bring their own connections.
@@ -57,6 +62,8 @@ impl Default for Limits {
             fresh_for: BTreeMap::new(),
             idle_after: Duration::from_secs(10 * 60),
             triggers: NonZeroUsize::new(20_000).expect("is not zero"),
+            triggers_per_namespace: 20_000,
+            trigger_bytes: 256 << 20,
             metadata_entries: 200,
             inline_connections: true,
         }
@@ -69,6 +76,7 @@ pub struct Engine {
     connections: NamedConnections,
     limits: Limits,
     triggers: TriggerCache,
+    refusals: LogLimit,
 }
 
 impl Engine {
@@ -80,13 +88,19 @@ impl Engine {
     ) -> Result<Arc<Self>> {
         let connections = NamedConnections::check(&registry, named)?;
         check_names(&registry, &limits)?;
-        let triggers = TriggerCache::new(limits.triggers, limits.idle_after);
+        let triggers = TriggerCache::new(CacheLimits {
+            triggers: limits.triggers,
+            triggers_per_namespace: limits.triggers_per_namespace,
+            bytes: limits.trigger_bytes,
+            idle_after: limits.idle_after,
+        });
         let evict_every = (limits.idle_after / 4).max(Duration::from_millis(100));
         let engine = Arc::new(Engine {
             registry,
             connections,
             limits,
             triggers,
+            refusals: LogLimit::default(),
         });
         tokio::spawn(evict_idle(Arc::downgrade(&engine), evict_every));
         Ok(engine)
@@ -95,21 +109,39 @@ impl Engine {
     /// The trigger of a request. Depends on metadata and settings alone: no I/O.
     pub fn trigger(&self, request: TriggerRef) -> Result<Arc<Trigger>> {
         let key = TriggerKey::of(&request);
-        if let Some(trigger) = self.triggers.get(&key) {
-            return Ok(trigger);
+        if let Some(kept) = self.triggers.get(&key) {
+            return kept;
         }
-        let trigger = Arc::new(self.parse(&request)?);
-        if self.triggers.put(key, request, trigger.clone()) {
-            warn!(
-                limit = self.limits.triggers,
-                "more triggers are in use than are kept; raise engine.triggers, or reads cannot be shared"
-            );
+        match self.parse(&request) {
+            Ok(trigger) => {
+                let trigger = Arc::new(trigger);
+                self.triggers.put(key, request, trigger.clone())?;
+                Ok(trigger)
+            }
+            Err(error) => {
+                self.refuse(key, request, &error);
+                Err(error)
+            }
         }
-        Ok(trigger)
     }
 
-    /// The triggers that are kept, with namespace and name of their ScaledObjects.
-    pub fn triggers(&self) -> Vec<(String, String, Arc<Trigger>)> {
+    /// Remembers a trigger that cannot be parsed, and logs it the first time.
+    fn refuse(&self, key: TriggerKey, request: TriggerRef, error: &Error) {
+        let (namespace, name) = (request.namespace.clone(), request.name.clone());
+        if self.triggers.refuse(key, request, error.clone()) {
+            self.refusals.warn(|suppressed| {
+                warn!(
+                    namespace,
+                    scaled_object = name,
+                    suppressed,
+                    "trigger refused: {error}"
+                );
+            });
+        }
+    }
+
+    /// The triggers that are kept, and those that were refused.
+    pub(super) fn triggers(&self) -> Vec<Kept> {
         self.triggers.all()
     }
 
@@ -146,6 +178,9 @@ impl Engine {
             metric_name: common.metric_name.map_or(bound.metric_name, |name| name.0),
             target: bound.target,
             query: bound.query,
+            bytes: bound.bytes,
+            fingerprint: metadata.fingerprint(&known),
+            outcomes: Outcomes::default(),
         })
     }
 

@@ -151,6 +151,8 @@ pub(super) struct Bound {
     pub metric_name: String,
     pub target: f64,
     pub query: Box<dyn Evaluate>,
+    /// Memory of the query.
+    pub bytes: usize,
 }
 
 /// One trigger type with its backend's types erased.
@@ -240,6 +242,7 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
         Ok(Bound {
             metric_name: metric_name(&readable_name, &connection, &plan.query),
             target: plan.target.0 as f64,
+            bytes: B::query_bytes(&plan.query),
             query: Box::new(BoundQuery {
                 slot: self.pool.slot(&connection, &plan.query),
                 rule: plan.rule,

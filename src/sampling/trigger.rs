@@ -1,6 +1,12 @@
 //! A parsed trigger, bound to the slot of its query.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
@@ -9,7 +15,7 @@ use super::{
     backend::{Backend, Reading, Rule},
     query_slot::{Freshness, QuerySlot, SlotSample},
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// A trigger: its metric, and how to evaluate it.
 pub struct Trigger {
@@ -22,6 +28,44 @@ pub struct Trigger {
     /// How old a sample may be.
     pub freshness: Freshness,
     pub(super) query: Box<dyn Evaluate>,
+    /// How many bytes of memory its query takes.
+    pub(super) bytes: usize,
+    /// Tells triggers of one ScaledObject apart that differ in thresholds alone.
+    pub(super) fingerprint: u32,
+    pub(super) outcomes: Outcomes,
+}
+
+/// How evaluations of a trigger ended.
+#[derive(Default)]
+pub(super) struct Outcomes {
+    errors: [AtomicU64; Kind::ALL.len()],
+    /// The last one was on a sample that is not stale.
+    up: AtomicBool,
+}
+
+impl Outcomes {
+    fn record(&self, outcome: &Result<Evaluation>) {
+        let error = match outcome {
+            Ok(evaluation) => evaluation.stale.as_ref(),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = error {
+            let at = Kind::ALL.iter().position(|kind| *kind == error.kind());
+            self.errors[at.expect("is one of all")].fetch_add(1, Relaxed);
+        }
+        self.up.store(error.is_none(), Relaxed);
+    }
+
+    /// Whether the last evaluation was on a sample that is not stale.
+    pub fn up(&self) -> bool {
+        self.up.load(Relaxed)
+    }
+
+    /// How many evaluations met an error, by kind.
+    pub fn errors(&self) -> impl Iterator<Item = (Kind, u64)> {
+        let counts = self.errors.iter().map(|count| count.load(Relaxed));
+        Kind::ALL.into_iter().zip(counts).filter(|(_, n)| *n > 0)
+    }
 }
 
 /// The result of a trigger.
@@ -39,10 +83,12 @@ impl Trigger {
     /// Evaluates the trigger: on a fresh sample at once, else after a read that is shared with all
     /// triggers of the same query.
     pub async fn evaluate(&self) -> Result<Evaluation> {
-        match self.query.fresh(&self.freshness) {
+        let outcome = match self.query.fresh(&self.freshness) {
             Some(evaluation) => Ok(evaluation),
             None => self.query.next(&self.freshness).await,
-        }
+        };
+        self.outcomes.record(&outcome);
+        outcome
     }
 
     /// The evaluation of the last good sample, whatever its age; `None` before the first.

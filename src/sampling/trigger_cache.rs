@@ -1,18 +1,58 @@
-//! Parsed triggers, kept while they are in use.
+//! Parsed triggers, kept while they are in use, and the ones that were refused.
 
-use std::{collections::hash_map::RandomState, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
 use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::trigger::Trigger;
-use crate::metadata::TriggerRef;
+use crate::{
+    error::{Error, Kind, Result},
+    metadata::TriggerRef,
+};
 
-/// A bounded map from what KEDA sends to the parsed trigger. The least recently used is evicted.
+/// What bounds the cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CacheLimits {
+    pub triggers: NonZeroUsize,
+    pub triggers_per_namespace: usize,
+    /// Of metadata and of what it expands to.
+    pub bytes: usize,
+    /// A trigger without a request for this long is evicted.
+    pub idle_after: Duration,
+}
+
+/// Refused triggers that are remembered, so that KEDA's retries cost no more than a look-up.
+const REFUSED: NonZeroUsize = NonZeroUsize::new(1_000).expect("is not zero");
+/// A refused trigger with more metadata than this is parsed again each time.
+const LARGEST_REFUSED: usize = 64 * 1024;
+
+/// A bounded map from what KEDA sends to the parsed trigger.
+///
+/// A trigger that was requested again is in use, and is evicted only when it is idle: a flood of
+/// triggers that are requested once evicts others of its kind, and not the ones in use with their
+/// last samples.
 pub(super) struct TriggerCache {
-    triggers: Mutex<LruCache<TriggerKey, Entry, RandomState>>,
-    idle_after: Duration,
+    state: Mutex<State>,
+    limits: CacheLimits,
+}
+
+type Lru<V> = LruCache<TriggerKey, V, RandomState>;
+
+struct State {
+    /// Requested once so far.
+    new: Lru<Entry>,
+    /// Requested again.
+    in_use: Lru<Entry>,
+    refused: Lru<Refused>,
+    bytes: usize,
+    per_namespace: HashMap<String, usize>,
 }
 
 /// All that KEDA sent, rather than a hash of it, so that no two triggers are confused. One flat
@@ -24,7 +64,26 @@ struct Entry {
     namespace: String,
     name: String,
     trigger: Arc<Trigger>,
+    bytes: usize,
     used: Instant,
+}
+
+/// A trigger whose metadata is wrong, or that may not be read.
+struct Refused {
+    namespace: String,
+    name: String,
+    error: Error,
+    used: Instant,
+}
+
+/// A kept trigger with what identifies it.
+pub(super) struct Kept {
+    pub namespace: String,
+    pub name: String,
+    /// The trigger, or why it was refused.
+    pub trigger: Result<Arc<Trigger>>,
+    /// When it was requested last.
+    pub used: Instant,
 }
 
 impl TriggerKey {
@@ -51,73 +110,209 @@ impl TriggerKey {
     }
 }
 
+/// Grows as entries come: a sidecar with one trigger pays for one.
+fn lru<V>(capacity: NonZeroUsize) -> Lru<V> {
+    let mut lru = LruCache::unbounded_with_hasher(RandomState::new());
+    lru.resize(capacity);
+    lru
+}
+
 impl TriggerCache {
-    pub fn new(capacity: NonZeroUsize, idle_after: Duration) -> Self {
-        // Grows as triggers come: a sidecar with one of them pays for one.
-        let mut triggers = LruCache::unbounded_with_hasher(RandomState::new());
-        triggers.resize(capacity);
+    pub fn new(limits: CacheLimits) -> Self {
         TriggerCache {
-            triggers: Mutex::new(triggers),
-            idle_after,
+            state: Mutex::new(State {
+                new: lru(limits.triggers),
+                in_use: lru(limits.triggers),
+                refused: lru(REFUSED),
+                bytes: 0,
+                per_namespace: HashMap::new(),
+            }),
+            limits,
         }
     }
 
-    pub fn get(&self, key: &TriggerKey) -> Option<Arc<Trigger>> {
-        let mut triggers = self.triggers.lock();
-        let entry = triggers.get_mut(key)?;
-        entry.used = Instant::now();
-        Some(entry.trigger.clone())
+    /// The trigger, or the error that it was refused with.
+    pub fn get(&self, key: &TriggerKey) -> Option<Result<Arc<Trigger>>> {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        if let Some(entry) = state.in_use.get_mut(key) {
+            entry.used = now;
+            return Some(Ok(entry.trigger.clone()));
+        }
+        if let Some((key, mut entry)) = state.new.pop_entry(key) {
+            entry.used = now;
+            let trigger = entry.trigger.clone();
+            state.in_use.put(key, entry);
+            return Some(Ok(trigger));
+        }
+        let refused = state.refused.get_mut(key)?;
+        refused.used = now;
+        Some(Err(refused.error.clone()))
     }
 
-    /// Keeps a trigger. `true` if another one was evicted that was not idle yet.
-    pub fn put(&self, key: TriggerKey, request: TriggerRef, trigger: Arc<Trigger>) -> bool {
+    /// Keeps a trigger. An error names the limit that leaves no room for it.
+    pub fn put(&self, key: TriggerKey, request: TriggerRef, trigger: Arc<Trigger>) -> Result<()> {
         let entry = Entry {
             namespace: request.namespace,
             name: request.name,
+            // The metadata is in the key, and in the query with what it expands to.
+            bytes: 2 * key.0.len() + trigger.bytes,
             trigger,
             used: Instant::now(),
         };
-        // Dropped after the lock is released: it may close a connection.
-        let evicted = {
-            let mut triggers = self.triggers.lock();
-            let full = triggers.len() == triggers.cap().get() && !triggers.contains(&key);
-            let evicted = full.then(|| triggers.pop_lru()).flatten();
-            triggers.put(key, entry);
-            evicted
+        // Dropped after the lock is released: it may close connections.
+        let mut evicted = Vec::new();
+        self.state
+            .lock()
+            .put(key, entry, &self.limits, &mut evicted)
+    }
+
+    /// Remembers that a trigger was refused. `true` if it is the first time, or was long ago.
+    pub fn refuse(&self, key: TriggerKey, request: TriggerRef, error: Error) -> bool {
+        if key.0.len() > LARGEST_REFUSED {
+            return true;
+        }
+        let refused = Refused {
+            namespace: request.namespace,
+            name: request.name,
+            error,
+            used: Instant::now(),
         };
-        evicted.is_some_and(|(_, entry)| entry.used.elapsed() < self.idle_after)
+        self.state.lock().refused.put(key, refused).is_none()
     }
 
     /// Evicts idle triggers.
     pub fn evict_idle(&self) {
         loop {
-            let evicted = {
-                let mut triggers = self.triggers.lock();
-                match triggers.peek_lru() {
-                    Some((_, entry)) if entry.used.elapsed() >= self.idle_after => {
-                        triggers.pop_lru()
-                    }
-                    _ => None,
-                }
-            };
+            let evicted = self.state.lock().pop_idle(self.limits.idle_after);
             if evicted.is_none() {
-                return;
+                break;
             }
+        }
+        let mut state = self.state.lock();
+        let idle_after = self.limits.idle_after;
+        while let Some((_, refused)) = state.refused.peek_lru()
+            && refused.used.elapsed() >= idle_after
+        {
+            state.refused.pop_lru();
         }
     }
 
-    /// The triggers, the most recently used first.
-    pub fn all(&self) -> Vec<(String, String, Arc<Trigger>)> {
-        let triggers = self.triggers.lock();
-        triggers
-            .iter()
-            .map(|(_, entry)| {
-                (
-                    entry.namespace.clone(),
-                    entry.name.clone(),
-                    entry.trigger.clone(),
-                )
-            })
-            .collect()
+    /// The triggers, the most recently used first, then the refused ones.
+    pub fn all(&self) -> Vec<Kept> {
+        let state = self.state.lock();
+        let kept = state.in_use.iter().chain(state.new.iter());
+        let kept = kept.map(|(_, entry)| Kept {
+            namespace: entry.namespace.clone(),
+            name: entry.name.clone(),
+            trigger: Ok(entry.trigger.clone()),
+            used: entry.used,
+        });
+        let refused = state.refused.iter().map(|(_, refused)| Kept {
+            namespace: refused.namespace.clone(),
+            name: refused.name.clone(),
+            trigger: Err(refused.error.clone()),
+            used: refused.used,
+        });
+        kept.chain(refused).collect()
     }
+}
+
+impl State {
+    fn put(
+        &mut self,
+        key: TriggerKey,
+        entry: Entry,
+        limits: &CacheLimits,
+        evicted: &mut Vec<Entry>,
+    ) -> Result<()> {
+        // Two requests may have parsed it at the same time.
+        if self.in_use.contains(&key) || self.new.contains(&key) {
+            return Ok(());
+        }
+        while self.count_of(&entry.namespace) >= limits.triggers_per_namespace {
+            let one = self.pop_new_of(&entry.namespace);
+            let one = one.or_else(|| self.pop_idle(limits.idle_after));
+            evicted.push(one.ok_or_else(|| {
+                let limit = limits.triggers_per_namespace;
+                let what = format!("namespace {} has {limit} triggers in use", entry.namespace);
+                full(&what, "engine.triggersPerNamespace")
+            })?);
+        }
+        while self.new.len() + self.in_use.len() >= limits.triggers.get() {
+            let one = self.pop_for_new(limits.idle_after);
+            evicted.push(one.ok_or_else(|| {
+                let what = format!("{} triggers are in use", limits.triggers);
+                full(&what, "engine.triggers")
+            })?);
+        }
+        while self.bytes + entry.bytes > limits.bytes {
+            let one = self.pop_for_new(limits.idle_after);
+            evicted.push(one.ok_or_else(|| {
+                let what = format!("triggers in use take {} bytes of memory", self.bytes);
+                full(&what, "engine.triggerBytes")
+            })?);
+        }
+        self.bytes += entry.bytes;
+        *self
+            .per_namespace
+            .entry(entry.namespace.clone())
+            .or_default() += 1;
+        self.new.put(key, entry);
+        Ok(())
+    }
+
+    fn count_of(&self, namespace: &str) -> usize {
+        self.per_namespace.get(namespace).copied().unwrap_or(0)
+    }
+
+    /// The oldest trigger of a namespace that was requested once.
+    fn pop_new_of(&mut self, namespace: &str) -> Option<Entry> {
+        let mut oldest_first = self.new.iter().rev();
+        let (key, _) = oldest_first.find(|(_, entry)| entry.namespace == namespace)?;
+        let key = TriggerKey(key.0.clone());
+        let entry = self.new.pop(&key)?;
+        Some(self.removed(entry))
+    }
+
+    /// Makes room for a new trigger: the oldest of those that were requested once, or an idle one.
+    fn pop_for_new(&mut self, idle_after: Duration) -> Option<Entry> {
+        let oldest = self.new.pop_lru();
+        let oldest = oldest.map(|(_, entry)| self.removed(entry));
+        oldest.or_else(|| self.pop_idle(idle_after))
+    }
+
+    fn pop_idle(&mut self, idle_after: Duration) -> Option<Entry> {
+        let is_idle = |lru: &Lru<Entry>| {
+            let (_, oldest) = lru.peek_lru()?;
+            Some(oldest.used.elapsed() >= idle_after)
+        };
+        let popped = if is_idle(&self.new) == Some(true) {
+            self.new.pop_lru()
+        } else if is_idle(&self.in_use) == Some(true) {
+            self.in_use.pop_lru()
+        } else {
+            None
+        };
+        popped.map(|(_, entry)| self.removed(entry))
+    }
+
+    fn removed(&mut self, entry: Entry) -> Entry {
+        self.bytes -= entry.bytes;
+        if let Some(count) = self.per_namespace.get_mut(&entry.namespace) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_namespace.remove(&entry.namespace);
+            }
+        }
+        entry
+    }
+}
+
+fn full(what: &str, setting: &str) -> Error {
+    Error::new(
+        Kind::Exhausted,
+        format!("{what}, and there is no room for another"),
+        format!("Raise {setting}, or remove triggers."),
+    )
 }

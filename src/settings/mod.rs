@@ -69,8 +69,12 @@ pub struct EngineSettings {
     pub fresh_for: BTreeMap<String, Span>,
     /// A trigger that nobody asked for this long is forgotten, and its connection with the last.
     pub idle_after: Span,
-    /// How many triggers are kept.
+    /// How many triggers are kept. With more in use, new ones get RESOURCE_EXHAUSTED.
     pub triggers: NonZeroUsize,
+    /// How many of them may be of one namespace.
+    pub triggers_per_namespace: NonZeroUsize,
+    /// How many bytes their metadata may take, with what ranges in it expand to.
+    pub trigger_bytes: usize,
     /// How many entries a trigger's metadata may have.
     pub metadata_entries: usize,
     /// Whether triggers may bring their own connections in their metadata.
@@ -87,6 +91,8 @@ impl Default for EngineSettings {
             fresh_for: BTreeMap::new(),
             idle_after: Span(limits.idle_after),
             triggers: limits.triggers,
+            triggers_per_namespace: limits.triggers,
+            trigger_bytes: limits.trigger_bytes,
             metadata_entries: limits.metadata_entries,
             inline_connections: limits.inline_connections,
         }
@@ -115,6 +121,8 @@ impl EngineSettings {
                 .collect(),
             idle_after: self.idle_after.0,
             triggers: self.triggers,
+            triggers_per_namespace: self.triggers_per_namespace.get(),
+            trigger_bytes: self.trigger_bytes,
             metadata_entries: self.metadata_entries,
             inline_connections: self.inline_connections,
         })

@@ -3,6 +3,7 @@
 mod connections;
 mod exposition;
 mod label;
+mod log_limit;
 pub mod logs;
 mod rpc;
 
@@ -15,6 +16,7 @@ pub use connections::ConnectionMetrics;
 use connections::Connections;
 pub use exposition::Exposition;
 pub use label::LabelText;
+pub use log_limit::LogLimit;
 pub use rpc::Method;
 use rpc::Rpcs;
 

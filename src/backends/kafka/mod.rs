@@ -81,6 +81,10 @@ impl Backend for Kafka {
         }
     }
 
+    fn query_bytes(query: &Query) -> usize {
+        query.bytes()
+    }
+
     async fn connect(&self, connection: &Connection, deadline: Instant) -> Result<Self::Client> {
         Client::connect(connection, self.memory.of(connection), deadline).await
     }

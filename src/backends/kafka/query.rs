@@ -28,6 +28,17 @@ pub enum Topics {
     },
 }
 
+impl Query {
+    /// How many bytes of memory the names take, about.
+    pub fn bytes(&self) -> usize {
+        let Topics::Named { names, regexes } = &self.topics else {
+            return 0;
+        };
+        let all = names.iter().chain(regexes);
+        all.map(|name| size_of::<String>() + name.len()).sum()
+    }
+}
+
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "lag of group {}", self.group)?;

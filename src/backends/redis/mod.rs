@@ -63,6 +63,10 @@ impl Backend for Redis {
         }
     }
 
+    fn query_bytes(query: &Query) -> usize {
+        query.bytes()
+    }
+
     async fn connect(&self, connection: &Connection, _deadline: Instant) -> Result<Self::Client> {
         connect::connect(connection).await
     }

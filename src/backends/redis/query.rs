@@ -36,6 +36,19 @@ pub enum Measure {
     Pending { group: String },
 }
 
+impl Query {
+    /// How many bytes of memory the names take, about.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Query::Lists {
+                waiting,
+                processing,
+            } => waiting.bytes() + processing.bytes(),
+            Query::Stream { stream, .. } => stream.len(),
+        }
+    }
+}
+
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

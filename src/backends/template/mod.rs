@@ -204,6 +204,10 @@ impl Backend for Template {
         Pace::within(call_timeout)
     }
 
+    fn query_bytes(query: &Query) -> usize {
+        query.queue.len()
+    }
+
     async fn connect(&self, connection: &Connection, deadline: Instant) -> Result<Client> {
         Client::connect(connection, deadline).await
     }

@@ -125,6 +125,10 @@ impl Backend for Temporal {
         format!("temporal-{}-{planned}", connection.namespace)
     }
 
+    fn query_bytes(query: &Query) -> usize {
+        query.queues.bytes()
+    }
+
     async fn connect(&self, connection: &Connection, _deadline: Instant) -> Result<Self::Client> {
         channel::connect(connection).await
     }

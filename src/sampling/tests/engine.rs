@@ -173,6 +173,80 @@ async fn the_number_of_triggers_is_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn triggers_in_use_are_not_evicted_for_those_that_are_requested_once() {
+    let script = Script::default();
+    let limits = Limits {
+        triggers: NonZeroUsize::new(10).unwrap(),
+        ..Limits::default()
+    };
+    let engine = script.engine(limits);
+    for _ in 0..2 {
+        for queue in ["a", "b", "c"] {
+            evaluate(&engine, "real", queue).await.unwrap();
+        }
+    }
+    for i in 0..100 {
+        evaluate(&engine, "junk", &format!("{i}")).await.unwrap();
+    }
+    let reads = script.batches().len();
+    for queue in ["a", "b", "c"] {
+        evaluate(&engine, "real", queue).await.unwrap();
+    }
+    assert_eq!(script.batches().len(), reads, "with their last samples");
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_a_limit_a_new_trigger_is_refused_with_the_limits_name() {
+    let small = |change: fn(&mut Limits)| {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        Script::default().engine(limits)
+    };
+    for (setting, engine) in [
+        (
+            "engine.triggers,",
+            small(|limits| limits.triggers = NonZeroUsize::MIN),
+        ),
+        (
+            "engine.triggersPerNamespace,",
+            small(|limits| limits.triggers_per_namespace = 1),
+        ),
+        (
+            "engine.triggerBytes,",
+            small(|limits| limits.trigger_bytes = 250),
+        ),
+    ] {
+        for _ in 0..2 {
+            evaluate(&engine, "a", "first").await.unwrap();
+        }
+        let error = evaluate(&engine, "a", "second").await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Exhausted);
+        assert!(error.to_string().contains(setting), "{setting}: {error}");
+        evaluate(&engine, "a", "first").await.unwrap();
+
+        // Idle triggers make room.
+        sleep(Duration::from_secs(11 * 60)).await;
+        evaluate(&engine, "a", "second").await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_trigger_is_remembered_with_its_error() {
+    let engine = Script::default().engine(Limits::default());
+    let refused = || {
+        let mut request = trigger("a", "jobs");
+        request.metadata.insert("quueue".to_owned(), "x".to_owned());
+        engine.trigger(request).err().expect("an unknown key")
+    };
+    let first = refused();
+    assert_eq!(first.kind(), Kind::Invalid);
+    assert_eq!(refused(), first);
+    assert_eq!(engine.triggers().len(), 1);
+    sleep(Duration::from_secs(15 * 60)).await;
+    assert_eq!(engine.triggers().len(), 0, "until nobody requests it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_trigger_is_parsed_once_for_each_distinct_map() {
     let engine = Script::default().engine(Limits::default());
     let parse = |queue| engine.trigger(trigger("a", queue)).unwrap();

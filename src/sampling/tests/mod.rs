@@ -2,5 +2,6 @@
 
 mod engine;
 pub(crate) mod keys;
+mod metrics;
 mod outages;
 pub(crate) mod scripted;

@@ -104,7 +104,12 @@ impl Script {
 
     /// An engine over this script.
     pub fn engine(&self, limits: Limits) -> Arc<Engine> {
-        let registry = Registry::new(limits.call_timeout, Telemetry::default());
+        self.engine_with(limits, &Telemetry::default())
+    }
+
+    /// An engine over this script, with its metrics.
+    pub fn engine_with(&self, limits: Limits, telemetry: &Telemetry) -> Arc<Engine> {
+        let registry = Registry::new(limits.call_timeout, telemetry.clone());
         let registry = registry.with(Scripted(self.clone()));
         Engine::start(registry, &BTreeMap::new(), limits).expect("has no connections to check")
     }
@@ -206,6 +211,10 @@ impl Backend for Scripted {
             batch_timeout: Duration::from_secs(20),
             ..Pace::within(call_timeout)
         }
+    }
+
+    fn query_bytes(query: &Name) -> usize {
+        query.0.len()
     }
 
     async fn connect(&self, connection: &Name, _: Instant) -> Result<Client> {
