@@ -14,7 +14,10 @@ use super::{
     backend::Backend, connection_pool::OpenConnections, connection_state::ConnectionState,
     connection_task::ConnectionTask, deadlines::Deadlines, query_slot::QuerySlot,
 };
-use crate::{error::Result, telemetry::ConnectionMetrics};
+use crate::{
+    error::Result,
+    telemetry::{ConnectionMetrics, ConnectionStatus},
+};
 
 type Slots<B> = HashMap<Arc<<B as Backend>::Query>, Weak<QuerySlot<B>>>;
 
@@ -33,10 +36,10 @@ impl<B: Backend> SharedConnection<B> {
         backend: Arc<B>,
         connection: B::Connection,
         call_timeout: Duration,
-        metrics: Arc<ConnectionMetrics>,
+        status: ConnectionStatus,
         pool: Weak<OpenConnections<B>>,
     ) -> Arc<Self> {
-        let state = Arc::new(ConnectionState::new(connection.to_string(), metrics));
+        let state = Arc::new(ConnectionState::new(connection.to_string(), status));
         let task = ConnectionTask::new(backend, connection.clone(), call_timeout, state.clone());
         let closed = CancellationToken::new();
         tokio::spawn(closed.clone().run_until_cancelled_owned(task.run()));

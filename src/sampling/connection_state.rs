@@ -10,14 +10,14 @@ use tracing::{info, warn};
 use super::{backend::Backend, query_slot::QuerySlot};
 use crate::{
     error::{Error, Kind, Result},
-    telemetry::ConnectionMetrics,
+    telemetry::{ConnectionMetrics, ConnectionStatus},
 };
 
 /// Shared by a connection and its task. The task does not hold the connection itself, so that a
 /// connection that no trigger uses is dropped and ends its task.
 pub(super) struct ConnectionState<B: Backend> {
     name: String,
-    metrics: Arc<ConnectionMetrics>,
+    status: ConnectionStatus,
     queue: Mutex<Queue<B>>,
     queued: Notify,
 }
@@ -35,10 +35,10 @@ struct Queue<B: Backend> {
 }
 
 impl<B: Backend> ConnectionState<B> {
-    pub fn new(name: String, metrics: Arc<ConnectionMetrics>) -> Self {
+    pub fn new(name: String, status: ConnectionStatus) -> Self {
         ConnectionState {
             name,
-            metrics,
+            status,
             queue: Mutex::new(Queue {
                 waiting: Vec::new(),
                 abandoned: Vec::new(),
@@ -54,7 +54,7 @@ impl<B: Backend> ConnectionState<B> {
     }
 
     pub fn metrics(&self) -> &ConnectionMetrics {
-        &self.metrics
+        self.status.metrics()
     }
 
     /// Puts a slot into the next batch, or returns why the connection is lost.
@@ -95,8 +95,8 @@ impl<B: Backend> ConnectionState<B> {
     /// must not cost a caller its result: what was in flight is sent once more on the next one.
     pub fn retry_abandoned(&self, error: &Error) {
         let slots = self.take_abandoned();
-        self.metrics.connected.set(0);
-        self.metrics.count_error(error.kind());
+        self.status.set(false);
+        self.metrics().count_error(error.kind());
         let (again, failed): (Slots<B>, Slots<B>) =
             slots.into_iter().partition(|slot| slot.may_retry());
         info!(
@@ -105,7 +105,7 @@ impl<B: Backend> ConnectionState<B> {
             failed = failed.len(),
             "connection broke, opening a new one: {error}"
         );
-        self.metrics.retried_queries.inc_by(again.len() as u64);
+        self.metrics().retried_queries.inc_by(again.len() as u64);
         self.queue.lock().waiting.extend(again);
         for slot in failed {
             slot.fail(error);
@@ -121,8 +121,8 @@ impl<B: Backend> ConnectionState<B> {
             slots.append(&mut queue.waiting);
             (slots, before)
         };
-        self.metrics.count_error(error.kind());
-        self.metrics.connected.set(0);
+        self.metrics().count_error(error.kind());
+        self.status.set(false);
         if before.is_none_or(|before| before.kind() != error.kind()) {
             warn!(
                 kind = error.kind().label(),
@@ -136,7 +136,7 @@ impl<B: Backend> ConnectionState<B> {
 
     /// The connection is up (again).
     pub fn recovered(&self) {
-        self.metrics.connected.set(1);
+        self.status.set(true);
         if self.queue.lock().lost.take().is_some() {
             info!(connection = self.name, "connected again");
         }

@@ -37,6 +37,7 @@ type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 #[derive(Clone)]
 struct Families {
     connected: Family<Labels, Gauge>,
+    disconnected: Family<Labels, Gauge>,
     stale_answers: Family<Labels, Counter>,
     retried_queries: Family<Labels, Counter>,
     errors: Family<ErrorLabels, Counter>,
@@ -52,8 +53,8 @@ pub(super) struct Connections {
 
 /// The figures of one connection, with its labels bound once.
 pub struct ConnectionMetrics {
-    /// 1 while the connection is up, 0 while it is lost or not opened yet.
-    pub connected: Gauge,
+    connected: Gauge,
+    disconnected: Gauge,
     /// Answers given from a sample that should have been renewed but could not.
     pub stale_answers: Counter,
     /// Queries sent once more because their connection broke.
@@ -69,6 +70,7 @@ impl Connections {
     pub fn register(registry: &mut Registry) -> Self {
         let families = Families {
             connected: Family::default(),
+            disconnected: Family::default(),
             stale_answers: Family::default(),
             retried_queries: Family::default(),
             errors: Family::default(),
@@ -83,8 +85,13 @@ impl Connections {
         };
         registry.register(
             "connected",
-            "Whether the connection to the backend is up",
+            "Connections of this name that are up; those that differ in credentials count apart",
             families.connected.clone(),
+        );
+        registry.register(
+            "disconnected",
+            "Connections of this name that are lost or were refused",
+            families.disconnected.clone(),
         );
         registry.register(
             "stale_answers",
@@ -129,6 +136,7 @@ impl Connections {
         let families = &self.families;
         let metrics = Arc::new(ConnectionMetrics {
             connected: families.connected.get_or_create_owned(&labels),
+            disconnected: families.disconnected.get_or_create_owned(&labels),
             stale_answers: families.stale_answers.get_or_create_owned(&labels),
             retried_queries: families.retried_queries.get_or_create_owned(&labels),
             batch_size: families.batch_size.get_or_create_owned(&labels),
@@ -139,6 +147,60 @@ impl Connections {
         });
         live.insert(name.to_owned(), Arc::downgrade(&metrics));
         metrics
+    }
+}
+
+/// Whether one connection is up. Several connections may share a name, as credentials are no part
+/// of it: each counts by itself, so that a wrong password does not turn a good connection red.
+pub struct ConnectionStatus {
+    metrics: Arc<ConnectionMetrics>,
+    /// `None` before the first attempt.
+    up: Mutex<Option<bool>>,
+}
+
+impl ConnectionStatus {
+    /// A connection that was not opened yet.
+    pub fn new(metrics: Arc<ConnectionMetrics>) -> Self {
+        ConnectionStatus {
+            metrics,
+            up: Mutex::new(None),
+        }
+    }
+
+    /// The metrics that it shares with others of its name.
+    pub fn metrics(&self) -> &ConnectionMetrics {
+        &self.metrics
+    }
+
+    /// The connection is up or down from now on.
+    pub fn set(&self, up: bool) {
+        self.change(Some(up));
+    }
+
+    fn change(&self, to: Option<bool>) {
+        let from = std::mem::replace(&mut *self.up.lock(), to);
+        if from == to {
+            return;
+        }
+        if let Some(gauge) = from.map(|up| self.gauge(up)) {
+            gauge.dec();
+        }
+        if let Some(gauge) = to.map(|up| self.gauge(up)) {
+            gauge.inc();
+        }
+    }
+
+    fn gauge(&self, up: bool) -> &Gauge {
+        match up {
+            true => &self.metrics.connected,
+            false => &self.metrics.disconnected,
+        }
+    }
+}
+
+impl Drop for ConnectionStatus {
+    fn drop(&mut self) {
+        self.change(None);
     }
 }
 
@@ -177,6 +239,7 @@ impl Drop for ConnectionMetrics {
             connection: LabelText(self.name.clone()),
         };
         self.families.connected.remove(&labels);
+        self.families.disconnected.remove(&labels);
         self.families.stale_answers.remove(&labels);
         self.families.retried_queries.remove(&labels);
         self.families.batch_size.remove(&labels);

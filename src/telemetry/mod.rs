@@ -12,8 +12,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prometheus_client::{collector::Collector, encoding::text, registry::Registry};
 
-pub use connections::ConnectionMetrics;
 use connections::Connections;
+pub use connections::{ConnectionMetrics, ConnectionStatus};
 pub use exposition::Exposition;
 pub use label::LabelText;
 pub use log_limit::LogLimit;
@@ -53,8 +53,8 @@ impl Default for Telemetry {
 impl Telemetry {
     /// The figures of a connection, shared by all that have its name. They leave `/metrics` with
     /// the last holder.
-    pub fn connection(&self, name: &str) -> Arc<ConnectionMetrics> {
-        self.0.connections.get(name)
+    pub fn connection(&self, name: &str) -> ConnectionStatus {
+        ConnectionStatus::new(self.0.connections.get(name))
     }
 
     /// Measures one call from now on, until what is returned is told its code or dropped.
