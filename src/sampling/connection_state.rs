@@ -28,6 +28,13 @@ type Slots<B> = Vec<Arc<QuerySlot<B>>>;
 struct Queue<B: Backend> {
     /// For the next batch.
     waiting: Slots<B>,
+    /// For a batch of their own, with nothing else in flight: a query that was in flight when a
+    /// connection broke for the second time may be the reason.
+    suspects: Slots<B>,
+    /// How many suspects of one strike go together: twice as many after each batch that ends well.
+    together: usize,
+    /// Suspects wait for what is in flight to end.
+    suspects_are_next: bool,
     /// Left without a result by their batch.
     abandoned: Slots<B>,
     /// Why the connection is lost, if it is.
@@ -41,6 +48,9 @@ impl<B: Backend> ConnectionState<B> {
             status,
             queue: Mutex::new(Queue {
                 waiting: Vec::new(),
+                suspects: Vec::new(),
+                together: 1,
+                suspects_are_next: false,
                 abandoned: Vec::new(),
                 lost: None,
             }),
@@ -63,7 +73,7 @@ impl<B: Backend> ConnectionState<B> {
         if let Some(error) = &queue.lost {
             return Err(error.clone());
         }
-        queue.waiting.push(slot);
+        queue.push(slot);
         drop(queue);
         self.queued.notify_one();
         Ok(())
@@ -74,9 +84,9 @@ impl<B: Backend> ConnectionState<B> {
         self.queued.notified().await;
     }
 
-    /// The slots of the next batch.
-    pub fn take_batch(&self) -> Slots<B> {
-        std::mem::take(&mut self.queue.lock().waiting)
+    /// The slots of the next batch; none if there are none, or if they wait for what is in flight.
+    pub fn take_batch(&self, nothing_in_flight: bool) -> NextBatch<B> {
+        self.queue.lock().take_batch(nothing_in_flight)
     }
 
     /// A batch dropped the query of this slot without a result.
@@ -84,8 +94,27 @@ impl<B: Backend> ConnectionState<B> {
         self.queue.lock().abandoned.push(slot);
     }
 
+    /// A batch of suspects was lost: they fail, and other queries wait for the next connection.
+    pub fn fail_suspects(&self, error: &Error) {
+        self.status.set(false);
+        self.metrics().count_error(error.kind());
+        self.queue.lock().together = 1;
+        for slot in self.take_abandoned() {
+            warn!(
+                kind = error.kind().label(),
+                "this query may be what breaks the connection, and is sent alone: {error}"
+            );
+            slot.strike();
+            slot.fail(error);
+        }
+    }
+
     /// A batch has ended well: a query that it dropped without a result is a defect of the backend.
-    pub fn fail_abandoned(&self) {
+    pub fn end_batch(&self) {
+        {
+            let mut queue = self.queue.lock();
+            queue.together = queue.together.saturating_mul(2);
+        }
         for slot in self.take_abandoned() {
             slot.complete_query(Err(no_result()));
         }
@@ -106,19 +135,28 @@ impl<B: Backend> ConnectionState<B> {
             "connection broke, opening a new one: {error}"
         );
         self.metrics().retried_queries.inc_by(again.len() as u64);
-        self.queue.lock().waiting.extend(again);
+        {
+            let mut queue = self.queue.lock();
+            again.into_iter().for_each(|slot| queue.push(slot));
+        }
         for slot in failed {
+            slot.strike();
             slot.fail(error);
         }
     }
 
     /// The connection is lost: the callers that wait get the reason, and so do new ones.
     pub fn fail(&self, error: &Error) {
+        for slot in &self.queue.lock().abandoned {
+            slot.strike();
+        }
         let (slots, before) = {
             let mut queue = self.queue.lock();
             let before = queue.lost.replace(error.clone());
+            queue.together = 1;
             let mut slots = std::mem::take(&mut queue.abandoned);
             slots.append(&mut queue.waiting);
+            slots.append(&mut queue.suspects);
             (slots, before)
         };
         self.metrics().count_error(error.kind());
@@ -144,6 +182,61 @@ impl<B: Backend> ConnectionState<B> {
 
     fn take_abandoned(&self) -> Slots<B> {
         std::mem::take(&mut self.queue.lock().abandoned)
+    }
+}
+
+/// What goes out next.
+pub(super) struct NextBatch<B: Backend> {
+    pub slots: Slots<B>,
+    pub suspect: bool,
+}
+
+impl<B: Backend> Queue<B> {
+    fn push(&mut self, slot: Arc<QuerySlot<B>>) {
+        match slot.strikes() {
+            0 => self.waiting.push(slot),
+            _ => self.suspects.push(slot),
+        }
+    }
+
+    fn take_batch(&mut self, nothing_in_flight: bool) -> NextBatch<B> {
+        let has_suspects = !self.suspects.is_empty();
+        let suspects_turn = has_suspects && (self.suspects_are_next || self.waiting.is_empty());
+        if suspects_turn {
+            // The others wait as well, or the turn would never come.
+            self.suspects_are_next = !nothing_in_flight;
+            let slots = match nothing_in_flight {
+                true => self.take_suspects(),
+                false => Vec::new(),
+            };
+            return NextBatch {
+                slots,
+                suspect: true,
+            };
+        }
+        self.suspects_are_next = has_suspects;
+        NextBatch {
+            slots: std::mem::take(&mut self.waiting),
+            suspect: false,
+        }
+    }
+
+    /// Some suspects of one strike together, or one of more strikes alone.
+    fn take_suspects(&mut self) -> Slots<B> {
+        let (first, rest): (Slots<B>, Slots<B>) = std::mem::take(&mut self.suspects)
+            .into_iter()
+            .partition(|slot| slot.strikes() == 1);
+        let (mut batch, mut later) = match first.is_empty() {
+            true => (rest, Vec::new()),
+            false => (first, rest),
+        };
+        let most = match later.is_empty() && batch.iter().all(|slot| slot.strikes() > 1) {
+            true => 1,
+            false => self.together,
+        };
+        later.extend(batch.split_off(most.min(batch.len())));
+        self.suspects = later;
+        batch
     }
 }
 

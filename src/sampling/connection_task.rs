@@ -11,6 +11,7 @@ use super::{
     backend::{Backend, Pace},
     batch::BatchQuery,
     connection_state::ConnectionState,
+    query_slot::QuerySlot,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -39,6 +40,8 @@ struct Loss {
     error: Error,
     /// The client had served a whole batch before.
     proven: bool,
+    /// Only suspects were in flight.
+    suspect: bool,
 }
 
 impl<B: Backend> ConnectionTask<B> {
@@ -68,6 +71,9 @@ impl<B: Backend> ConnectionTask<B> {
             if loss.proven {
                 self.backoff = backoff();
                 self.state.retry_abandoned(&loss.error);
+            } else if loss.suspect {
+                self.state.fail_suspects(&loss.error);
+                self.pause().await;
             } else {
                 self.state.fail(&loss.error);
                 self.pause().await;
@@ -103,31 +109,33 @@ impl<B: Backend> ConnectionTask<B> {
     /// Sends batch after batch until the connection is lost. Queries that are in flight then are
     /// dropped, and wait in the state for what becomes of them.
     async fn serve(&self, client: &B::Client) -> Loss {
-        let mut proven = false;
+        let (mut proven, mut suspect) = (false, false);
         let mut in_flight = FuturesUnordered::new();
         loop {
-            if in_flight.len() < self.pace.overlap {
-                in_flight.extend(self.next_batch(client));
+            if in_flight.len() < self.pace.overlap && !suspect {
+                let next = self.state.take_batch(in_flight.is_empty());
+                suspect = next.suspect && !next.slots.is_empty();
+                in_flight.extend(self.send(client, next.slots));
             }
             tokio::select! {
                 Some(outcome) = in_flight.next() => match outcome {
                     Ok(()) => {
-                        proven = true;
-                        self.state.fail_abandoned();
+                        (proven, suspect) = (true, false);
+                        self.state.end_batch();
                     }
-                    Err(error) => return Loss { error, proven },
+                    Err(error) => return Loss { error, proven, suspect },
                 },
-                () = self.state.queued(), if in_flight.len() < self.pace.overlap => {}
+                () = self.state.queued(), if in_flight.len() < self.pace.overlap && !suspect => {}
             }
         }
     }
 
-    /// The queries that wait, sent as one batch; `None` if there are none.
-    fn next_batch<'a>(
+    /// Sends queries as one batch; `None` if there are none.
+    fn send<'a>(
         &'a self,
         client: &'a B::Client,
+        slots: Vec<Arc<QuerySlot<B>>>,
     ) -> Option<impl Future<Output = Result<()>> + use<'a, B>> {
-        let slots = self.state.take_batch();
         if slots.is_empty() {
             return None;
         }

@@ -1,6 +1,12 @@
 //! One query of one connection: its last sample, and the calls that wait for the next.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
@@ -39,6 +45,9 @@ pub struct QuerySlot<B: Backend> {
     query: Arc<B::Query>,
     connection: Arc<SharedConnection<B>>,
     state: Mutex<State<B::Sample>>,
+    /// How often a connection broke while this query was in flight, since its last result. No part
+    /// of the state, which is locked while the query is queued.
+    strikes: AtomicU32,
     /// Wakes the calls that wait: a result is in, or one of them has reached its deadline.
     changed: Notify,
 }
@@ -80,6 +89,7 @@ impl<B: Backend> QuerySlot<B> {
                 deadline: None,
                 results: 0,
             }),
+            strikes: AtomicU32::new(0),
             changed: Notify::new(),
         }
     }
@@ -210,6 +220,7 @@ impl<B: Backend> QuerySlot<B> {
         let result =
             result.map_err(|error| error.at(format_args!("{}, {}", self.connection, self.query)));
         let mut state = self.state.lock();
+        self.strikes.store(0, Relaxed);
         let reported = std::mem::replace(&mut state.reported, result.is_err());
         match &result {
             Err(error) => {
@@ -229,6 +240,16 @@ impl<B: Backend> QuerySlot<B> {
     /// The connection was lost before this query had its result.
     pub(super) fn fail(&self, error: &Error) {
         self.settle(self.state.lock(), Err(error.clone()));
+    }
+
+    /// How often a connection broke while this query was in flight, since its last result.
+    pub(super) fn strikes(&self) -> u32 {
+        self.strikes.load(Relaxed)
+    }
+
+    /// A connection broke while this query was in flight.
+    pub(super) fn strike(&self) {
+        self.strikes.fetch_add(1, Relaxed);
     }
 
     /// Whether the query may be sent once more; the second time it may not.

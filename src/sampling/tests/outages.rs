@@ -235,3 +235,27 @@ async fn a_query_is_retried_once_and_then_has_the_error() {
         "sent, and sent once more"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_breaks_its_connection_soon_does_so_alone() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    let names: Vec<String> = (0..20).map(|i| format!("q{i}")).collect();
+    let mut hurt = Vec::new();
+    for round in 0..20 {
+        // Everybody at once, as at KEDA's interval.
+        let good = names.iter().map(|name| evaluate(&engine, "a", name));
+        let all = futures_util::future::join(
+            futures_util::future::join_all(good),
+            evaluate(&engine, "a", "poison"),
+        );
+        let (good, poison) = all.await;
+        assert!(poison.is_err(), "round {round}");
+        let failed = |outcome: &crate::error::Result<crate::sampling::Evaluation>| {
+            outcome.as_ref().map_or(true, |found| found.stale.is_some())
+        };
+        hurt.push(good.iter().filter(|outcome| failed(outcome)).count());
+        sleep(Duration::from_secs(10)).await;
+    }
+    assert_eq!(hurt[4..], [0; 16], "{hurt:?}");
+}

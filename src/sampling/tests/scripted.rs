@@ -240,7 +240,8 @@ impl Backend for Scripted {
         // The server may have changed its ways meanwhile.
         let server = self.0.behaviour(&client.server);
         assert!(!server.panics, "as scripted");
-        if server.breaks {
+        let poison = batch.iter().any(|query| query.query().0 == "poison");
+        if server.breaks || poison {
             return Err(failure("broken"));
         }
         for query in batch.into_iter().filter(|_| !server.forgets) {
