@@ -6,7 +6,7 @@ FEATURES :=
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
-.PHONY: help run test bench docs clean
+.PHONY: help run test bench book docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -18,12 +18,14 @@ run: ## build and serve: a sample Redis to try, or your settings alone with CONF
 
 test: ## install what tests need, then run everything
 	@scripts/packages.sh build test-build redis openssl java kerberos kerberos-server
-	@scripts/tools.sh $(TOOLS) keda-judge grpcurl
+	@scripts/tools.sh $(TOOLS) keda-judge grpcurl cargo-deny mdbook
 	@tests/servers/kafka/install.sh
 	@tests/servers/temporal/install.sh
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test
+	cargo fmt --all --check
+	$(TOOLS)/bin/cargo-deny deny --all-features check bans licenses sources
+	$(TOOLS)/bin/mdbook build docs
+	cargo clippy --workspace --all-targets -- -D warnings
+	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test --workspace
 	cargo clippy --all-targets --features $(LOGINS) -- -D warnings
 	BACKLOG_SCALER_TEST_ALL=1 cargo test --features $(LOGINS) -- kafka::sasl kafka::security kafka::kerberos
 
@@ -34,6 +36,10 @@ bench: ## measure: the hot path, and load runs beside KEDA's own scalers and raw
 	@tests/servers/temporal/install.sh
 	cargo bench --bench hot_path
 	KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge cargo bench --bench load
+
+book: ## build the documentation as a book, in target/book
+	@scripts/tools.sh $(TOOLS) mdbook
+	$(TOOLS)/bin/mdbook build docs
 
 docs: ## write the reference pages anew from the declared keys
 	cargo run --quiet -- keys --output markdown > docs/reference/keys.md

@@ -3,10 +3,6 @@
 //! Between a ScaledObject's metadata map and the answer lie the lookup of its trigger, the sample,
 //! the rule and the figures of the call. A real Redis gives the samples, once.
 
-#[allow(dead_code, unused_imports)]
-#[path = "../tests/it/support/mod.rs"]
-mod support;
-
 use std::time::Duration;
 
 use backlog_scaler::{
@@ -19,7 +15,7 @@ use backlog_scaler::{
     telemetry::Telemetry,
 };
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use support::{redis::Redis, scaler};
+use testkit::{redis::Redis, scaler};
 use tokio::runtime::Runtime;
 use tonic::Request;
 
@@ -27,7 +23,7 @@ criterion_group!(benches, hot_path);
 criterion_main!(benches);
 
 fn hot_path(criterion: &mut Criterion) {
-    if !support::require(support::redis::available(), "redis-server") {
+    if !testkit::require(testkit::redis::available(), "redis-server") {
         return;
     }
     let runtime = Runtime::new().expect("a runtime");

@@ -2,7 +2,9 @@
 # Builds programs that tests and benchmarks call: tools.sh DIR NAME...
 #   keda-judge  KEDA's own client and scalers (tests/keda); its first build takes 8 to 15 minutes
 #   grpcurl     the command line that the README shows
-# Go keeps what it compiled, so a second build takes seconds.
+#   cargo-deny  checks licences, bans and sources of dependencies
+#   mdbook      builds the documentation as a book
+# Go keeps what it compiled, so a second build takes seconds; what cargo installs is kept in DIR.
 set -eu
 
 dir=$1
@@ -12,20 +14,41 @@ dir=$(cd "$dir" && pwd)
 
 GRPCURL_VERSION=v1.9.3
 
-command -v go >/dev/null 2>&1 || {
-    echo "go is missing: install Go 1.26 or newer (https://go.dev/dl), for KEDA's own client and grpcurl." >&2
-    exit 1
+CARGO_DENY_VERSION=CDV
+MDBOOK_VERSION=MBV
+
+need_go() {
+    command -v go >/dev/null 2>&1 || {
+        echo "go is missing: install Go 1.26 or newer (https://go.dev/dl), for KEDA's own client and grpcurl." >&2
+        exit 1
+    }
 }
+
+# cargo_tool NAME VERSION TIME: cargo itself does nothing if that version is there.
+cargo_tool() {
+    "$dir/bin/$1" --version 2>/dev/null | grep -qF "$2" && return
+    echo "Building $1 $2; the first time takes $3 …" >&2
+    cargo install --quiet --locked --root "$dir" "$1@$2"
+}
+
 for name in "$@"; do
     case $name in
     keda-judge)
+        need_go
         echo "Building KEDA's client (tests/keda); the first time takes 8 to 15 minutes …" >&2
         (cd tests/keda && go build -o "$dir/keda-judge" .)
         ;;
     grpcurl)
+        need_go
         [ -x "$dir/grpcurl" ] && "$dir/grpcurl" -version 2>&1 | grep -qF "$GRPCURL_VERSION" && continue
         echo "Building grpcurl $GRPCURL_VERSION …" >&2
         GOBIN="$dir" go install "github.com/fullstorydev/grpcurl/cmd/grpcurl@$GRPCURL_VERSION"
+        ;;
+    cargo-deny)
+        cargo_tool cargo-deny "$CARGO_DENY_VERSION" "CDT"
+        ;;
+    mdbook)
+        cargo_tool mdbook "$MDBOOK_VERSION" "MBT"
         ;;
     *)
         echo "tools.sh: unknown tool $name" >&2

@@ -17,9 +17,9 @@ use crate::{
     TRIGGERS,
     report::{Report, Verdict, mib, ms, percentile, ratio, us_each},
     servers::{Served, trigger},
-    support::redis::Redis,
     usage::Meter,
 };
+use testkit::redis::Redis;
 
 /// Calls in flight at any time.
 const IN_FLIGHT: usize = 64;

@@ -10,10 +10,10 @@ use crate::{
     judge::{self, Judge, Run, table},
     report::{Report, Verdict, ms, percentile, ratio},
     servers::{Callers, Served, scaled_object},
-    support::{self, kafka::Kafka},
     usage::{Meter, Process},
     wire::{End, Wire},
 };
+use testkit::kafka::Kafka;
 
 const TOPICS: usize = 100;
 const PARTITIONS: i32 = 10;
@@ -39,7 +39,7 @@ fn topic(i: usize) -> String {
 
 /// Measures, and prints.
 pub async fn run() {
-    if !support::require(support::kafka::available(), "Kafka") {
+    if !testkit::require(testkit::kafka::available(), "Kafka") {
         return;
     }
     eprintln!("load: Kafka, {TOPICS} topics of {PARTITIONS} partitions, {TRIGGERS} groups");

@@ -5,9 +5,9 @@ use crate::{
     TRIGGERS,
     judge::{self, Judge, Run, most, table},
     report::{Verdict, ratio},
-    support::redis::Redis,
     usage::Process,
 };
+use testkit::redis::Redis;
 
 /// Measures, and prints; without KEDA's program it says how to get it.
 pub async fn run(redis: &Redis) {

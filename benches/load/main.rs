@@ -16,14 +16,11 @@ mod keda;
 mod report;
 mod rounds;
 mod servers;
-#[allow(dead_code, unused_imports)]
-#[path = "../../tests/it/support/mod.rs"]
-mod support;
 mod temporal;
 mod usage;
 mod wire;
 
-use support::redis::Redis;
+use testkit::redis::Redis;
 
 /// Triggers of every phase.
 const TRIGGERS: usize = 1_000;
@@ -49,7 +46,7 @@ async fn run(phases: Vec<String>) {
     println!("backlog-scaler {}, {cpus} CPUs", env!("CARGO_PKG_VERSION"));
     let wanted = |phase: &str| phases.is_empty() || phases.iter().any(|named| named == phase);
     if ["calls", "rounds", "keda"].into_iter().any(wanted)
-        && support::require(support::redis::available(), "redis-server")
+        && testkit::require(testkit::redis::available(), "redis-server")
     {
         // Each trigger has a list of its own with one item.
         let redis = Redis::start().await;

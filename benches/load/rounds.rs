@@ -7,8 +7,12 @@ use std::{
 };
 
 use backlog_scaler::{
-    keda::proto::GetMetricsRequest, metadata::TriggerRef, sampling::Trigger, server,
-    settings::Settings, telemetry::Telemetry,
+    keda::proto::GetMetricsRequest,
+    metadata::TriggerRef,
+    sampling::Trigger,
+    server,
+    settings::Settings,
+    telemetry::{Exposition, Telemetry},
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::aio::MultiplexedConnection;
@@ -17,9 +21,9 @@ use crate::{
     TRIGGERS,
     report::{Report, Verdict, mib, ms, percentile, ratio},
     servers::{Callers, Served, figure, trigger},
-    support::redis::Redis,
     usage::{Meter, Process},
 };
+use testkit::redis::Redis;
 
 const WARM_UP: usize = 10;
 /// Rounds of each kind; they take turns.
@@ -161,7 +165,7 @@ impl InProcess {
 
     async fn round(&self) -> Duration {
         let started = Instant::now();
-        let reads: FuturesUnordered<_> = self.triggers.iter().map(|t| t.read()).collect();
+        let reads: FuturesUnordered<_> = self.triggers.iter().map(|t| t.evaluate()).collect();
         let values: Vec<_> = reads.collect().await;
         let took = started.elapsed();
         let values = values
@@ -173,7 +177,13 @@ impl InProcess {
     }
 
     fn figure(&self, name: &str) -> f64 {
-        figure(&self.telemetry.encode().expect("metrics"), name)
+        figure(
+            &self
+                .telemetry
+                .encode(Exposition::OpenMetrics)
+                .expect("metrics"),
+            name,
+        )
     }
 }
 

@@ -26,10 +26,8 @@ use tonic::{
     transport::{Channel, Server, server::TcpIncoming},
 };
 
-use crate::{
-    support::{process, redis::Redis},
-    usage::Process,
-};
+use crate::usage::Process;
+use testkit::{process, redis::Redis};
 
 /// The argument with which the benchmark starts itself as the empty service.
 pub const EMPTY_SERVICE: &str = "--empty-service";

@@ -20,12 +20,11 @@ use crate::{
     judge::{self, Judge, Run, table},
     report::{Report, Verdict, percentile},
     servers::{Served, figure, scaled_object},
-    support::{
-        self,
-        scaler::{Evaluation, evaluate, page},
-        temporal::{Temporal, start_one},
-    },
     usage::{Meter, Process},
+};
+use testkit::{
+    scaler::{Evaluation, evaluate, page},
+    temporal::{Temporal, start_one},
 };
 
 /// KEDA's default polling interval.
@@ -35,7 +34,7 @@ const REQUESTS: &str = "service_requests{";
 
 /// Measures, and prints.
 pub async fn run() {
-    if !support::require(support::temporal::available(), "the Temporal server") {
+    if !testkit::require(testkit::temporal::available(), "the Temporal server") {
         return;
     }
     let loaded = Loaded::start().await;

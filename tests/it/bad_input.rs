@@ -3,7 +3,7 @@
 use backlog_scaler::keda::proto::{GetMetricsRequest, ScaledObjectRef};
 use tonic::Code;
 
-use crate::support::scaler::{Scaler, trigger, with};
+use testkit::scaler::{Scaler, trigger, with};
 
 /// A trigger that is right, but for what a test changes. Nothing answers at its address.
 fn right() -> ScaledObjectRef {

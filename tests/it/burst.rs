@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use crate::support::scaler::{Scaler, trigger};
+use testkit::scaler::{Scaler, trigger};
 
 #[tokio::test]
 async fn a_burst_of_calls_on_one_connection_is_answered() {

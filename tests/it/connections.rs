@@ -2,7 +2,7 @@
 
 use tonic::Code;
 
-use crate::support::{
+use testkit::{
     process,
     redis::{Redis, available},
     require,

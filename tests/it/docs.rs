@@ -1,6 +1,9 @@
 //! What the documentation shows is what the program does.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use backlog_scaler::settings::{self, Settings};
 
@@ -69,36 +72,75 @@ fn the_page_of_keys_is_what_the_program_says() {
     );
 }
 
+/// Every Markdown page of the project.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("docs"), root.join("src"), root.join("deploy")];
+    let mut pages: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+        .map(|page| root.join(page))
+        .into();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages
+}
+
+/// The anchors that a page has: those of its headings, as GitHub and mdBook name them.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let heading = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = heading
+            .chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
 #[test]
 fn the_links_between_pages_lead_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = [
-        "",
-        "docs",
-        "docs/how-to",
-        "docs/reference",
-        "docs/explanation",
-    ];
-    let pages = folders
-        .iter()
-        .flat_map(|folder| fs::read_dir(root.join(folder)).unwrap());
-    for file in pages.map(|entry| entry.unwrap().path()) {
-        if file.extension().is_none_or(|extension| extension != "md") {
-            continue;
-        }
+    let pages = pages();
+    assert!(pages.len() > 20, "{pages:?}");
+    for file in pages {
         let text = fs::read_to_string(&file).unwrap();
-        for link in text
-            .split("](")
-            .skip(1)
-            .filter_map(|rest| rest.split(')').next())
-        {
-            let target = link.split('#').next().unwrap_or_default();
-            if target.is_empty() || target.contains("://") {
+        let links = text.split("](").skip(1);
+        for link in links.filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") || link.starts_with("mailto:") {
                 continue;
             }
-            let there = file.parent().unwrap().join(target);
+            let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let there = match target {
+                "" => file.clone(),
+                target => file.parent().unwrap().join(target),
+            };
             assert!(there.exists(), "{} links to {link}", file.display());
+            if !anchor.is_empty() {
+                let found = anchors(&fs::read_to_string(&there).unwrap());
+                let has = found.iter().any(|found| found == anchor);
+                assert!(has, "{} links to {link}: {found:?}", file.display());
+            }
         }
+    }
+}
+
+#[test]
+fn the_book_has_every_page() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let summary = page("docs/SUMMARY.md");
+    for file in pages() {
+        let Ok(page) = file.strip_prefix(&docs) else {
+            continue;
+        };
+        let listed = summary.contains(&format!("({})", page.display()));
+        assert!(listed || page.ends_with("SUMMARY.md"), "{}", page.display());
     }
 }
 

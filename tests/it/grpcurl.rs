@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::support::{
+use testkit::{
     program,
     redis::{Redis, available},
     require,

@@ -15,7 +15,7 @@ use tonic_health::pb::{
 };
 use tower::service_fn;
 
-use crate::support::{
+use testkit::{
     process,
     scaler::{Scaler, trigger},
 };
@@ -78,7 +78,7 @@ async fn older_clients_find_the_service_by_the_first_version_of_reflection() {
 
 #[tokio::test]
 async fn metrics_follow_the_triggers_that_are_asked() {
-    let settings = crate::support::scaler::settings("engine: {idleAfter: 400ms}");
+    let settings = testkit::scaler::settings("engine: {idleAfter: 400ms}");
     let scaler = Scaler::run(settings).await;
     let dead = trigger([
         ("backend", "redis"),
@@ -153,7 +153,7 @@ async fn on_shutdown_streams_end_cleanly_and_calls_in_flight_are_answered() {
 
 #[tokio::test]
 async fn a_grace_period_that_is_over_cuts_what_is_left() {
-    let settings = crate::support::scaler::settings("listen: {shutdownGrace: 300ms}");
+    let settings = testkit::scaler::settings("listen: {shutdownGrace: 300ms}");
     let mut scaler = Scaler::run(settings).await;
     let hanging = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = hanging.local_addr().unwrap().to_string();
@@ -184,7 +184,7 @@ async fn a_unix_socket_serves_and_goes_with_the_server() {
     let socket = dir.path().join("scaler.sock");
     // A file that a crashed server left behind is no obstacle.
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
-    let mut settings = crate::support::scaler::settings("");
+    let mut settings = testkit::scaler::settings("");
     settings.listen.grpc = backlog_scaler::settings::Address::Unix(socket.clone());
     let mut scaler = Scaler::run(settings).await;
 

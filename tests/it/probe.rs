@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{
+use testkit::{
     process,
     redis::{Redis, available},
     require,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{lag, needs_kafka, with};
-use crate::support::{kafka, scaler::Scaler};
+use testkit::{kafka, scaler::Scaler};
 
 #[tokio::test]
 async fn lag_is_summed_over_the_partitions_of_a_topic() {

@@ -9,7 +9,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use crate::support::{
+use testkit::{
     kafka::Kafka,
     kerberos::{self, CLIENT, Kdc},
     require,
@@ -18,7 +18,7 @@ use crate::support::{
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_a_keytab_and_a_cache_log_in() {
     let kdc = kerberos::available();
-    if !require(crate::support::kafka::available(), "Kafka") || !require(kdc, "a Kerberos server") {
+    if !require(testkit::kafka::available(), "Kafka") || !require(kdc, "a Kerberos server") {
         return;
     }
     let kdc = Kdc::start().await;

@@ -9,7 +9,7 @@ mod topics;
 
 use backlog_scaler::keda::proto::ScaledObjectRef;
 
-use crate::support::{kafka::Kafka, scaler};
+use testkit::{kafka::Kafka, scaler};
 
 /// A trigger on a group's lag in one topic; nothing is remembered between evaluations, and nothing
 /// old answers.
@@ -45,7 +45,7 @@ pub fn without(mut trigger: ScaledObjectRef, key: &str) -> ScaledObjectRef {
 /// Skips a test where Kafka is not installed.
 macro_rules! needs_kafka {
     () => {
-        if !crate::support::require(crate::support::kafka::available(), "Kafka") {
+        if !testkit::require(testkit::kafka::available(), "Kafka") {
             return;
         }
     };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 
 use super::{lag, needs_kafka, with};
-use crate::support::{kafka, scaler::Scaler};
+use testkit::{kafka, scaler::Scaler};
 
 /// Kafka moves the leaders of a dead broker after `broker.session.timeout.ms`, 3 s here.
 const FAILOVER: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use tokio::{
 use tonic::Code;
 
 use super::{at, lag, needs_kafka, with};
-use crate::support::{
+use testkit::{
     kafka::{self, LOGIN_LASTS, PASSWORD},
     scaler::Scaler,
 };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 
 use super::{lag, needs_kafka, with, without};
-use crate::support::{kafka, scaler::Scaler};
+use testkit::{kafka, scaler::Scaler};
 
 #[tokio::test]
 async fn without_a_topic_all_topics_of_the_group_count() {

@@ -1,7 +1,7 @@
 //! The Kafka table.
 
 use super::{Case, Sees, case, judge, judge_all, same};
-use crate::support::{
+use testkit::{
     kafka::{self, Kafka},
     require,
     scaler::Scaler,

@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{program, scaler::Scaler};
+use testkit::{program, scaler::Scaler};
 
 /// What both sides must see of a trigger.
 struct Case {

@@ -1,7 +1,7 @@
 //! The Redis table.
 
 use super::{Case, Sees, case, judge, judge_all, same};
-use crate::support::{
+use testkit::{
     redis::{Cluster, Redis, Sentinel, available},
     require,
     scaler::Scaler,

@@ -1,10 +1,8 @@
 //! The Temporal table.
 
 use super::{Case, Sees, case, judge, judge_all, same};
-use crate::{
-    support::{require, scaler::Scaler, temporal},
-    temporal::{eventually, queue, shared},
-};
+use crate::temporal::{eventually, queue, shared};
+use testkit::{require, scaler::Scaler, temporal};
 
 fn cases(endpoint: &str) -> Vec<Case> {
     let on = |keys: &[(&'static str, &str)]| {

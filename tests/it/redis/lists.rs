@@ -3,7 +3,7 @@
 use tonic::Code;
 
 use super::{list, needs_redis};
-use crate::support::{
+use testkit::{
     redis::Redis,
     scaler::{Scaler, trigger, with},
 };

@@ -8,7 +8,7 @@ mod topologies;
 
 use backlog_scaler::keda::proto::ScaledObjectRef;
 
-use crate::support::{redis::Redis, scaler};
+use testkit::{redis::Redis, scaler};
 
 /// A trigger on one list of a server.
 pub fn list(redis: &Redis, name: &str) -> ScaledObjectRef {
@@ -38,7 +38,7 @@ pub fn stream<const N: usize>(
 /// Skips a test where no Redis is installed.
 macro_rules! needs_redis {
     () => {
-        if !crate::support::require(crate::support::redis::available(), "redis-server") {
+        if !testkit::require(testkit::redis::available(), "redis-server") {
             return;
         }
     };

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tonic::Code;
 
 use super::{list, needs_redis};
-use crate::support::{
+use testkit::{
     redis::Redis,
     scaler::{Scaler, trigger, with},
 };

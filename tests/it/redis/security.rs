@@ -3,7 +3,7 @@
 use tonic::Code;
 
 use super::{list, needs_redis};
-use crate::support::{
+use testkit::{
     certs::Certs,
     process,
     redis::{Redis, available},
@@ -240,7 +240,7 @@ async fn a_client_certificate_opens_a_server_that_wants_one() {
 
 #[tokio::test]
 async fn an_encrypted_key_is_opened_with_its_password() {
-    let tools = available() && crate::support::program("OPENSSL", "openssl").is_some();
+    let tools = available() && testkit::program("OPENSSL", "openssl").is_some();
     if !require(tools, "redis-server and openssl") {
         return;
     }

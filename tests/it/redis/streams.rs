@@ -3,7 +3,7 @@
 use tonic::Code;
 
 use super::{needs_redis, stream};
-use crate::support::{redis::Redis, scaler::Scaler};
+use testkit::{redis::Redis, scaler::Scaler};
 
 async fn filled(entries: usize) -> (Redis, Scaler) {
     let (redis, scaler) = (Redis::start().await, Scaler::start().await);

@@ -7,7 +7,7 @@ use backlog_scaler::keda::proto::ScaledObjectRef;
 use tonic::Code;
 
 use super::needs_redis;
-use crate::support::{
+use testkit::{
     redis::{Cluster, Redis, Sentinel},
     scaler::{Scaler, trigger, with},
 };

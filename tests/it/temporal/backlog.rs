@@ -5,7 +5,7 @@ use std::time::Duration;
 use tonic::Code;
 
 use super::{eventually, needs_temporal, queue, queues, shared};
-use crate::support::{
+use testkit::{
     scaler::{Scaler, with},
     temporal::{activities, nexus_operations},
 };

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::needs_temporal;
-use crate::support::temporal::{Temporal, activities};
+use testkit::temporal::{Temporal, activities};
 
 /// What `probe` says of an example whose endpoint is this server: of each object its replicas, and
 /// of each trigger its value.

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use tonic::Code;
 
 use super::{needs_temporal, queue};
-use crate::support::{
+use testkit::{
     scaler::{self, Scaler},
     temporal::{Temporal, start_one},
 };

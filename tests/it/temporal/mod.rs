@@ -12,7 +12,7 @@ use std::time::Duration;
 use backlog_scaler::keda::proto::ScaledObjectRef;
 use tokio::{sync::OnceCell, time::Instant};
 
-use crate::support::{
+use testkit::{
     scaler::{self, Evaluation, Scaler},
     temporal::Temporal,
 };
@@ -20,8 +20,8 @@ use crate::support::{
 /// Skips a test where no Temporal server is installed.
 macro_rules! needs_temporal {
     () => {
-        let available = crate::support::temporal::available();
-        if !crate::support::require(available, "the Temporal server") {
+        let available = testkit::temporal::available();
+        if !testkit::require(available, "the Temporal server") {
             return;
         }
     };

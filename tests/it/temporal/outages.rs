@@ -6,7 +6,7 @@ use tokio::{net::TcpListener, time::Instant};
 use tonic::Code;
 
 use super::{eventually, needs_temporal, queue, queues};
-use crate::support::{
+use testkit::{
     scaler::{Scaler, trigger, with},
     temporal::Temporal,
 };

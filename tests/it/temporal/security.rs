@@ -5,7 +5,7 @@ use tokio::sync::OnceCell;
 use tonic::Code;
 
 use super::{needs_temporal, queue, shared};
-use crate::support::{
+use testkit::{
     certs::Certs,
     process,
     scaler::{Scaler, with},

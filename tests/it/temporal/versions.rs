@@ -5,7 +5,7 @@ use std::time::Duration;
 use tonic::Code;
 
 use super::{eventually, needs_temporal, queue, shared};
-use crate::support::{
+use testkit::{
     scaler::{Scaler, with},
     temporal::activities,
 };

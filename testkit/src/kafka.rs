@@ -53,7 +53,6 @@ const SMALL: &[&str] = &[
     "-XX:TieredStopAtLevel=1",
 ];
 /// For benchmarks: a broker that can bear tens of thousands of connections.
-#[allow(dead_code, reason = "for benchmarks")]
 const LARGE: &[&str] = &["-Xmx1g"];
 
 /// A cluster of combined brokers and controllers.
@@ -107,7 +106,6 @@ impl Kafka {
     }
 
     /// Starts a broker to be measured.
-    #[allow(dead_code, reason = "for benchmarks")]
     pub async fn under_load() -> Self {
         tokio::task::spawn_blocking(|| Kafka::run(1, LARGE, &[], ""))
             .await
@@ -115,7 +113,6 @@ impl Kafka {
     }
 
     /// Starts a broker whose secured listeners take Kerberos tickets.
-    #[cfg(feature = "gssapi")]
     pub async fn with_kerberos(kdc: &super::kerberos::Kdc) -> Self {
         let option = format!("-Djava.security.krb5.conf={}", kdc.config().display());
         let login = format!(
@@ -172,13 +169,11 @@ impl Kafka {
     }
 
     /// Of the first broker's plain listener.
-    #[allow(dead_code, reason = "for benchmarks")]
     pub fn port(&self) -> u16 {
         self.nodes[0].ports.plain
     }
 
     /// Of the first broker.
-    #[allow(dead_code, reason = "for benchmarks")]
     pub fn pid(&self) -> u32 {
         let process = self.nodes[0].process.lock().unwrap();
         process.as_ref().expect("a running broker").id()

@@ -150,7 +150,6 @@ impl Temporal {
         Builder::default().start().await
     }
 
-    #[allow(dead_code, reason = "for benchmarks")]
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -1,6 +1,8 @@
-//! Helpers: real servers, our own server, and what it is asked.
+//! What tests and benchmarks share: real servers on loopback, our own server in this process, and
+//! calls to it. A crate of the workspace that is never published.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails shows the line")]
+#![allow(clippy::disallowed_methods, reason = "real servers take real time")]
 
 pub mod certs;
 #[allow(
@@ -8,7 +10,6 @@ pub mod certs;
     reason = "the client library's own calls block as well, and tests call them on threads to spare"
 )]
 pub mod kafka;
-#[cfg(feature = "gssapi")]
 pub mod kerberos;
 pub mod process;
 pub mod redis;
@@ -24,7 +25,7 @@ const ALL: &str = "BACKLOG_SCALER_TEST_ALL";
 /// `make test` it fails.
 ///
 /// ```ignore
-/// if !support::require(support::redis::available(), "redis-server") { return }
+/// if !testkit::require(testkit::redis::available(), "redis-server") { return }
 /// ```
 pub fn require(available: bool, what: &str) -> bool {
     if available {

@@ -10,7 +10,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use tempfile::TempDir;
 
-use crate::support::process;
+use crate::process;
 
 /// Tokens of a server, and the key set by which it knows them.
 pub struct Tokens {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Builder, Temporal};
-use crate::support::{certs::Identity, process};
+use crate::{certs::Identity, process};
 
 impl Builder {
     /// The server's configuration file.
