@@ -37,7 +37,7 @@ pub async fn serve(listener: TcpListener, telemetry: Telemetry, life: Life) {
 
 /// A broken backend does not make the server unready: the others would lose theirs as well.
 async fn readyz(State(life): State<Life>) -> (StatusCode, &'static str) {
-    match life.draining.is_cancelled() {
+    match life.unready.is_cancelled() {
         false => (StatusCode::OK, "ok\n"),
         true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }

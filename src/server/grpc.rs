@@ -1,16 +1,16 @@
 //! The gRPC server: KEDA's service, health and reflection, and what bounds them.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{
-    Certificate, Identity, Server, ServerTlsConfig,
-    server::{Router, TcpIncoming},
-};
+use tonic::transport::{Server, server::Router};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use super::{GrpcListener, Life};
+use super::{
+    GrpcListener, Life,
+    incoming::{ConnectionLimits, incoming},
+    tls::TlsAcceptor,
+};
 use crate::{
     error::{Error, Kind, Result},
     keda::{
@@ -18,13 +18,15 @@ use crate::{
         proto::{DESCRIPTORS, external_scaler_server::ExternalScalerServer},
     },
     sampling::Engine,
-    settings::{Listen, ServerTls},
+    settings::Listen,
     telemetry::Telemetry,
 };
 
 /// KEDA's client sends no keepalive pings, so the server finds dead peers.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest headers of a call: KEDA sends some 200 bytes.
+const MOST_HEADER_BYTES: u32 = 16 * 1024;
 
 /// What `grpc.health.v1` says of the service.
 pub struct Health(HealthReporter);
@@ -63,19 +65,10 @@ pub async fn router(
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
-        .tcp_nodelay(true)
+        .http2_max_header_list_size(MOST_HEADER_BYTES)
         .max_concurrent_streams(listen.max_concurrent_streams)
-        .max_connection_age(listen.connection_max_age.0)
-        .max_connection_age_grace(listen.connection_max_age_grace.0);
-    if let Some(tls) = &listen.tls {
-        server = server.tls_config(tls_config(tls)?).map_err(|error| {
-            Error::new(
-                Kind::Invalid,
-                format!("listen.tls: {}", text(&error)),
-                "Check that the files are PEM and belong together.",
-            )
-        })?;
-    }
+        // Without tonic's own grace, which leaves out the GOAWAY: `Accepted` ends what stays on.
+        .max_connection_age(listen.connection_max_age.0);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -94,49 +87,29 @@ pub async fn router(
     Ok((router, health))
 }
 
-/// Serves until told to drain, and returns when every call is answered.
+/// Serves until told to drain, and returns when every call has ended.
 pub async fn serve(
     router: Router,
     listener: GrpcListener,
+    tls: Option<TlsAcceptor>,
+    limits: ConnectionLimits,
     draining: CancellationToken,
 ) -> Result<()> {
-    let drained = draining.cancelled_owned();
-    let served = match listener {
-        GrpcListener::Tcp(listener) => {
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            router.serve_with_incoming_shutdown(incoming, drained).await
-        }
-        GrpcListener::Unix(listener, _file) => {
-            let incoming = UnixListenerStream::new(listener);
-            router.serve_with_incoming_shutdown(incoming, drained).await
-        }
-    };
-    served.map_err(|error| Error::new(Kind::Internal, format!("gRPC: {}", text(&error)), ""))
+    let incoming = incoming(listener, tls, limits);
+    let served = router.serve_with_incoming_shutdown(incoming, draining.cancelled_owned());
+    served
+        .await
+        .map_err(|error| Error::new(Kind::Internal, format!("gRPC: {}", text(&error)), ""))
 }
 
-fn tls_config(tls: &ServerTls) -> Result<ServerTlsConfig> {
-    let identity = Identity::from_pem(
-        read("listen.tls.certFile", &tls.cert_file)?,
-        read("listen.tls.keyFile", &tls.key_file)?,
-    );
-    let config = ServerTlsConfig::new().identity(identity);
-    Ok(match &tls.client_ca_file {
-        Some(path) => config.client_ca_root(Certificate::from_pem(read(
-            "listen.tls.clientCaFile",
-            path,
-        )?)),
-        None => config,
-    })
-}
-
-fn read(key: &str, path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| {
-        Error::new(
-            Kind::Invalid,
-            format!("{key}: cannot read {}: {error}", path.display()),
-            "",
-        )
-    })
+/// What bounds the connections.
+pub fn limits(listen: &Listen) -> ConnectionLimits {
+    ConnectionLimits {
+        connections: listen.max_connections.get(),
+        handshake: listen.handshake_timeout.0,
+        silence: 2 * (PING_EVERY + PING_TIMEOUT),
+        age: listen.connection_max_age.0 + listen.connection_max_age_grace.0,
+    }
 }
 
 /// tonic's errors say "transport error" and keep the reason behind them.

@@ -4,6 +4,7 @@ use std::{fmt, io, os::unix::fs::FileTypeExt, path::PathBuf};
 
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
+use super::incoming::Stream;
 use crate::{
     error::{Error, Kind, Result},
     settings::{Address, Listen},
@@ -21,6 +22,24 @@ pub struct Listeners {
 pub enum GrpcListener {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
+}
+
+impl GrpcListener {
+    /// The next connection.
+    pub async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            GrpcListener::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // Responses are small, and each is waited for.
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
+            GrpcListener::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok(Box::new(stream))
+            }
+        }
+    }
 }
 
 impl Listeners {

@@ -4,15 +4,18 @@
 
 mod admin;
 mod grpc;
+mod incoming;
 mod listeners;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use listeners::{GrpcListener, Listeners};
+use tls::TlsAcceptor;
 
 use crate::{
     backends,
@@ -35,6 +38,10 @@ pub async fn run(
     let engine = engine(settings, &telemetry)?;
     telemetry.register(TriggerCollector::new(&engine));
 
+    let tls = settings.listen.tls.as_ref();
+    let tls = tls
+        .map(|tls| TlsAcceptor::start(tls, &telemetry))
+        .transpose()?;
     let life = Life::default();
     let (router, health) = grpc::router(&settings.listen, engine, telemetry.clone(), &life).await?;
     let admin = listeners
@@ -42,13 +49,17 @@ pub async fn run(
         .map(|listener| tokio::spawn(admin::serve(listener, telemetry, life.clone())));
     info!(grpc = %listeners.grpc, "serving");
 
-    let mut serving = tokio::spawn(grpc::serve(router, listeners.grpc, life.draining.clone()));
+    let limits = grpc::limits(&settings.listen);
+    let serving = grpc::serve(router, listeners.grpc, tls, limits, life.draining.clone());
+    let mut serving = tokio::spawn(serving);
     let reason = tokio::select! {
         reason = shutdown => reason,
         ended = &mut serving => return Err(ended_early(ended)),
     };
     info!("{reason}: draining");
+    life.unready.cancel();
     health.not_serving().await;
+    sleep(settings.listen.pre_stop_delay.0).await;
     life.draining.cancel();
     let grace = settings.listen.shutdown_grace.0;
     match timeout(grace, &mut serving).await {
@@ -79,7 +90,9 @@ pub fn engine(settings: &Settings, telemetry: &Telemetry) -> Result<Arc<Engine>>
 /// What the parts of a server tell each other about its end.
 #[derive(Clone, Default)]
 struct Life {
-    /// No new work: readiness fails, streams end, calls in flight finish.
+    /// Readiness fails, and everything else goes on.
+    unready: CancellationToken,
+    /// No new work: streams end, calls in flight finish.
     draining: CancellationToken,
     /// Everything is answered.
     ended: CancellationToken,

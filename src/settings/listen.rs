@@ -1,6 +1,6 @@
 //! Where the server listens.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 
@@ -16,10 +16,17 @@ pub struct Listen {
     pub admin: Admin,
     /// TLS for KEDA. Left out, plain text.
     pub tls: Option<ServerTls>,
-    /// A connection is asked to go after this long, so that new replicas get their share.
+    /// A connection closes gracefully after this, so that new replicas get their share.
     pub connection_max_age: Span,
-    /// How long what is under way on such a connection may go on; also the life of a stream.
+    /// How long calls in flight on such a connection may take, and how long a stream lives.
     pub connection_max_age_grace: Span,
+    /// How many connections may be open at once.
+    pub max_connections: NonZeroUsize,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Span,
+    /// How long the server goes on after SIGTERM, with readiness failing, before it stops accepting:
+    /// the time that a load balancer or kube-proxy takes to notice.
+    pub pre_stop_delay: Span,
     /// How long calls in flight may take to finish on shutdown.
     pub shutdown_grace: Span,
     /// The largest request in bytes.
@@ -36,6 +43,9 @@ impl Default for Listen {
             tls: None,
             connection_max_age: Span(Duration::from_secs(30 * 60)),
             connection_max_age_grace: Span(Duration::from_secs(30 * 60)),
+            max_connections: NonZeroUsize::new(1_000).expect("is not zero"),
+            handshake_timeout: Span(Duration::from_secs(10)),
+            pre_stop_delay: Span(Duration::ZERO),
             shutdown_grace: Span(Duration::from_secs(10)),
             max_message_bytes: 1024 * 1024,
             max_concurrent_streams: 100_000,
@@ -107,4 +117,6 @@ pub struct ServerTls {
     pub key_file: PathBuf,
     /// The authority that signed KEDA's client certificate (PEM): KEDA must show one.
     pub client_ca_file: Option<PathBuf>,
+    /// Names (DNS or IP) of which the client's certificate must carry one. Needs `clientCaFile`.
+    pub client_names: Option<Vec<String>>,
 }

@@ -1,5 +1,6 @@
 //! Logs and metrics. Nothing global but the log's subscriber: each server has its own registry.
 
+mod certificate;
 mod connections;
 mod exposition;
 mod label;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prometheus_client::{collector::Collector, encoding::text, registry::Registry};
 
+pub use certificate::CertificateMetrics;
 use connections::Connections;
 pub use connections::{ConnectionMetrics, ConnectionStatus};
 pub use exposition::Exposition;
@@ -60,6 +62,11 @@ impl Telemetry {
     /// Measures one call from now on, until what is returned is told its code or dropped.
     pub fn call(&self, method: Method) -> rpc::Call {
         self.0.rpcs.start(method)
+    }
+
+    /// Registers the metrics of the listener's certificate.
+    pub fn certificate(&self) -> CertificateMetrics {
+        CertificateMetrics::register(&mut self.0.registry.lock())
     }
 
     /// Adds figures that are gathered when somebody asks.

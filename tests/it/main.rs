@@ -12,6 +12,7 @@ mod kafka;
 mod keda;
 mod layers;
 mod lifecycle;
+mod listener;
 mod probe;
 mod redis;
 mod temporal;
