@@ -77,7 +77,10 @@ impl Session {
         for query in batch {
             match reader.sort(query) {
                 Sorted::Done => {}
-                Sorted::Short(nodes, short) => groups.entry(nodes).or_default().add(short),
+                Sorted::Lists(nodes, query) => groups.entry(nodes).or_default().lists.push(query),
+                Sorted::Stream(nodes, query) => {
+                    groups.entry(nodes).or_default().streams.push(query);
+                }
                 Sorted::Scan(query) => scans.push(reader.clone().scan(query, deadline)),
             }
         }
@@ -102,24 +105,12 @@ impl Session {
 enum Sorted {
     /// It has its result already.
     Done,
-    /// In a pipeline, with these nodes.
-    Short(BTreeSet<usize>, Short),
+    /// In a pipeline, from these nodes.
+    Lists(BTreeSet<usize>, ListQuery),
+    /// In a pipeline, from these nodes.
+    Stream(BTreeSet<usize>, PendingQuery),
     /// By scans first.
     Scan(PendingQuery),
-}
-
-enum Short {
-    Lists(ListQuery),
-    Stream(PendingQuery),
-}
-
-impl Group {
-    fn add(&mut self, short: Short) {
-        match short {
-            Short::Lists(query) => self.lists.push(query),
-            Short::Stream(query) => self.streams.push(query),
-        }
-    }
 }
 
 impl BatchReader {
@@ -131,7 +122,7 @@ impl BatchReader {
             } => (waiting, processing),
             Query::Stream { stream, .. } => {
                 let nodes = self.client.nodes_of(std::iter::once(stream.as_str()));
-                return Sorted::Short(nodes, Short::Stream(query));
+                return Sorted::Stream(nodes, query);
             }
         };
         if waiting.globs.is_empty() && processing.globs.is_empty() {
@@ -153,7 +144,7 @@ impl BatchReader {
     fn short_lists(&self, query: PendingQuery, resolved: Option<Resolved>) -> Sorted {
         let query = ListQuery { query, resolved };
         let nodes = self.client.nodes_of(lists::keys(query.names()));
-        Sorted::Short(nodes, Short::Lists(query))
+        Sorted::Lists(nodes, query)
     }
 
     /// Reads lists and streams at once; neither waits for the other. Returns what is to be counted
