@@ -26,7 +26,7 @@ pub struct Client {
 
 enum Servers {
     Single(Arc<RedisServer>),
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 /// A server that holds keys, for a scan.
@@ -48,7 +48,8 @@ impl Client {
                 Servers::Single(Arc::new(server))
             }
             Topology::Cluster { addresses } => {
-                Servers::Cluster(Cluster::open(connector, addresses, deadline).await?)
+                let cluster = Cluster::open(connector, addresses, deadline).await?;
+                Servers::Cluster(Box::new(cluster))
             }
             Topology::Sentinel { .. } => {
                 Servers::Single(Arc::new(connector.open_master(deadline).await?))

@@ -1,10 +1,6 @@
 //! A cluster: one pipeline for each node. A node that fails, fails its own keys alone.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use futures_util::future::{join_all, select_ok};
 use parking_lot::Mutex;
@@ -89,38 +85,38 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Vec<Reply>, RedisError> {
         let slots = self.slots.lock().clone();
-        let mut targets = Targets::default();
+        let mut pipelines = NodePipelines::default();
         for (index, command) in commands.iter().enumerate() {
-            targets.add(slots.node(command.key), false, index);
+            if let Some(node) = slots.node(command.key) {
+                pipelines.add(node, false, index);
+            }
         }
         let mut replies = vec![Err(no_node()); commands.len()];
-        self.run_on(targets, commands, &mut replies, half_way(deadline))
+        self.run_on(pipelines, commands, &mut replies, half_way(deadline))
             .await;
-        if !replies
-            .iter()
-            .any(|reply| reply.as_ref().is_err_and(is_of_connection_or_moved))
-        {
+        let failed = |reply: &Reply| reply.as_ref().is_err_and(is_of_connection);
+        let moved = |reply: &Reply| reply.as_ref().is_err_and(is_redirection);
+        if !replies.iter().any(|reply| failed(reply) || moved(reply)) {
             return Ok(replies);
         }
         let refreshed = self.refresh(&slots, half_way(deadline)).await;
         if let Err(error) = refreshed
-            && replies
-                .iter()
-                .all(|reply| reply.as_ref().is_err_and(is_of_connection))
+            && replies.iter().all(failed)
         {
             return Err(error);
         }
         let slots = self.slots.lock().clone();
-        let mut targets = Targets::default();
+        let mut pipelines = NodePipelines::default();
         for (index, command) in commands.iter().enumerate() {
             let Err(error) = &replies[index] else {
                 continue;
             };
-            if let Some((node, asking)) = second_target(error, command.key, &slots) {
-                targets.add(Some(&node), asking, index);
+            if let Some((node, asking)) = second_node(error, command.key, &slots) {
+                pipelines.add(&node, asking, index);
             }
         }
-        self.run_on(targets, commands, &mut replies, deadline).await;
+        self.run_on(pipelines, commands, &mut replies, deadline)
+            .await;
         Ok(replies)
     }
 
@@ -140,28 +136,17 @@ impl Cluster {
         Ok(join_all(servers).await)
     }
 
-    /// Runs each target's commands on it, all targets at once.
+    /// Runs all pipelines at once.
     async fn run_on(
         &self,
-        targets: Targets,
+        pipelines: NodePipelines,
         commands: &[Command<'_>],
         replies: &mut [Reply],
         deadline: Instant,
     ) {
-        let runs = targets.0.into_values().map(|target| async move {
-            let own = target.commands.iter().map(|&index| &commands[index]);
-            let outcome = async {
-                let server = target.node.server(&self.connector, deadline).await?;
-                match target.asking {
-                    false => server.run(&pipeline(own), deadline).await,
-                    true => {
-                        let replies = server.run(&asking_pipeline(own), deadline).await?;
-                        // Every second reply is that of ASKING.
-                        Ok(replies.into_iter().skip(1).step_by(2).collect())
-                    }
-                }
-            };
-            (outcome.await, target.commands)
+        let runs = pipelines.0.into_iter().map(|pipeline| async move {
+            let outcome = self.run_one(&pipeline, commands, deadline).await;
+            (outcome, pipeline.commands)
         });
         for (outcome, indexes) in join_all(runs).await {
             match outcome {
@@ -177,6 +162,26 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    async fn run_one(
+        &self,
+        NodePipeline {
+            node,
+            asking,
+            commands: indexes,
+        }: &NodePipeline,
+        commands: &[Command<'_>],
+        deadline: Instant,
+    ) -> Result<Vec<Reply>, RedisError> {
+        let server = node.server(&self.connector, deadline).await?;
+        let commands = indexes.iter().map(|&index| &commands[index]);
+        if !asking {
+            return server.run(&pipeline(commands), deadline).await;
+        }
+        let replies = server.run(&asking_pipeline(commands), deadline).await?;
+        // Every second reply is that of the command, after that of ASKING.
+        Ok(replies.into_iter().skip(1).step_by(2).collect())
     }
 
     /// Reads the slots anew, unless another request has done so since `known`.
@@ -203,39 +208,37 @@ impl Cluster {
     }
 }
 
-/// Which commands go to which node, by index.
+/// Which commands go to which node.
 #[derive(Default)]
-struct Targets(BTreeMap<(String, u16, bool), Target>);
+struct NodePipelines(Vec<NodePipeline>);
 
-struct Target {
+struct NodePipeline {
     node: Arc<ClusterNode>,
+    /// Their slots are still on their way to the node.
     asking: bool,
+    /// By index.
     commands: Vec<usize>,
 }
 
-impl Targets {
-    fn add(&mut self, node: Option<&Arc<ClusterNode>>, asking: bool, command: usize) {
-        let Some(node) = node else {
-            return;
+impl NodePipelines {
+    fn add(&mut self, node: &Arc<ClusterNode>, asking: bool, command: usize) {
+        let same = |pipeline: &&mut NodePipeline| {
+            pipeline.asking == asking && pipeline.node.address == node.address
         };
-        let HostPort { host, port } = &node.address;
-        let target = self.0.entry((host.clone(), *port, asking));
-        let target = target.or_insert_with(|| Target {
-            node: node.clone(),
-            asking,
-            commands: Vec::new(),
-        });
-        target.commands.push(command);
+        match self.0.iter_mut().find(same) {
+            Some(pipeline) => pipeline.commands.push(command),
+            None => self.0.push(NodePipeline {
+                node: node.clone(),
+                asking,
+                commands: vec![command],
+            }),
+        }
     }
 }
 
-/// Where a command goes that failed, and whether that node must be told that the slot is on its way
-/// to it. `None`: a second attempt cannot help.
-fn second_target(
-    error: &RedisError,
-    key: &str,
-    slots: &SlotMap,
-) -> Option<(Arc<ClusterNode>, bool)> {
+/// The node for the second attempt of a command, and whether the slot is still on its way to it.
+/// `None`: a second attempt cannot help.
+fn second_node(error: &RedisError, key: &str, slots: &SlotMap) -> Option<(Arc<ClusterNode>, bool)> {
     let redirected = || {
         let address = error.redirect_node()?.0.parse().ok()?;
         Some(slots.node_at(&address))
@@ -249,12 +252,12 @@ fn second_target(
     }
 }
 
-fn is_of_connection_or_moved(error: &RedisError) -> bool {
-    let moved = matches!(
-        error.kind(),
+fn is_redirection(error: &RedisError) -> bool {
+    let kind = error.kind();
+    matches!(
+        kind,
         ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask)
-    );
-    moved || is_of_connection(error)
+    )
 }
 
 /// Half of the time until a deadline.

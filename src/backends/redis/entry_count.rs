@@ -1,5 +1,7 @@
 //! Counts the entries of a stream after an id, where Redis does not know the number.
 
+use std::time::Duration;
+
 use redis::Value;
 use tokio::time::Instant;
 
@@ -39,10 +41,7 @@ pub async fn count_after(
         let command = command.arg("COUNT").arg(page);
         let replies = client.run(std::slice::from_ref(&command), deadline).await;
         let replies = replies.map_err(|error| match error.kind() {
-            Kind::TimedOut => {
-                let error = too_slow(stream, counted, bytes);
-                of_long_read(error.and(format_args!("the limit is {:?}", rounded(limit))))
-            }
+            Kind::TimedOut => ReadError::OfQuery(too_slow(stream, counted, limit)),
             _ => of_long_read(error),
         })?;
         let reply = replies.into_iter().next().unwrap_or(Ok(Value::Nil));
@@ -81,12 +80,13 @@ fn size(value: &Value) -> u64 {
     }
 }
 
-fn too_slow(stream: &str, counted: u64, bytes: u64) -> Error {
+fn too_slow(stream: &str, counted: u64, limit: Duration) -> Error {
     Error::new(
         Kind::TimedOut,
         format!(
-            "Redis does not know the lag of stream {stream}, and counting the entries took too \
-             long: {counted} were read, of {bytes} bytes"
+            "Redis does not know the lag of stream {stream}, and counting the entries took longer \
+             than {:?}: {counted} were read",
+            rounded(limit)
         ),
         "Delete no entries that the group has not read, and create the group at 0 or $: then Redis \
          knows the lag.",

@@ -26,11 +26,11 @@ const CACHED: NonZeroUsize = NonZeroUsize::new(1000).expect("is not zero");
 
 /// The keys of each glob, or why there are too many.
 pub struct KeyScans {
-    found: TtlCache<String, Result<Keys>, ReadError>,
+    found: TtlCache<String, Result<FoundKeys>, ReadError>,
     permits: Arc<Permits>,
 }
 
-type Keys = Arc<BTreeSet<String>>;
+type FoundKeys = Arc<BTreeSet<String>>;
 
 impl KeyScans {
     pub fn new(permits: Arc<Permits>) -> Self {
@@ -40,10 +40,10 @@ impl KeyScans {
         }
     }
 
-    /// All names of the patterns, if no scan is needed to tell them.
+    /// All names of the patterns, if no scan is needed.
     pub fn cached(&self, patterns: &Patterns) -> Option<Result<BTreeSet<String>>> {
         let found = patterns.globs.iter().map(|glob| self.found.get(glob));
-        let found: Option<Vec<Result<Keys>>> = found.collect();
+        let found: Option<Vec<Result<FoundKeys>>> = found.collect();
         Some(all_names(patterns, found?))
     }
 
@@ -68,7 +68,7 @@ impl KeyScans {
         client: &Client,
         glob: &str,
         deadline: Instant,
-    ) -> Result<Result<Keys>, ReadError> {
+    ) -> Result<Result<FoundKeys>, ReadError> {
         let _permit = self.permits.acquire(deadline).await?;
         let keyspaces = client.keyspaces(deadline).await?;
         let scans = keyspaces.iter().map(|keyspace| {
@@ -96,7 +96,7 @@ impl KeyScans {
 }
 
 /// The plain names and those found for each glob.
-fn all_names(patterns: &Patterns, found: Vec<Result<Keys>>) -> Result<BTreeSet<String>> {
+fn all_names(patterns: &Patterns, found: Vec<Result<FoundKeys>>) -> Result<BTreeSet<String>> {
     let mut names = patterns.names.clone();
     for keys in found {
         names.extend(keys?.iter().cloned());

@@ -79,26 +79,26 @@ impl KeyTypes {
 }
 
 /// The keys that a query sums: what waits, and what is taken but not finished.
-pub type Names<'a> = (&'a BTreeSet<String>, &'a BTreeSet<String>);
+pub type KeyNames<'a> = (&'a BTreeSet<String>, &'a BTreeSet<String>);
 
 /// The keys of the second kind. One that is named on both sides counts once.
-fn only_processing<'a>((waiting, processing): Names<'a>) -> Difference<'a, String> {
+fn only_processing<'a>((waiting, processing): KeyNames<'a>) -> Difference<'a, String> {
     processing.difference(waiting)
 }
 
 /// Every key of a query.
-pub fn keys<'a>(names: Names<'a>) -> impl Iterator<Item = &'a str> {
+pub fn keys<'a>(names: KeyNames<'a>) -> impl Iterator<Item = &'a str> {
     let keys = names.0.iter().chain(only_processing(names));
     keys.map(String::as_str)
 }
 
 /// Reads the names of all queries together, and returns each query's sums. A key of several queries
-/// is read for each of them: that is rare, and finding it out would cost every other key more.
+/// is read for each of them: that is rare, and avoiding it would cost every other key more.
 /// `Err` means that the connection is lost.
 pub async fn count(
     client: &Client,
     types: &KeyTypes,
-    queries: &[Names<'_>],
+    queries: &[KeyNames<'_>],
     deadline: Instant,
 ) -> Result<Vec<Result<Count>>> {
     let keys: Vec<&str> = queries.iter().flat_map(|names| keys(*names)).collect();

@@ -15,7 +15,7 @@ use super::{
     entry_count::count_after,
     errors::ReadError,
     key_scan::KeyScans,
-    lists::{self, KeyTypes, Names},
+    lists::{self, KeyNames, KeyTypes},
     long_reads::{LongRead, LongReads, Permits},
     query::{Count, Measure, PendingQuery, Query},
     streams::{self, Outcome},
@@ -36,7 +36,7 @@ struct BatchReader {
     permits: Arc<Permits>,
 }
 
-/// Names that a scan found: what waits, and what is taken but not finished.
+/// KeyNames that a scan found: what waits, and what is taken but not finished.
 type Resolved = (BTreeSet<String>, BTreeSet<String>);
 
 /// A query of lists, with its names if it has globs.
@@ -47,7 +47,7 @@ struct ListQuery {
 
 /// Queries that need the same servers.
 #[derive(Default)]
-struct Group {
+struct QueryGroup {
     lists: Vec<ListQuery>,
     streams: Vec<PendingQuery>,
 }
@@ -72,7 +72,7 @@ impl Session {
     /// read that is late fails alone.
     pub async fn sample(&self, batch: Vec<PendingQuery>, deadline: Instant) -> Result<()> {
         let reader = &self.reader;
-        let mut groups = HashMap::<BTreeSet<usize>, Group>::new();
+        let mut groups = HashMap::<BTreeSet<usize>, QueryGroup>::new();
         let mut scans = Vec::new();
         for query in batch {
             match reader.sort(query) {
@@ -149,7 +149,7 @@ impl BatchReader {
 
     /// Reads lists and streams at once; neither waits for the other. Returns what is to be counted
     /// in many round trips.
-    async fn read(self: &Arc<Self>, group: Group, deadline: Instant) -> Result<Vec<LongRead>> {
+    async fn read(self: &Arc<Self>, group: QueryGroup, deadline: Instant) -> Result<Vec<LongRead>> {
         let lists = self.read_lists(group.lists, deadline);
         let streams = self.read_streams(group.streams, deadline);
         let ((), counts) = try_join(lists, streams).await?;
@@ -158,7 +158,7 @@ impl BatchReader {
 
     async fn read_lists(&self, queries: Vec<ListQuery>, deadline: Instant) -> Result<()> {
         let at = Instant::now();
-        let names: Vec<Names> = queries.iter().map(ListQuery::names).collect();
+        let names: Vec<KeyNames> = queries.iter().map(ListQuery::names).collect();
         let counts = lists::count(&self.client, &self.types, &names, deadline).await?;
         for (query, count) in queries.into_iter().zip(counts) {
             complete(query.query, at, count);
@@ -193,7 +193,7 @@ impl BatchReader {
         Ok(counts)
     }
 
-    /// Pending entries of a group that does not exist: the stream's type tells what that means.
+    /// Pending entries of a group that does not exist: what that means depends on whether the stream exists.
     async fn read_groupless(
         &self,
         queries: Vec<PendingQuery>,
@@ -270,7 +270,7 @@ impl BatchReader {
 }
 
 impl ListQuery {
-    fn names(&self) -> Names<'_> {
+    fn names(&self) -> KeyNames<'_> {
         match &self.resolved {
             Some((waiting, processing)) => (waiting, processing),
             None => {

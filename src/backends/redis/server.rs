@@ -16,10 +16,10 @@ use super::{
 /// dropped by the client library, and the requests behind it are not affected.
 pub struct RedisServer {
     connection: MultiplexedConnection,
-    health: Mutex<Health>,
+    health: Mutex<ServerHealth>,
 }
 
-struct Health {
+struct ServerHealth {
     last_response: Instant,
     /// Why the connection is broken, or seems to be.
     failed: Option<RedisError>,
@@ -33,7 +33,7 @@ impl RedisServer {
     pub fn new(connection: MultiplexedConnection) -> Self {
         RedisServer {
             connection,
-            health: Mutex::new(Health {
+            health: Mutex::new(ServerHealth {
                 last_response: Instant::now(),
                 failed: None,
             }),

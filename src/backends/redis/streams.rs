@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 /// What the first replies of a query say.
 pub enum Outcome {
     Known(Result<u64>),
-    /// There is no such group, or no such stream: its type tells which.
+    /// There is no such group, or no such stream.
     NoGroup,
     /// The group's lag is not known: the entries after this id must be counted.
     Uncounted {
