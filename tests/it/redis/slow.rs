@@ -71,7 +71,11 @@ async fn a_keyspace_too_large_to_scan_costs_no_other_query_its_value() {
             strict(&proxy, [("lists", &glob)])
         });
         let scans = async {
-            let scans = globs.iter().map(|glob| scaler.evaluate(glob));
+            // One after the other, so that no batch has them all.
+            let scans = globs.iter().zip(0..).map(async |(glob, position)| {
+                tokio::time::sleep(Duration::from_millis(150 * position)).await;
+                scaler.evaluate(glob).await
+            });
             for scan in futures_util::future::join_all(scans).await {
                 let error = scan.unwrap_err();
                 assert_eq!(error.code(), Code::DeadlineExceeded, "{error:?}");
@@ -108,7 +112,7 @@ async fn a_scan_that_fails_says_so_and_is_not_repeated_at_once() {
     let error = scaler.evaluate(&glob).await.unwrap_err();
     let text = error.message();
     assert!(
-        text.contains("the keyspace is too large to find all that match mail:* within 700ms"),
+        text.contains("the keyspace is too large to find all that match mail:* within "),
         "{text}"
     );
     assert!(text.contains("Name the lists, or use a range"), "{text}");
@@ -134,9 +138,7 @@ async fn a_connection_is_usable_after_a_response_that_came_too_late() {
     let error = scaler.evaluate(&glob).await.unwrap_err();
     assert_eq!(error.code(), Code::DeadlineExceeded);
     assert!(
-        error
-            .message()
-            .contains("SCAN ma*: no response within 700ms"),
+        error.message().contains("SCAN ma*: no response within"),
         "{}",
         error.message()
     );
