@@ -88,13 +88,12 @@ impl Session {
             if groups.is_empty() {
                 return reader.client.check(deadline).await;
             }
-            let reads = groups
-                .into_values()
-                .map(|group| reader.read(group, deadline));
-            let counts: Vec<Vec<LongRead>> = try_join_all(reads).await?;
-            self.long_reads
-                .run(counts.into_iter().flatten().collect())
-                .await
+            let reads = groups.into_values().map(|group| async {
+                let counts = reader.read(group, deadline).await?;
+                self.long_reads.run(counts).await
+            });
+            try_join_all(reads).await?;
+            Ok(())
         };
         try_join(self.long_reads.run(scans), short).await?;
         Ok(())
