@@ -7,6 +7,7 @@
 //! What does not happen within [`PATIENCE`] panics with the end of the servers' logs.
 
 mod cluster;
+mod proxy;
 mod sentinel;
 
 use std::ffi::OsStr;
@@ -28,6 +29,7 @@ use super::certs::Certs;
 use super::process;
 
 pub use cluster::Cluster;
+pub use proxy::Proxy;
 pub use sentinel::Sentinel;
 
 const PATIENCE: Duration = Duration::from_secs(20);

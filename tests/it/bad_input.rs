@@ -162,7 +162,8 @@ async fn all_problems_of_a_trigger_are_reported_at_once() {
         error.message(),
         "adress: unknown key; did you mean `address`?; \
          tls: `on` must be enable or disable; \
-         listLength: `ten` must be a whole number from 1"
+         listLength: `ten` must be a whole number from 1; \
+         address: is required, or `host` and `port`, or a named `connection`"
     );
 }
 
@@ -280,7 +281,7 @@ async fn metadata_without_end_is_refused() {
     assert_eq!(error.code(), Code::InvalidArgument);
     assert_eq!(
         error.message(),
-        "metadata: has 10003 entries; at most 200 are read"
+        "metadata: has 10003 entries; at most 200 are allowed"
     );
 
     let mut work = right();

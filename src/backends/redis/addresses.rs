@@ -1,11 +1,11 @@
-//! The keys that say where, in both of KEDA's spellings.
+//! The keys that hold addresses, in both of KEDA's spellings.
 
 use crate::metadata::{
     problem::{Problem, Problems},
     values::{HostPort, NameList},
 };
 
-/// The keys that say where, in both spellings.
+/// The keys that hold addresses, in both spellings.
 pub struct Addresses {
     pub address: Option<String>,
     pub addresses: Option<NameList>,
@@ -15,76 +15,90 @@ pub struct Addresses {
     pub ports: Option<NameList>,
 }
 
+/// A list of values with the key that it was given under.
+type Given = Option<(&'static str, Vec<String>)>;
+
 impl Addresses {
-    /// The servers; `address(es)`, or `host(s)` and `port(s)` that agree in number.
+    /// The servers, at least one; `address(es)`, or `host(s)` and `port(s)` that agree in number.
     pub fn check(self) -> Result<Vec<HostPort>, Problems> {
+        let mut problems = Problems::default();
         let address = self
             .address
             .map(|address| NameList(vec![address.trim().to_owned()]));
-        let addresses = one_of(("address", address), ("addresses", self.addresses))?;
-        let hosts = one_of(("host", self.host), ("hosts", self.hosts))?;
-        let ports = one_of(("port", self.port), ("ports", self.ports))?;
-        match (addresses, hosts, ports) {
-            (Some((key, addresses)), None, None) => parse_addresses(key, &addresses),
-            (Some((key, _)), hosts, ports) => {
-                let other = hosts.or(ports).map_or("host", |(other, _)| other);
-                Err(Problem::exclusive(other, key).into())
-            }
-            (None, Some((hosts_key, hosts)), Some((ports_key, ports))) => {
-                if hosts.len() != ports.len() {
-                    let (hosts, ports) = (hosts.len(), ports.len());
-                    let reason = format!(
-                        "has {ports} entries and `{hosts_key}` has {hosts}; they must agree"
-                    );
-                    return Err(Problem::key(ports_key, reason).into());
+        let addresses = one_of(
+            &mut problems,
+            ("address", address),
+            ("addresses", self.addresses),
+        );
+        let hosts = one_of(&mut problems, ("host", self.host), ("hosts", self.hosts));
+        let ports = one_of(&mut problems, ("port", self.port), ("ports", self.ports));
+        let servers = match (addresses, hosts, ports) {
+            (Some((key, addresses)), hosts, ports) => {
+                for (other, _) in hosts.into_iter().chain(ports) {
+                    problems.push(Problem::exclusive(other, key));
                 }
-                let pairs = hosts.iter().zip(&ports);
-                let addresses = pairs.map(|(host, port)| {
-                    HostPort::new(host, port)
-                        .map_err(|reason| Problems::from(Problem::value(hosts_key, host, reason)))
-                });
-                addresses.collect()
+                parse_all(&mut problems, key, &addresses)
             }
+            (None, Some(hosts), Some(ports)) => pair_all(&mut problems, hosts, ports),
             (None, Some((key, _)), None) => {
-                Err(Problem::key("port", format!("is required with `{key}`")).into())
+                problems.push(Problem::key("port", format!("is required with `{key}`")));
+                Vec::new()
             }
             (None, None, Some((key, _))) => {
-                Err(Problem::key("host", format!("is required with `{key}`")).into())
+                problems.push(Problem::key("host", format!("is required with `{key}`")));
+                Vec::new()
             }
-            (None, None, None) => Err(Problem::key(
-                "address",
-                "is required, or `host` and `port`, or a named `connection`",
-            )
-            .into()),
-        }
+            (None, None, None) => {
+                problems.push(Problem::key(
+                    "address",
+                    "is required, or `host` and `port`, or a named `connection`",
+                ));
+                Vec::new()
+            }
+        };
+        problems.into_result().map(|()| servers)
     }
 }
-
-type Given = Option<(&'static str, Vec<String>)>;
 
 /// The list under whichever of its two names is given.
 fn one_of(
+    problems: &mut Problems,
     (singular, one): (&'static str, Option<NameList>),
     (plural, many): (&'static str, Option<NameList>),
-) -> Result<Given, Problems> {
-    match (one, many) {
-        (Some(_), Some(_)) => Err(Problem::exclusive(plural, singular).into()),
-        (Some(list), None) => Ok(Some((singular, list.0))),
-        (None, Some(list)) => Ok(Some((plural, list.0))),
-        (None, None) => Ok(None),
+) -> Given {
+    if one.is_some() && many.is_some() {
+        problems.push(Problem::exclusive(plural, singular));
     }
+    let one = one.map(|list| (singular, list.0));
+    one.or(many.map(|list| (plural, list.0)))
 }
 
-fn parse_addresses(key: &str, addresses: &[String]) -> Result<Vec<HostPort>, Problems> {
+fn parse_all(problems: &mut Problems, key: &str, addresses: &[String]) -> Vec<HostPort> {
     let parse = |address: &String| {
-        address
-            .parse()
-            .map_err(|reason: String| Problems::from(Problem::value(key, shown(address), reason)))
+        let parsed = address.parse::<HostPort>();
+        problems.keep(parsed.map_err(|reason| Problem::value(key, without_login(address), reason)))
     };
-    addresses.iter().map(parse).collect()
+    addresses.iter().filter_map(parse).collect()
+}
+
+fn pair_all(
+    problems: &mut Problems,
+    (hosts_key, hosts): (&'static str, Vec<String>),
+    (ports_key, ports): (&'static str, Vec<String>),
+) -> Vec<HostPort> {
+    if hosts.len() != ports.len() {
+        let (hosts, ports) = (hosts.len(), ports.len());
+        let reason = format!("has {ports} entries and `{hosts_key}` has {hosts}; they must agree");
+        problems.push(Problem::key(ports_key, reason));
+    }
+    let pair = |(host, port): (&String, &String)| {
+        let pair = HostPort::new(host, port);
+        problems.keep(pair.map_err(|reason| Problem::value(hosts_key, without_login(host), reason)))
+    };
+    hosts.iter().zip(&ports).filter_map(pair).collect()
 }
 
 /// An address without the credentials that a URL may carry.
-fn shown(address: &str) -> &str {
+fn without_login(address: &str) -> &str {
     address.rsplit('@').next().unwrap_or_default()
 }

@@ -1,181 +1,185 @@
 //! A live connection: runs commands in one round trip, each with its own outcome.
 
-use redis::{
-    Cmd, Pipeline, RedisError, Value,
-    aio::{ConnectionLike, MultiplexedConnection},
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use redis::RedisError;
+use tokio::time::Instant;
 
 use super::{
     cluster::Cluster,
-    connection::Connection,
-    errors::{connection_error, is_of_connection},
-    key_scan::Globs,
-    lists::Types,
+    command::{Command, Reply, pipeline},
+    config::{Connection, Topology},
+    connect::{RedisConnector, login},
+    errors::{ReadError, command_error, connection_error, is_of_connection},
+    server::RedisServer,
 };
-use crate::error::Result;
+use crate::{
+    error::{Error, Kind, Result},
+    metadata::values::HostPort,
+};
 
-/// A live connection, with what it learned.
+/// A live connection.
 pub struct Client {
-    servers: Servers,
     connection: Connection,
-    /// Which keys are not lists.
-    pub(super) types: Types,
-    /// Which keys match which glob.
-    pub(super) globs: Globs,
+    servers: Servers,
 }
 
 enum Servers {
-    Single(MultiplexedConnection),
-    Cluster(Cluster),
+    Single(Arc<RedisServer>),
+    Cluster(Box<Cluster>),
 }
 
-/// A command that concerns one key.
-#[derive(Clone)]
-pub struct Command<'a> {
-    pub name: &'static str,
-    pub key: &'a str,
-    subcommand: Option<&'static str>,
-    /// What comes after the key; mostly nothing.
-    args: Vec<Vec<u8>>,
+/// A server that holds keys, for a scan.
+pub struct Keyspace {
+    pub server: Arc<RedisServer>,
+    /// Its address, if it is a node of a cluster.
+    node: Option<HostPort>,
 }
-
-impl<'a> Command<'a> {
-    /// `NAME key`.
-    pub fn new(name: &'static str, key: &'a str) -> Self {
-        Command {
-            name,
-            key,
-            subcommand: None,
-            args: Vec::new(),
-        }
-    }
-
-    /// `NAME SUBCOMMAND key`.
-    pub fn with_subcommand(name: &'static str, subcommand: &'static str, key: &'a str) -> Self {
-        Command {
-            subcommand: Some(subcommand),
-            ..Command::new(name, key)
-        }
-    }
-
-    /// One more argument.
-    pub fn arg(mut self, arg: impl redis::ToRedisArgs) -> Self {
-        self.args.extend(arg.to_redis_args());
-        self
-    }
-
-    /// In the client library's form.
-    pub(super) fn cmd(&self) -> Cmd {
-        // Room for a name and a key at once: a batch is thousands of these.
-        let mut cmd = Cmd::with_capacity(2, self.name.len() + self.key.len());
-        cmd.arg(self.name);
-        if let Some(subcommand) = self.subcommand {
-            cmd.arg(subcommand);
-        }
-        cmd.arg(self.key).arg(&self.args);
-        cmd
-    }
-}
-
-/// What a command answered: its own error leaves the others alone.
-pub type Reply = Result<Value, RedisError>;
 
 impl Client {
-    pub fn single(server: MultiplexedConnection, connection: Connection) -> Self {
-        Client::new(Servers::Single(server), connection)
-    }
-
-    pub fn cluster(cluster: Cluster, connection: Connection) -> Self {
-        Client::new(Servers::Cluster(cluster), connection)
-    }
-
-    fn new(servers: Servers, connection: Connection) -> Self {
-        Client {
+    /// Opens a connection and proves it by a command.
+    pub async fn open(connection: &Connection, deadline: Instant) -> Result<Self> {
+        let connector = RedisConnector::new(connection)?;
+        let servers = match &connection.topology {
+            Topology::Single { address, database } => {
+                let login = login(&connection.username, &connection.password, *database);
+                let opened = connector.open(address, login, deadline).await;
+                let server = opened.map_err(|error| connector.error(&error))?;
+                Servers::Single(Arc::new(server))
+            }
+            Topology::Cluster { addresses } => {
+                let cluster = Cluster::open(connector, addresses, deadline).await?;
+                Servers::Cluster(Box::new(cluster))
+            }
+            Topology::Sentinel { .. } => {
+                Servers::Single(Arc::new(connector.open_master(deadline).await?))
+            }
+        };
+        Ok(Client {
+            connection: connection.clone(),
             servers,
-            connection,
-            types: Types::default(),
-            globs: Globs::default(),
-        }
+        })
     }
 
-    /// Runs the commands in one round trip a server. `Err` means that the connection is lost.
-    pub async fn run(&self, commands: &[Command<'_>]) -> Result<Vec<Reply>> {
+    /// Runs the commands in one round trip for each server. `Err` means that the connection is lost.
+    pub async fn run(&self, commands: &[Command<'_>], deadline: Instant) -> Result<Vec<Reply>> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
         let replies = match &self.servers {
-            Servers::Single(server) => pipeline(server.clone(), commands).await,
-            Servers::Cluster(cluster) => cluster.run(commands).await,
+            Servers::Single(server) => server.run(&pipeline(commands.iter()), deadline).await,
+            Servers::Cluster(cluster) => cluster.run(commands, deadline).await,
         };
         let replies = replies.map_err(|error| connection_error(&error, &self.connection))?;
-        match replies
-            .iter()
-            .find_map(|reply| reply.as_ref().err().filter(|e| is_of_connection(e)))
-        {
-            // A cluster loses single nodes: the keys of the others are still answered.
-            Some(error) if matches!(self.servers, Servers::Single(_)) => {
-                Err(connection_error(error, &self.connection))
-            }
+        let failed = |reply: &Reply| {
+            reply
+                .as_ref()
+                .err()
+                .filter(|e| is_of_connection(e))
+                .cloned()
+        };
+        match (&self.servers, replies.iter().find_map(failed)) {
+            // A cluster loses single nodes: the keys of the others still have their replies.
+            (Servers::Single(_), Some(error)) => Err(connection_error(&error, &self.connection)),
             _ => Ok(replies),
         }
     }
 
-    /// One page of a scan on every server: the keys found, by server, and the next cursors.
-    pub async fn scan_page(
-        &self,
-        glob: &str,
-        cursors: Option<Vec<u64>>,
-    ) -> Result<(Vec<String>, Vec<u64>)> {
-        let page = match &self.servers {
+    /// The nodes of a cluster that these keys need. Queries of the same nodes share pipelines, so
+    /// that a node that hangs delays only those that need it.
+    pub fn nodes_of<'a>(&self, keys: impl Iterator<Item = &'a str>) -> BTreeSet<usize> {
+        match &self.servers {
+            Servers::Single(_) => BTreeSet::new(),
+            Servers::Cluster(cluster) => cluster.nodes_of(keys),
+        }
+    }
+
+    /// Every server that holds keys.
+    pub async fn keyspaces(&self, deadline: Instant) -> Result<Vec<Keyspace>, ReadError> {
+        let cluster = match &self.servers {
             Servers::Single(server) => {
-                let cursor = cursors.and_then(|c| c.first().copied()).unwrap_or(0);
-                let page: Result<(u64, Vec<String>), RedisError> =
-                    scan(glob, cursor).query_async(&mut server.clone()).await;
-                page.map(|(cursor, keys)| (keys, vec![cursor]))
+                return Ok(vec![Keyspace {
+                    server: server.clone(),
+                    node: None,
+                }]);
             }
-            Servers::Cluster(cluster) => cluster.scan_page(glob, cursors).await,
+            Servers::Cluster(cluster) => cluster,
         };
-        page.map_err(|error| match is_of_connection(&error) {
-            true => connection_error(&error, &self.connection),
-            false => super::errors::command_error(&error, "SCAN", glob),
-        })
+        let masters = cluster.masters(deadline).await;
+        let masters = masters
+            .map_err(|error| ReadError::OfQuery(connection_error(&error, &self.connection)))?;
+        let keyspaces = masters.into_iter().map(|(address, server)| match server {
+            Ok(server) => Ok(Keyspace {
+                server,
+                node: Some(address),
+            }),
+            Err(error) => {
+                let error = connection_error(&error, &self.connection);
+                Err(ReadError::OfQuery(error.at(format_args!("node {address}"))))
+            }
+        });
+        keyspaces.collect()
+    }
+
+    /// What an error of a scan of one keyspace means.
+    pub fn scan_error(&self, error: &RedisError, keyspace: &Keyspace, glob: &str) -> ReadError {
+        if !is_of_connection(error) {
+            return ReadError::OfQuery(command_error(error, "SCAN", glob));
+        }
+        let found = connection_error(error, &self.connection);
+        match &keyspace.node {
+            Some(node) => ReadError::OfQuery(found.at(format_args!("node {node}"))),
+            None if error.is_timeout() => ReadError::OfQuery(
+                Error::new(
+                    Kind::TimedOut,
+                    format!("SCAN {glob}: {error}"),
+                    "The server is busy or does not respond; see its SLOWLOG.",
+                )
+                .caused_by(error.clone()),
+            ),
+            None => ReadError::OfConnection(found),
+        }
+    }
+
+    /// Whether the connection works, if a late response made that doubtful. `Err` means that it is
+    /// lost.
+    pub async fn check(&self, deadline: Instant) -> Result<()> {
+        let Servers::Single(server) = &self.servers else {
+            return Ok(());
+        };
+        if server.failure().is_none() {
+            return Ok(());
+        }
+        let replied = server.command(redis::cmd("PING"), deadline).await;
+        match replied {
+            Err(error) if is_of_connection(&error) => {
+                Err(connection_error(&error, &self.connection))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What an error of one command means, in our words.
-    pub fn error(&self, error: &RedisError, command: &Command<'_>) -> crate::error::Error {
-        match is_of_connection(error) {
-            true => connection_error(error, &self.connection),
-            false => super::errors::command_error(error, command.name, command.key),
+    pub fn error(&self, error: &RedisError, command: &Command<'_>) -> Error {
+        if !is_of_connection(error) {
+            return command_error(error, command.name, command.key);
+        }
+        let found = connection_error(error, &self.connection);
+        match &self.servers {
+            Servers::Single(_) => found,
+            Servers::Cluster(cluster) => match cluster.address_of(command.key) {
+                Some(node) => found.at(format_args!("node {node}")),
+                None => found,
+            },
         }
     }
 }
 
-/// Keys that one SCAN call looks at: large enough for few round trips, small enough to hold up
-/// the server for well under a millisecond.
-const SCAN_COUNT: u64 = 1000;
-
-/// One page of a scan.
-pub(super) fn scan(glob: &str, cursor: u64) -> Cmd {
-    let mut cmd = redis::cmd("SCAN");
-    cmd.arg(cursor)
-        .arg("MATCH")
-        .arg(glob)
-        .arg("COUNT")
-        .arg(SCAN_COUNT);
-    cmd
-}
-
-/// Sends the commands as one pipeline.
-async fn pipeline(
-    mut server: MultiplexedConnection,
-    commands: &[Command<'_>],
-) -> Result<Vec<Reply>, RedisError> {
-    let mut pipeline = Pipeline::with_capacity(commands.len());
-    for command in commands {
-        pipeline.add_command(command.cmd());
+/// What a lost connection means for a read of many round trips: a late response is its own error,
+/// as the connection may be good.
+pub fn of_long_read(error: Error) -> ReadError {
+    match error.kind() {
+        Kind::TimedOut => ReadError::OfQuery(error),
+        _ => ReadError::OfConnection(error),
     }
-    let values = server
-        .req_packed_commands(&pipeline, 0, commands.len())
-        .await?;
-    Ok(values.into_iter().map(Value::extract_error).collect())
 }

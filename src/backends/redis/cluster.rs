@@ -1,233 +1,272 @@
-//! A cluster: one pipeline a node, whichever slots it has.
+//! A cluster: one pipeline for each node. A node that fails, fails its own keys alone.
 
-use std::collections::HashMap;
+use std::{collections::BTreeSet, io, sync::Arc};
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select_ok};
 use parking_lot::Mutex;
-use redis::{
-    ErrorKind, Pipeline, RedisError, ServerErrorKind, Value,
-    cluster_async::ClusterConnection,
-    cluster_routing::{RoutingInfo, SingleNodeRoutingInfo, Slot},
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    cluster_node::{ClusterNode, SlotMap},
+    command::{Command, Reply, asking_pipeline, pipeline},
+    connect::RedisConnector,
+    errors::{is_of_connection, no_response},
+    server::RedisServer,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    metadata::values::HostPort,
 };
 
-use super::client::{Command, Reply, scan};
-
-/// A connection to all nodes. The client library follows redirections and finds new nodes; the map
-/// here only decides which commands travel together.
+/// The nodes of a cluster, each with a connection of its own. The client library's own cluster
+/// connection is not used: while it recovers from the loss of one node, the requests to all nodes
+/// wait.
 pub struct Cluster {
-    connection: ClusterConnection,
-    masters: Mutex<Masters>,
+    connector: RedisConnector,
+    /// The addresses that the trigger names.
+    seeds: Vec<HostPort>,
+    slots: Mutex<Arc<SlotMap>>,
+    refreshing: tokio::sync::Mutex<()>,
 }
 
-#[derive(Clone, Default)]
-struct Masters {
-    nodes: Vec<(String, u16)>,
-    by_slot: HashMap<Slot, usize>,
-}
-
-/// CLUSTER SLOTS: first slot, last slot, then the master and its replicas.
-type SlotRange = (u16, u16, (String, u16));
+/// More nodes than this are not requested at once for the slots.
+const SOURCES: usize = 3;
 
 impl Cluster {
-    pub async fn open(connection: ClusterConnection) -> Result<Self, RedisError> {
-        let cluster = Cluster {
-            connection,
-            masters: Mutex::default(),
-        };
-        cluster.refresh().await?;
-        Ok(cluster)
-    }
-
-    /// Learns anew which master has which slots.
-    async fn refresh(&self) -> Result<(), RedisError> {
-        let mut cmd = redis::cmd("CLUSTER");
-        cmd.arg("SLOTS");
-        let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
-        let value = self.connection.clone().route_command(cmd, any).await?;
-        *self.masters.lock() = Masters::from_slots(value)?;
-        Ok(())
-    }
-
-    pub async fn run(&self, commands: &[Command<'_>]) -> Result<Vec<Reply>, RedisError> {
-        let mut replies: Vec<Option<Reply>> = Vec::new();
-        replies.resize_with(commands.len(), || None);
-        let groups = self.masters.lock().group(commands);
-        let runs = groups.into_iter().map(|(node, indexes)| async move {
-            let outcome = self.run_on(node, &indexes, commands).await;
-            (indexes, outcome)
+    /// Reads the slots from the first of the given nodes that responds.
+    pub async fn open(
+        connector: RedisConnector,
+        seeds: &[HostPort],
+        deadline: Instant,
+    ) -> Result<Self> {
+        let sources = seeds.iter().map(|seed| {
+            let (node, connector) = (ClusterNode::new(seed.clone()), &connector);
+            Box::pin(async move {
+                let read = node.read_slots(connector, deadline).await;
+                read.map_err(|error| connector.error(&error).at(format_args!("node {seed}")))
+            })
         });
-        for (indexes, outcome) in join_all(runs).await {
+        let (slots, _) = select_ok(sources).await?;
+        if slots.nodes().is_empty() {
+            return Err(Error::new(
+                Kind::Unreachable,
+                "no node of the cluster has any slots",
+                "Create the cluster (redis-cli --cluster create).",
+            ));
+        }
+        Ok(Cluster {
+            seeds: seeds.to_vec(),
+            connector,
+            slots: Mutex::new(Arc::new(slots)),
+            refreshing: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The nodes that have these keys.
+    pub fn nodes_of<'a>(&self, keys: impl Iterator<Item = &'a str>) -> BTreeSet<usize> {
+        let slots = self.slots.lock().clone();
+        keys.filter_map(|key| slots.index(key)).collect()
+    }
+
+    /// The address of the node that has a key.
+    pub fn address_of(&self, key: &str) -> Option<HostPort> {
+        let slots = self.slots.lock().clone();
+        slots.node(key).map(|node| node.address.clone())
+    }
+
+    /// Runs the commands in one round trip for each node, and those that were redirected or could
+    /// not be sent in a second one. `Err` means that no node responds.
+    ///
+    /// A node gets half of the time, so that the other half is left for the second attempt.
+    pub async fn run(
+        &self,
+        commands: &[Command<'_>],
+        deadline: Instant,
+    ) -> Result<Vec<Reply>, RedisError> {
+        let slots = self.slots.lock().clone();
+        let mut pipelines = NodePipelines::default();
+        for (index, command) in commands.iter().enumerate() {
+            if let Some(node) = slots.node(command.key) {
+                pipelines.add(node, false, index);
+            }
+        }
+        let mut replies = vec![Err(no_node()); commands.len()];
+        self.run_on(pipelines, commands, &mut replies, half_way(deadline))
+            .await;
+        let failed = |reply: &Reply| reply.as_ref().is_err_and(is_of_connection);
+        let moved = |reply: &Reply| reply.as_ref().is_err_and(is_redirection);
+        if !replies.iter().any(|reply| failed(reply) || moved(reply)) {
+            return Ok(replies);
+        }
+        let refreshed = self.refresh(&slots, half_way(deadline)).await;
+        if let Err(error) = refreshed
+            && replies.iter().all(failed)
+        {
+            return Err(error);
+        }
+        let slots = self.slots.lock().clone();
+        let mut pipelines = NodePipelines::default();
+        for (index, command) in commands.iter().enumerate() {
+            let Err(error) = &replies[index] else {
+                continue;
+            };
+            if let Some((node, asking)) = second_node(error, command.key, &slots) {
+                pipelines.add(&node, asking, index);
+            }
+        }
+        self.run_on(pipelines, commands, &mut replies, deadline)
+            .await;
+        Ok(replies)
+    }
+
+    /// Every node that has keys, with its connection. Read anew, so that no node is missed that got
+    /// its slots since.
+    pub async fn masters(
+        &self,
+        deadline: Instant,
+    ) -> Result<Vec<(HostPort, Result<Arc<RedisServer>, RedisError>)>, RedisError> {
+        let slots = self.slots.lock().clone();
+        self.refresh(&slots, half_way(deadline)).await?;
+        let slots = self.slots.lock().clone();
+        let servers = slots.nodes().iter().map(|node| async {
+            let server = node.server(&self.connector, half_way(deadline)).await;
+            (node.address.clone(), server)
+        });
+        Ok(join_all(servers).await)
+    }
+
+    /// Runs all pipelines at once.
+    async fn run_on(
+        &self,
+        pipelines: NodePipelines,
+        commands: &[Command<'_>],
+        replies: &mut [Reply],
+        deadline: Instant,
+    ) {
+        let runs = pipelines.0.into_iter().map(|pipeline| async move {
+            let outcome = self.run_one(&pipeline, commands, deadline).await;
+            (outcome, pipeline.commands)
+        });
+        for (outcome, indexes) in join_all(runs).await {
             match outcome {
                 Ok(values) => {
                     for (index, value) in indexes.into_iter().zip(values) {
-                        replies[index] = Some(value.extract_error());
+                        replies[index] = value;
                     }
                 }
-                // The node is gone or the slots have moved: its keys are asked one by one, which
-                // follows redirections, and fail by themselves.
                 Err(error) => {
                     for index in indexes {
-                        replies[index] = Some(Err(error.clone()));
+                        replies[index] = Err(error.clone());
                     }
                 }
             }
         }
-        let replies = replies
-            .into_iter()
-            .map(|reply| reply.unwrap_or_else(|| Err(no_reply())));
-        self.follow(commands, replies.collect()).await
     }
 
-    async fn run_on(
+    async fn run_one(
         &self,
-        (host, port): (String, u16),
-        indexes: &[usize],
+        NodePipeline {
+            node,
+            asking,
+            commands: indexes,
+        }: &NodePipeline,
         commands: &[Command<'_>],
-    ) -> Result<Vec<Value>, RedisError> {
-        let mut pipeline = Pipeline::with_capacity(indexes.len());
-        for &index in indexes {
-            pipeline.add_command(commands[index].cmd());
-        }
-        let route = SingleNodeRoutingInfo::ByAddress { host, port };
-        self.connection
-            .clone()
-            .route_pipeline(pipeline, 0, indexes.len(), route)
-            .await
-    }
-
-    /// Asks again what was redirected or could not be sent, and learns the new map.
-    async fn follow(
-        &self,
-        commands: &[Command<'_>],
-        mut replies: Vec<Reply>,
+        deadline: Instant,
     ) -> Result<Vec<Reply>, RedisError> {
-        let moved: Vec<usize> = (0..replies.len())
-            .filter(|&index| replies[index].as_ref().is_err_and(has_moved))
-            .collect();
-        if moved.is_empty() {
-            return Ok(replies);
+        let server = node.server(&self.connector, deadline).await?;
+        let commands = indexes.iter().map(|&index| &commands[index]);
+        if !asking {
+            return server.run(&pipeline(commands), deadline).await;
         }
-        let refreshed = self.refresh().await;
-        let again = moved.iter().map(|&index| {
-            let mut connection = self.connection.clone();
-            async move {
-                let reply = commands[index]
-                    .cmd()
-                    .query_async::<Value>(&mut connection)
-                    .await;
-                (index, reply)
-            }
-        });
-        for (index, reply) in join_all(again).await {
-            replies[index] = reply;
-        }
-        // With no node left to say who has what, the connection as a whole is lost.
-        match refreshed {
-            Err(error) if replies.iter().all(Result::is_err) => Err(error),
-            _ => Ok(replies),
-        }
+        let replies = server.run(&asking_pipeline(commands), deadline).await?;
+        // Every second reply is that of the command, after that of ASKING.
+        Ok(replies.into_iter().skip(1).step_by(2).collect())
     }
 
-    pub async fn scan_page(
-        &self,
-        glob: &str,
-        cursors: Option<Vec<u64>>,
-    ) -> Result<(Vec<String>, Vec<u64>), RedisError> {
-        let nodes = self.masters.lock().nodes.clone();
-        let first = cursors.is_none();
-        let cursors = cursors.unwrap_or_else(|| vec![0; nodes.len()]);
-        if cursors.len() != nodes.len() {
-            let what = "the cluster's nodes changed during a scan";
-            return Err((ErrorKind::ClusterConnectionNotFound, what).into());
+    /// Reads the slots anew, unless another request has done so since `known`.
+    async fn refresh(&self, known: &Arc<SlotMap>, deadline: Instant) -> Result<(), RedisError> {
+        let limit = deadline.saturating_duration_since(Instant::now());
+        let refreshing = timeout_at(deadline, self.refreshing.lock()).await;
+        let _refreshing = refreshing.map_err(|_| no_response(limit))?;
+        let current = self.slots.lock().clone();
+        if !Arc::ptr_eq(known, &current) {
+            return Ok(());
         }
-        let pages = nodes
-            .into_iter()
-            .zip(cursors)
-            .map(|((host, port), cursor)| async move {
-                if cursor == 0 && !first {
-                    return Ok((0, Vec::new()));
-                }
-                let route = SingleNodeRoutingInfo::ByAddress { host, port };
-                let route = RoutingInfo::SingleNode(route);
-                let value = self
-                    .connection
-                    .clone()
-                    .route_command(scan(glob, cursor), route)
-                    .await?;
-                let page: (u64, Vec<String>) = redis::from_redis_value(value)?;
-                Ok::<_, RedisError>(page)
-            });
-        let pages: Result<Vec<_>, _> = join_all(pages).await.into_iter().collect();
-        let (cursors, keys): (Vec<u64>, Vec<Vec<String>>) = pages?.into_iter().unzip();
-        Ok((keys.concat(), cursors))
+        let healthy = current.nodes().iter().filter(|node| node.is_connected());
+        let mut sources: Vec<_> = healthy.take(SOURCES).cloned().collect();
+        if sources.is_empty() {
+            let seeds = self.seeds.iter().cloned();
+            sources.extend(seeds.map(|seed| Arc::new(ClusterNode::new(seed))));
+        }
+        let reads = sources
+            .iter()
+            .map(|node| Box::pin(node.read_slots(&self.connector, deadline)));
+        let (slots, _) = select_ok(reads).await?;
+        *self.slots.lock() = Arc::new(slots.with_known_nodes(&current));
+        Ok(())
     }
 }
 
-impl Masters {
-    fn from_slots(value: Value) -> Result<Self, RedisError> {
-        let ranges: Vec<Vec<Value>> = redis::from_redis_value(value)?;
-        let mut masters = Masters::default();
-        for range in ranges {
-            let (first, last, node) = slot_range(range)?;
-            let position = masters.nodes.iter().position(|known| *known == node);
-            let index = position.unwrap_or_else(|| {
-                masters.nodes.push(node);
-                masters.nodes.len() - 1
-            });
-            let slots = (first..=last).filter_map(Slot::new);
-            masters.by_slot.extend(slots.map(|slot| (slot, index)));
-        }
-        Ok(masters)
-    }
+/// Which commands go to which node.
+#[derive(Default)]
+struct NodePipelines(Vec<NodePipeline>);
 
-    /// Which commands go to which node. Those of a slot that nobody has go to the first, whose
-    /// answer says what is wrong.
-    fn group(&self, commands: &[Command<'_>]) -> Vec<((String, u16), Vec<usize>)> {
-        let mut groups: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
-        for (index, command) in commands.iter().enumerate() {
-            let node = self.by_slot.get(&Slot::for_key(command.key)).copied();
-            if let Some(group) = groups.get_mut(node.unwrap_or(0)) {
-                group.push(index);
-            }
+struct NodePipeline {
+    node: Arc<ClusterNode>,
+    /// Their slots are still on their way to the node.
+    asking: bool,
+    /// By index.
+    commands: Vec<usize>,
+}
+
+impl NodePipelines {
+    fn add(&mut self, node: &Arc<ClusterNode>, asking: bool, command: usize) {
+        let same = |pipeline: &&mut NodePipeline| {
+            pipeline.asking == asking && pipeline.node.address == node.address
+        };
+        match self.0.iter_mut().find(same) {
+            Some(pipeline) => pipeline.commands.push(command),
+            None => self.0.push(NodePipeline {
+                node: node.clone(),
+                asking,
+                commands: vec![command],
+            }),
         }
-        let groups = self.nodes.iter().cloned().zip(groups);
-        groups.filter(|(_, indexes)| !indexes.is_empty()).collect()
     }
 }
 
-fn slot_range(range: Vec<Value>) -> Result<SlotRange, RedisError> {
-    let mut parts = range.into_iter();
-    let mut next = || parts.next().unwrap_or(Value::Nil);
-    let (first, last) = (
-        redis::from_redis_value(next())?,
-        redis::from_redis_value(next())?,
-    );
-    let master: Vec<Value> = redis::from_redis_value(next())?;
-    let mut master = master.into_iter();
-    let mut next = || master.next().unwrap_or(Value::Nil);
-    let node = (
-        redis::from_redis_value(next())?,
-        redis::from_redis_value(next())?,
-    );
-    Ok((first, last, node))
-}
-
-/// Whether asking again, by way of the library's own routing, may help.
-fn has_moved(error: &RedisError) -> bool {
+/// The node for the second attempt of a command, and whether the slot is still on its way to it.
+/// `None`: a second attempt cannot help.
+fn second_node(error: &RedisError, key: &str, slots: &SlotMap) -> Option<(Arc<ClusterNode>, bool)> {
+    let redirected = || {
+        let address = error.redirect_node()?.0.parse().ok()?;
+        Some(slots.node_at(&address))
+    };
+    let owner = || slots.node(key).cloned();
     match error.kind() {
-        ErrorKind::Server(kind) => matches!(
-            kind,
-            ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::TryAgain
-        ),
-        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => !error.is_timeout(),
-        _ => false,
+        ErrorKind::Server(ServerErrorKind::Ask) => Some((redirected()?, true)),
+        ErrorKind::Server(ServerErrorKind::Moved) => Some((redirected().or_else(owner)?, false)),
+        ErrorKind::Io if !error.is_timeout() => Some((owner()?, false)),
+        _ => None,
     }
 }
 
-fn no_reply() -> RedisError {
-    (
-        ErrorKind::ClusterConnectionNotFound,
-        "no node has this key's slot",
+fn is_redirection(error: &RedisError) -> bool {
+    let kind = error.kind();
+    matches!(
+        kind,
+        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask)
     )
-        .into()
+}
+
+/// Half of the time until a deadline.
+fn half_way(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / 2
+}
+
+fn no_node() -> RedisError {
+    let what = "no node of the cluster has this key's slot";
+    io::Error::new(io::ErrorKind::NotConnected, what).into()
 }

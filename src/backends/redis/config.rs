@@ -1,21 +1,79 @@
-//! The declared keys of the Redis trigger types.
+//! Address and credentials of a Redis, and the keys that declare them.
+
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{
-    Redis,
-    addresses::Addresses,
-    connection::{Connection, Topology},
-    query::{Measure, Query},
-};
+use super::addresses::Addresses;
 use crate::metadata::{
-    patterns::Patterns,
     problem::{Problem, Problems},
     tls::{Tls, TlsKeys},
-    values::{Activation, NameList, Secret, Target, whole_number},
+    values::{HostPort, NameList, Secret, whole_number},
 };
-use crate::sampling::{ConnectionKeys, CountRule, Plan, TriggerKeys};
+use crate::sampling::ConnectionKeys;
+
+/// The backend. Its trait is implemented in the folder's `mod.rs`.
+pub struct Redis;
+
+/// The address and credentials of a Redis.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Connection {
+    pub topology: Topology,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub tls: Option<Tls>,
+}
+
+/// How the servers belong together.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Topology {
+    Single {
+        address: HostPort,
+        database: u32,
+    },
+    Cluster {
+        addresses: Vec<HostPort>,
+    },
+    Sentinel {
+        addresses: Vec<HostPort>,
+        master: String,
+        database: u32,
+        username: Option<String>,
+        password: Option<Secret>,
+    },
+}
+
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self
+            .username
+            .as_ref()
+            .map(|user| format!("{user}@"))
+            .unwrap_or_default();
+        match &self.topology {
+            Topology::Single { address, database } => write!(f, "redis {user}{address}/{database}"),
+            Topology::Cluster { addresses } => {
+                write!(f, "redis-cluster {user}{}", joined(addresses))
+            }
+            Topology::Sentinel {
+                addresses,
+                master,
+                database,
+                ..
+            } => write!(
+                f,
+                "redis-sentinel {user}{master}/{database} at {}",
+                joined(addresses)
+            ),
+        }
+    }
+}
+
+fn joined(addresses: &[HostPort]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(HostPort::to_string).collect();
+    addresses.join(",")
+}
 
 /// A Redis database's number.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,7 +81,7 @@ pub struct DatabaseIndex(u32);
 
 whole_number!(DatabaseIndex: 0.., "a whole number from 0");
 
-/// Where one Redis server is.
+/// The address and credentials of one Redis server.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SingleKeys {
@@ -48,7 +106,7 @@ pub struct SingleKeys {
     database_index: DatabaseIndex,
 }
 
-/// Where a Redis cluster is.
+/// The addresses and credentials of a Redis cluster.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterKeys {
@@ -71,7 +129,7 @@ pub struct ClusterKeys {
     password: Option<Secret>,
 }
 
-/// Where the sentinels of a Redis are.
+/// The addresses of the sentinels of a Redis, and the credentials of both.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SentinelKeys {
@@ -118,182 +176,90 @@ macro_rules! addresses_of {
 
 impl ConnectionKeys<Redis> for SingleKeys {
     fn check(self, tls: TlsKeys) -> Result<Connection, Problems> {
-        let addresses = addresses_of!(self);
-        let addresses = addresses.check()?;
-        let [address] = addresses.as_slice() else {
-            let reason = format!(
-                "names {} servers; `backend: redis` reads one (redis-cluster and redis-sentinel read many)",
-                addresses.len()
-            );
-            return Err(Problem::key("address", reason).into());
-        };
-        Ok(Connection {
-            topology: Topology::Single {
-                address: address.clone(),
-                database: self.database_index.0,
-            },
-            username: self.username,
-            password: self.password,
-            tls: tls.check(false)?,
-        })
+        let mut problems = Problems::default();
+        let addresses = addresses_of!(self).check();
+        let address = problems.keep(addresses.and_then(only_one));
+        let tls = problems.keep(tls.check(false));
+        match (address, tls) {
+            (Some(address), Some(tls)) => Ok(Connection {
+                topology: Topology::Single {
+                    address,
+                    database: self.database_index.0,
+                },
+                username: self.username,
+                password: self.password,
+                tls,
+            }),
+            _ => Err(problems),
+        }
     }
 }
 
 impl ConnectionKeys<Redis> for ClusterKeys {
     fn check(self, tls: TlsKeys) -> Result<Connection, Problems> {
-        let addresses = addresses_of!(self);
-        Ok(Connection {
-            topology: Topology::Cluster {
-                addresses: addresses.check()?,
-            },
-            username: self.username,
-            password: self.password,
-            tls: without_server_name(tls.check(false)?)?,
-        })
+        let mut problems = Problems::default();
+        let addresses = problems.keep(addresses_of!(self).check());
+        let tls = problems.keep(tls_of_many(tls));
+        match (addresses, tls) {
+            (Some(addresses), Some(tls)) => Ok(Connection {
+                topology: Topology::Cluster { addresses },
+                username: self.username,
+                password: self.password,
+                tls,
+            }),
+            _ => Err(problems),
+        }
     }
 }
 
 impl ConnectionKeys<Redis> for SentinelKeys {
     fn check(self, tls: TlsKeys) -> Result<Connection, Problems> {
-        let addresses = addresses_of!(self);
-        Ok(Connection {
-            topology: Topology::Sentinel {
-                addresses: addresses.check()?,
-                master: self.sentinel_master,
-                database: self.database_index.0,
-                username: self.sentinel_username,
-                password: self.sentinel_password,
-            },
-            username: self.username,
-            password: self.password,
-            tls: without_server_name(tls.check(false)?)?,
-        })
+        let mut problems = Problems::default();
+        let addresses = problems.keep(addresses_of!(self).check());
+        let tls = problems.keep(tls_of_many(tls));
+        match (addresses, tls) {
+            (Some(addresses), Some(tls)) => Ok(Connection {
+                topology: Topology::Sentinel {
+                    addresses,
+                    master: self.sentinel_master,
+                    database: self.database_index.0,
+                    username: self.sentinel_username,
+                    password: self.sentinel_password,
+                },
+                username: self.username,
+                password: self.password,
+                tls,
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+fn only_one(addresses: Vec<HostPort>) -> Result<HostPort, Problems> {
+    let number = addresses.len();
+    match <[HostPort; 1]>::try_from(addresses) {
+        Ok([address]) => Ok(address),
+        Err(_) => {
+            let reason = format!(
+                "names {number} servers; `backend: redis` reads one (redis-cluster and \
+                 redis-sentinel read many)"
+            );
+            Err(Problem::key("address", reason).into())
+        }
     }
 }
 
 /// One name cannot be right for many servers.
-fn without_server_name(tls: Option<Tls>) -> Result<Option<Tls>, Problems> {
-    match tls.as_ref().and_then(|tls| tls.server_name.as_ref()) {
-        Some(name) => {
-            let reason =
-                "cannot be used with many servers; their certificates must carry their own names";
-            Err(Problem::value("tlsServerName", name, reason).into())
-        }
-        None => Ok(tls),
+fn tls_of_many(keys: TlsKeys) -> Result<Option<Tls>, Problems> {
+    let mut problems = Problems::default();
+    if let Some(name) = &keys.tls_server_name {
+        let reason =
+            "cannot be used with many servers; their certificates must carry their own names";
+        problems.push(Problem::value("tlsServerName", name, reason));
     }
+    let tls = problems.keep(keys.check(false));
+    problems.into_result().map(|()| tls.flatten())
 }
 
-/// How long lists are, or sets, sorted sets and hashes.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ListKeys {
-    /// The list whose entries wait; it may as well be a set, a sorted set or a hash. A missing one
-    /// counts 0.
-    list_name: Option<String>,
-    /// Several of them, comma-separated, summed: names, globs (`jobs:*`) and ranges
-    /// (`jobs-{0..31}`). Instead of `listName`.
-    lists: Option<NameList>,
-    /// Lists that hold what is taken but not finished, written like `lists`: added to the value,
-    /// so that scaling down does not kill the work.
-    processing_lists: Option<NameList>,
-    /// The wanted number of entries per replica.
-    #[serde(default = "five")]
-    list_length: Target,
-    /// The trigger is active above this many entries.
-    #[serde(default)]
-    activation_list_length: Activation,
-}
-
-fn five() -> Target {
-    Target(5)
-}
-
-impl TriggerKeys<Redis> for ListKeys {
-    fn check(self) -> Result<Plan<Redis>, Problems> {
-        let (waiting, readable) = match (self.list_name, self.lists) {
-            (Some(name), None) => {
-                let patterns = Patterns {
-                    names: [name.clone()].into(),
-                    ..Patterns::default()
-                };
-                (patterns, name)
-            }
-            (None, Some(lists)) => {
-                let readable = lists.0.join("-");
-                (patterns("lists", &lists)?, readable)
-            }
-            (Some(_), Some(_)) => {
-                return Err(Problem::exclusive("lists", "listName").into());
-            }
-            (None, None) => return Err(Problem::key("listName", "is required, or `lists`").into()),
-        };
-        let processing = match &self.processing_lists {
-            Some(lists) => patterns("processingLists", lists)?,
-            None => Patterns::default(),
-        };
-        Ok(Plan {
-            query: Query::Lists {
-                waiting,
-                processing,
-            },
-            rule: CountRule {
-                activation: self.activation_list_length,
-            },
-            target: self.list_length,
-            readable_name: format!("redis-{readable}"),
-        })
-    }
-}
-
-fn patterns(key: &str, list: &NameList) -> Result<Patterns, Problems> {
-    let entries = list.0.iter().map(String::as_str);
-    Patterns::parse(entries).map_err(|reason| Problem::value(key, list.0.join(","), reason).into())
-}
-
-/// How much of a stream waits.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StreamKeys {
-    /// The stream. A missing one counts 0.
-    stream: String,
-    /// The consumer group. Without one, the stream's length counts.
-    consumer_group: Option<String>,
-    /// With a group, counts the entries that it was not given yet, and is the wanted number of
-    /// them per replica. Needs Redis 7.
-    lag_count: Option<Target>,
-    /// With a group and without `lagCount`, counts the entries that it was given and has not
-    /// acknowledged, and is the wanted number of them per replica.
-    #[serde(default = "five")]
-    pending_entries_count: Target,
-    /// Without a group: the wanted number of entries per replica.
-    #[serde(default = "five")]
-    stream_length: Target,
-    /// The trigger is active above this many entries.
-    #[serde(default)]
-    activation_lag_count: Activation,
-}
-
-impl TriggerKeys<Redis> for StreamKeys {
-    fn check(self) -> Result<Plan<Redis>, Problems> {
-        // As in KEDA: the group decides, then lagCount.
-        let (measure, target) = match (self.consumer_group, self.lag_count) {
-            (None, None) => (Measure::Length, self.stream_length),
-            (None, Some(_)) => {
-                return Err(Problem::key("consumerGroup", "is required with `lagCount`").into());
-            }
-            (Some(group), Some(lag)) => (Measure::Lag { group }, lag),
-            (Some(group), None) => (Measure::Pending { group }, self.pending_entries_count),
-        };
-        Ok(Plan {
-            readable_name: format!("redis-streams-{}", self.stream),
-            query: Query::Stream {
-                stream: self.stream,
-                measure,
-            },
-            rule: CountRule {
-                activation: self.activation_lag_count,
-            },
-            target,
-        })
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -5,34 +5,35 @@
 mod addresses;
 mod client;
 mod cluster;
+mod cluster_node;
+mod command;
 mod config;
 mod connect;
-mod connection;
+mod entry_count;
 mod errors;
 mod key_scan;
+mod keys;
 mod lists;
+mod long_reads;
 mod query;
+mod sample;
+mod server;
 mod streams;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use config::{ClusterKeys, ListKeys, SentinelKeys, SingleKeys, StreamKeys};
-pub use connection::Connection;
+use config::{ClusterKeys, SentinelKeys, SingleKeys};
+use keys::{ListKeys, StreamKeys};
+
+pub use config::{Connection, Redis};
 pub use query::{Count, Query};
 
-use crate::sampling::TriggerType;
 use crate::{
     error::Result,
-    sampling::{Backend, Batch, BatchQuery, CountRule, Pace},
+    sampling::{Backend, Batch, CountRule, Pace, TriggerType},
 };
-
-/// The backend.
-pub struct Redis;
-
-/// One query of a batch.
-type PendingQuery = BatchQuery<Query, Count>;
 
 impl Backend for Redis {
     const NAME: &'static str = "redis";
@@ -41,7 +42,7 @@ impl Backend for Redis {
     type Query = Query;
     type Sample = Count;
     type Rule = CountRule;
-    type Client = client::Client;
+    type Client = sample::Session;
 
     fn trigger_types() -> Vec<TriggerType<Self>> {
         vec![
@@ -56,8 +57,8 @@ impl Backend for Redis {
 
     fn pace(&self, call_timeout: Duration) -> Pace {
         Pace {
-            // One pipeline after the other gathers best; the second lets plain lengths pass a
-            // batch that has a large keyspace to scan.
+            // One pipeline after the other makes the largest batches; the second lets short reads
+            // pass the batch that drives the long ones, or that waits for a node that hangs.
             overlap: 2,
             ..Pace::within(call_timeout)
         }
@@ -67,25 +68,16 @@ impl Backend for Redis {
         query.bytes()
     }
 
-    async fn connect(&self, connection: &Connection, _deadline: Instant) -> Result<Self::Client> {
-        connect::connect(connection).await
+    async fn connect(&self, connection: &Connection, deadline: Instant) -> Result<Self::Client> {
+        sample::Session::open(connection, deadline).await
     }
 
     async fn sample(
         &self,
-        client: &Self::Client,
+        session: &Self::Client,
         batch: Batch<Self>,
-        _deadline: Instant,
+        deadline: Instant,
     ) -> Result<()> {
-        let (lists, streams): (Vec<_>, Vec<_>) = batch
-            .into_iter()
-            .partition(|ask| matches!(ask.query(), Query::Lists { .. }));
-        // Both go out at once; what each answers does not wait for the other.
-        futures_util::future::try_join(
-            lists::answer(client, lists),
-            streams::answer(client, streams),
-        )
-        .await?;
-        Ok(())
+        session.sample(batch, deadline).await
     }
 }

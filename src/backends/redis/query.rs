@@ -1,8 +1,14 @@
-//! What to count, and what a trigger makes of the count.
+//! What to count, and what was counted.
 
 use std::fmt;
 
-use crate::{metadata::patterns::Patterns, sampling::Total};
+use crate::{
+    metadata::patterns::Patterns,
+    sampling::{BatchQuery, Total},
+};
+
+/// A query of a batch, until it has its result.
+pub type PendingQuery = BatchQuery<Query, Count>;
 
 /// What a query counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,64 +1,28 @@
 //! Streams: length, a group's lag, a group's pending entries.
 
-use std::collections::HashMap;
-
 use redis::{RedisError, Value};
 
 use super::{
-    Count, PendingQuery,
-    client::{Client, Command, Reply},
-    lists::is_wrong_type,
-    query::{Measure, Query},
+    client::Client,
+    command::{Command, Reply, as_array, as_count, as_text},
+    errors::{is_wrong_type, unexpected_reply},
+    query::Measure,
 };
-use crate::{
-    error::{Error, Kind, Result},
-    sampling::Measured,
-};
+use crate::error::{Error, Kind, Result};
 
-/// Answers the queries of a batch: one round trip, and more only for what that left open.
-pub async fn answer(client: &Client, asks: Vec<PendingQuery>) -> Result<()> {
-    let commands: Vec<Command> = asks.iter().flat_map(|ask| commands(stream(ask))).collect();
-    let mut replies = client.run(&commands).await?.into_iter();
-    for ask in asks {
-        let (stream, measure) = stream(&ask);
-        let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
-        let counted = match measure {
-            Measure::Length => number(client, stream, "XLEN", next()),
-            Measure::Pending { group } => match next() {
-                Err(error) if error.code() == Some("NOGROUP") => {
-                    no_group(client, stream, group).await?
-                }
-                reply => pending(client, stream, reply),
-            },
-            Measure::Lag { group } => {
-                let (groups, length) = (next(), number(client, stream, "XLEN", next()));
-                match lag(client, stream, group, groups, length) {
-                    Ok(Lag::Known(lag)) => Ok(lag),
-                    Ok(Lag::After(id, length)) => count_after(client, stream, &id, length).await?,
-                    Err(error) => Err(error),
-                }
-            }
-        };
-        let at = tokio::time::Instant::now();
-        ask.complete(counted.map(|waiting| Measured {
-            sample: Count {
-                waiting,
-                processing: 0,
-            },
-            at,
-        }));
-    }
-    Ok(())
+/// What the first replies of a query say.
+pub enum Outcome {
+    Known(Result<u64>),
+    /// There is no such group, or no such stream.
+    NoGroup,
+    /// The group's lag is not known: the entries after this id must be counted.
+    Uncounted {
+        after: String,
+    },
 }
 
-fn stream(ask: &PendingQuery) -> (&String, &Measure) {
-    match ask.query() {
-        Query::Stream { stream, measure } => (stream, measure),
-        Query::Lists { .. } => unreachable!("lists are answered elsewhere"),
-    }
-}
-
-fn commands<'a>((stream, measure): (&'a String, &Measure)) -> Vec<Command<'a>> {
+/// The commands of a query.
+pub fn commands<'a>(stream: &'a str, measure: &Measure) -> Vec<Command<'a>> {
     match measure {
         Measure::Length => vec![Command::new("XLEN", stream)],
         Measure::Pending { group } => vec![Command::new("XPENDING", stream).arg(group)],
@@ -69,56 +33,62 @@ fn commands<'a>((stream, measure): (&'a String, &Measure)) -> Vec<Command<'a>> {
     }
 }
 
-fn error(client: &Client, stream: &str, name: &'static str, error: &RedisError) -> Error {
+/// What the replies to the commands of a query say.
+pub fn outcome(
+    client: &Client,
+    stream: &str,
+    measure: &Measure,
+    replies: &mut impl Iterator<Item = Reply>,
+) -> Outcome {
+    let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
+    match measure {
+        Measure::Length => Outcome::Known(length(client, stream, next())),
+        Measure::Pending { .. } => match next() {
+            Err(error) if error.code() == Some("NOGROUP") => Outcome::NoGroup,
+            reply => Outcome::Known(pending(client, stream, reply)),
+        },
+        Measure::Lag { group } => {
+            let (groups, length) = (next(), length(client, stream, next()));
+            lag(client, stream, group, groups, length).unwrap_or_else(|e| Outcome::Known(Err(e)))
+        }
+    }
+}
+
+/// What an error of a command on a stream means.
+pub fn stream_error(client: &Client, error: &RedisError, name: &'static str, key: &str) -> Error {
     if is_wrong_type(error) {
         return Error::new(
             Kind::Unreadable,
-            format!("{stream} is not a stream"),
+            format!("{key} is not a stream"),
             "Use backend: redis for lists, sets, sorted sets and hashes.",
         );
     }
-    client.error(error, &Command::new(name, stream))
+    client.error(error, &Command::new(name, key))
 }
 
-fn number(client: &Client, stream: &str, name: &'static str, reply: Reply) -> Result<u64> {
-    let number = reply.and_then(|value| Ok(redis::from_redis_value(value)?));
-    number.map_err(|e| error(client, stream, name, &e))
+fn length(client: &Client, stream: &str, reply: Reply) -> Result<u64> {
+    let value = reply.map_err(|error| stream_error(client, &error, "XLEN", stream))?;
+    let unexpected = || unexpected_reply("XLEN", stream, "a count", &value);
+    as_count(&value).ok_or_else(unexpected)
 }
 
 /// XPENDING in its short form: the count, the range of ids, the consumers.
 fn pending(client: &Client, stream: &str, reply: Reply) -> Result<u64> {
-    let summary = reply.and_then(|value| Ok(redis::from_redis_value::<Vec<Value>>(value)?));
-    let count = summary.map(|summary| summary.into_iter().next().unwrap_or(Value::Nil));
-    number(client, stream, "XPENDING", count)
+    let value = reply.map_err(|error| stream_error(client, &error, "XPENDING", stream))?;
+    let count = as_array(&value).and_then(|summary| as_count(summary.first()?));
+    count.ok_or_else(|| unexpected_reply("XPENDING", stream, "a summary", &value))
 }
 
-/// XPENDING answers NOGROUP for a missing stream as well, which is 0.
-async fn no_group(client: &Client, stream: &str, group: &str) -> Result<Result<u64>> {
-    let command = Command::new("TYPE", stream);
-    let mut replies = client.run(std::slice::from_ref(&command)).await?;
-    let name = match replies
-        .pop()
-        .map(|reply| reply.and_then(|v| Ok(redis::from_redis_value::<String>(v)?)))
-    {
-        Some(Ok(name)) => name,
-        Some(Err(e)) => return Ok(Err(error(client, stream, "TYPE", &e))),
-        None => String::new(),
-    };
-    Ok(match name.as_str() {
+/// XPENDING replies NOGROUP for a missing stream as well, which is 0.
+pub fn without_group(stream: &str, group: &str, type_name: &str) -> Result<u64> {
+    match type_name {
         "none" => Ok(0),
         _ => Err(Error::new(
             Kind::NotFound,
             format!("stream {stream} has no group {group} yet, so nothing can be pending"),
             "Create it (XGROUP CREATE), or use lagCount, which counts what the group was not given.",
         )),
-    })
-}
-
-/// What XINFO GROUPS says of a group's lag.
-enum Lag {
-    Known(u64),
-    /// Not known: what is after this id, of so many entries in all.
-    After(String, u64),
+    }
 }
 
 fn lag(
@@ -127,87 +97,73 @@ fn lag(
     group: &str,
     groups: Reply,
     length: Result<u64>,
-) -> Result<Lag> {
+) -> Result<Outcome> {
     let groups = match groups {
-        Err(error) if is_missing(&error) => return Ok(Lag::Known(0)),
-        reply => reply.and_then(|value| {
-            Ok(redis::from_redis_value::<Vec<HashMap<String, Value>>>(
-                value,
-            )?)
-        }),
+        Ok(groups) => groups,
+        Err(error) if is_missing(&error) => return Ok(Outcome::Known(Ok(0))),
+        Err(error) => return Err(stream_error(client, &error, "XINFO GROUPS", stream)),
     };
-    let groups = groups.map_err(|e| error(client, stream, "XINFO GROUPS", &e))?;
+    let unexpected = || unexpected_reply("XINFO GROUPS", stream, "a list of groups", &groups);
     let length = length?;
-    let is_it =
-        |fields: &HashMap<String, Value>| text(fields.get("name")).as_deref() == Some(group);
-    let Some(mut fields) = groups.into_iter().find(is_it) else {
+    let named = |fields: &&Value| field(fields, "name").and_then(as_text) == Some(group);
+    let Some(fields) = as_array(&groups).ok_or_else(unexpected)?.iter().find(named) else {
         // A group that does not exist yet will be given the whole stream.
-        return Ok(Lag::Known(length));
+        return Ok(Outcome::Known(Ok(length)));
     };
-    match fields.remove("lag") {
+    match field(fields, "lag") {
         None => Err(Error::new(
             Kind::Unreadable,
-            format!("the server does not tell the lag of stream {stream}"),
+            format!("the server does not report the lag of stream {stream}"),
             "lagCount needs Redis 7.0 or newer; use pendingEntriesCount or streamLength.",
         )),
         // Unknown after a deletion in the unread range, and for a group made at an arbitrary id.
-        Some(Value::Nil) => {
-            let id = text(fields.get("last-delivered-id")).unwrap_or_else(|| "0-0".to_owned());
-            Ok(Lag::After(id, length))
-        }
-        Some(value) => {
-            let lag = redis::from_redis_value::<u64>(value).map_err(RedisError::from);
-            let lag = lag.map_err(|e| error(client, stream, "XINFO GROUPS", &e))?;
+        Some(Value::Nil) => match field(fields, "last-delivered-id").and_then(as_text) {
+            // As long as nothing was delivered, everything is after it.
+            None | Some("0-0") => Ok(Outcome::Known(Ok(length))),
+            Some(after) => Ok(Outcome::Uncounted {
+                after: after.to_owned(),
+            }),
+        },
+        Some(lag) => {
+            let lag = as_count(lag).ok_or_else(unexpected)?;
             // Redis 7.0 may report more than is left after a trim.
-            Ok(Lag::Known(lag.min(length)))
+            Ok(Outcome::Known(Ok(lag.min(length))))
         }
     }
 }
 
+/// A field of a map, which RESP2 writes as an array of names and values.
+fn field<'a>(fields: &'a Value, name: &str) -> Option<&'a Value> {
+    let mut pairs = as_array(fields)?.chunks_exact(2);
+    let pair = pairs.find(|pair| as_text(&pair[0]) == Some(name))?;
+    Some(&pair[1])
+}
+
+/// The server has no code of its own for a missing stream.
 fn is_missing(error: &RedisError) -> bool {
-    error.code() == Some("ERR")
-        && error
-            .detail()
-            .is_some_and(|text| text.contains("no such key"))
+    let text = error.detail().unwrap_or_default();
+    error.code() == Some("ERR") && text.contains("no such key")
 }
 
-fn text(value: Option<&Value>) -> Option<String> {
-    value.and_then(|value| redis::from_redis_value(value.clone()).ok())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Entries of one page.
-const PAGE: usize = 1000;
-/// More entries than this are not counted out one by one: the count is then this many at least,
-/// and far above any target.
-const COUNTED_OUT: u64 = 10_000;
+    #[test]
+    fn a_field_is_found_by_its_name() {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let fields = vec![text("name"), text("lag"), text("lag"), Value::Int(3)];
+        let fields = Value::Array(fields);
+        assert_eq!(field(&fields, "lag"), Some(&Value::Int(3)));
+        assert_eq!(field(&fields, "pending"), None);
+        assert_eq!(field(&Value::Nil, "lag"), None);
+    }
 
-/// Counts the entries after an id.
-async fn count_after(client: &Client, stream: &str, id: &str, length: u64) -> Result<Result<u64>> {
-    // As long as nothing was delivered, everything is after it.
-    if id == "0-0" {
-        return Ok(Ok(length));
+    #[test]
+    fn a_missing_stream_is_empty_and_a_missing_group_is_an_error() {
+        assert_eq!(without_group("orders", "billing", "none"), Ok(0));
+        let error = without_group("orders", "billing", "stream").unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(error.to_string().contains("lagCount"), "{error}");
     }
-    let mut after = id.to_owned();
-    let mut counted = 0;
-    while counted < COUNTED_OUT {
-        let page = Command::new("XRANGE", stream)
-            .arg(format!("({after}"))
-            .arg("+")
-            .arg("COUNT")
-            .arg(PAGE);
-        let mut replies = client.run(std::slice::from_ref(&page)).await?;
-        let entries = replies.pop().unwrap_or(Ok(Value::Nil));
-        let entries =
-            entries.and_then(|value| Ok(redis::from_redis_value::<Vec<(String, Value)>>(value)?));
-        let entries = match entries {
-            Ok(entries) => entries,
-            Err(e) => return Ok(Err(error(client, stream, "XRANGE", &e))),
-        };
-        counted += entries.len() as u64;
-        match entries.into_iter().next_back() {
-            Some((last, _)) if counted.is_multiple_of(PAGE as u64) => after = last,
-            _ => break,
-        }
-    }
-    Ok(Ok(counted))
 }

@@ -3,6 +3,7 @@
 mod lists;
 mod outages;
 mod security;
+mod slow;
 mod streams;
 mod topologies;
 

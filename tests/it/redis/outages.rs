@@ -3,7 +3,10 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use tonic::Code;
 
 use super::{list, needs_redis};
@@ -91,14 +94,14 @@ async fn a_server_that_hangs_is_answered_for_in_time() {
     );
 }
 
-/// Accepts connections and runs `answer` on each.
-async fn impostor(answer: &'static [u8]) -> String {
+/// Accepts connections and sends `greeting` on each.
+async fn impostor(greeting: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
         let mut held = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+            let _ = stream.write_all(greeting).await;
             held.push(stream);
         }
     });
@@ -121,7 +124,7 @@ async fn something_that_accepts_and_never_answers_is_a_timeout() {
     assert_eq!(error.code(), Code::DeadlineExceeded);
     let text = error.message();
     assert!(
-        text.starts_with(&format!("redis {address}/0: connecting took longer than")),
+        text.starts_with(&format!("redis {address}/0: no response within")),
         "{text}"
     );
     assert!(
@@ -145,10 +148,63 @@ async fn a_port_that_speaks_http_is_recognised_as_something_else() {
 
     assert_eq!(error.code(), Code::Unavailable);
     assert!(
-        error.message().contains("Something other than Redis"),
+        error
+            .message()
+            .contains("does not speak the Redis protocol"),
         "{}",
         error.message()
     );
+}
+
+/// Speaks the protocol, but replies nonsense to everything but PING.
+async fn nonsense(reply: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 1024];
+            while let Ok(length @ 1..) = stream.read(&mut request).await {
+                let request = String::from_utf8_lossy(&request[..length]);
+                let ping = request.contains("PING");
+                let reply = if ping { "+PONG\r\n" } else { reply };
+                stream.write_all(reply.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_nonsense_reply_is_the_querys_error_and_names_what_came() {
+    for (reply, found) in [
+        ("+fine\r\n", "a text"),
+        (":-5\r\n", "the number -5"),
+        (":9223372036854775807\r\n", "the number 9223372036854775807"),
+        ("*1\r\n:1\r\n", "an array"),
+        ("$-1\r\n", "nothing"),
+    ] {
+        let address = nonsense(reply).await;
+        let scaler = Scaler::start().await;
+        let work = [
+            ("backend", "redis"),
+            ("address", &address),
+            ("listName", "jobs"),
+        ];
+
+        let error = scaler.evaluate(&trigger(work)).await.unwrap_err();
+
+        assert_eq!(error.code(), Code::FailedPrecondition, "{error:?}");
+        let text = format!("LLEN jobs: the server replied {found} instead of a count");
+        assert!(error.message().contains(&text), "{}", error.message());
+        let (_, metrics) = scaler.page("/metrics").await;
+        let connected = metrics
+            .lines()
+            .find(|l| l.starts_with("backlog_scaler_connected{"));
+        assert!(
+            connected.is_some_and(|line| line.ends_with(" 1")),
+            "{metrics}"
+        );
+    }
 }
 
 #[tokio::test]

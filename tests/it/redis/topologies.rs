@@ -129,6 +129,148 @@ async fn a_master_that_hangs_fails_its_own_keys_alone() {
     assert_ne!(here.unwrap_err().code(), Code::Ok);
 }
 
+/// A cluster whose nodes go on without one of them. Set when all know each other.
+async fn cluster_that_survives_a_node() -> Cluster {
+    let cluster = Cluster::start(3).await;
+    for node in &cluster.nodes {
+        let set = ["CONFIG", "SET", "cluster-require-full-coverage", "no"];
+        node.command(&set).await;
+    }
+    cluster
+}
+
+/// Lists of a cluster with one entry each: one on the node that has `a`, and one on each other node.
+async fn one_list_a_node(cluster: &Cluster) -> (&Redis, Vec<String>) {
+    let first = cluster.owner("a").await;
+    first.rpush("a", 1).await;
+    let mut elsewhere: Vec<(u16, String)> = Vec::new();
+    for number in 0..100 {
+        let list = format!("list-{number}");
+        let owner = cluster.owner(&list).await;
+        let known = elsewhere.iter().any(|(port, _)| *port == owner.port());
+        if owner.port() != first.port() && !known {
+            owner.rpush(&list, 1).await;
+            elsewhere.push((owner.port(), list));
+        }
+    }
+    assert_eq!(elsewhere.len(), 2, "three nodes have lists");
+    (first, elsewhere.into_iter().map(|(_, list)| list).collect())
+}
+
+/// While a node does not respond, the other nodes' keys are read at once, every time; its own keys
+/// and the globs, which need every node, fail with its address.
+async fn assert_only_its_keys_fail(
+    scaler: &Scaler,
+    cluster: &Cluster,
+    node: &Redis,
+    elsewhere: &[String],
+    rounds: u32,
+) {
+    for round in 0..rounds {
+        let here = in_cluster(cluster, "a");
+        let also_here = in_cluster(cluster, &format!("a, {}", elsewhere[0]));
+        let glob = in_cluster(cluster, &format!("list-*{round}"));
+        let failing = async {
+            for failing in [&here, &also_here, &glob] {
+                let error = scaler.evaluate(failing).await.unwrap_err();
+                let text = error.message();
+                assert!(text.contains(&format!("node {}", node.address())), "{text}");
+            }
+        };
+        let working = async {
+            for list in elsewhere.iter().cycle().take(20) {
+                let started = Instant::now();
+                let found = scaler.evaluate(&in_cluster(cluster, list)).await;
+                assert_eq!(found.unwrap().value, 1.0);
+                let elapsed = started.elapsed();
+                assert!(elapsed < Duration::from_millis(900), "{elapsed:?}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::join!(failing, working);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_hangs_delays_no_other_nodes_keys() {
+    needs_redis!();
+    let cluster = cluster_that_survives_a_node().await;
+    let (hung, elsewhere) = one_list_a_node(&cluster).await;
+    let scaler = Scaler::start().await;
+    let all = in_cluster(&cluster, &format!("a, {}", elsewhere.join(",")));
+    assert_eq!(scaler.evaluate(&all).await.unwrap().value, 3.0);
+
+    hung.pause();
+    assert_only_its_keys_fail(&scaler, &cluster, hung, &elsewhere, 2).await;
+    hung.resume();
+
+    let started = Instant::now();
+    while scaler.evaluate(&all).await.is_err() {
+        assert!(started.elapsed() < Duration::from_secs(20), "not back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_dead_node_fails_only_the_keys_on_it() {
+    needs_redis!();
+    let cluster = cluster_that_survives_a_node().await;
+    let (dead, elsewhere) = one_list_a_node(&cluster).await;
+    let scaler = Scaler::start().await;
+    let all = in_cluster(&cluster, &format!("a, {}", elsewhere.join(",")));
+    assert_eq!(scaler.evaluate(&all).await.unwrap().value, 3.0);
+
+    dead.kill();
+    assert_only_its_keys_fail(&scaler, &cluster, dead, &elsewhere, 4).await;
+
+    // A new connection, whose first address is the dead node's.
+    let mut addresses = cluster.addresses();
+    addresses.sort_by_key(|address| *address != dead.address());
+    let anew = with(
+        in_cluster(&cluster, &elsewhere[1]),
+        "addresses",
+        &addresses.join(","),
+    );
+    assert_eq!(scaler.evaluate(&anew).await.unwrap().value, 1.0);
+}
+
+#[tokio::test]
+async fn slots_that_move_are_followed() {
+    needs_redis!();
+    let cluster = Cluster::start(3).await;
+    let (from, elsewhere) = one_list_a_node(&cluster).await;
+    let to = cluster.owner(&elsewhere[0]).await;
+    let scaler = Scaler::start().await;
+    let lists = in_cluster(&cluster, &format!("a, {{a}}-new, {}", elsewhere[0]));
+    let glob = in_cluster(&cluster, "*a*");
+    assert_eq!(scaler.evaluate(&lists).await.unwrap().value, 2.0);
+
+    // The slot of `a` is on its way: keys that are no longer there are redirected by ASK.
+    let slot = redis::Value::Int(15495);
+    assert_eq!(from.command(&["CLUSTER", "KEYSLOT", "a"]).await, slot);
+    let id = |node: redis::Value| redis::from_redis_value::<String>(node).unwrap();
+    let from_id = id(from.command(&["CLUSTER", "MYID"]).await);
+    let to_id = id(to.command(&["CLUSTER", "MYID"]).await);
+    let set_slot = ["CLUSTER", "SETSLOT", "15495"];
+    to.command(&[&set_slot[..], &["IMPORTING", &from_id]].concat())
+        .await;
+    from.command(&[&set_slot[..], &["MIGRATING", &to_id]].concat())
+        .await;
+    assert_eq!(scaler.evaluate(&lists).await.unwrap().value, 2.0);
+
+    let port = to.port().to_string();
+    let migrate = ["MIGRATE", "127.0.0.1", &port, "a", "0", "5000"];
+    from.command(&migrate).await;
+    assert_eq!(scaler.evaluate(&lists).await.unwrap().value, 2.0);
+
+    for node in [to, from] {
+        node.command(&[&set_slot[..], &["NODE", &to_id]].concat())
+            .await;
+    }
+    assert_eq!(scaler.evaluate(&lists).await.unwrap().value, 2.0);
+    assert_eq!(scaler.evaluate(&glob).await.unwrap().value, 1.0);
+}
+
 #[tokio::test]
 async fn sentinels_name_the_master_and_a_failover_is_followed() {
     needs_redis!();
