@@ -5,6 +5,9 @@ use std::time::Duration;
 use backlog_scaler::keda::proto::external_scaler_client::ExternalScalerClient;
 use testkit::{
     certs::Certs,
+    program,
+    redis::{self, Redis},
+    require,
     scaler::{Scaler, settings, trigger},
 };
 use tokio::{
@@ -44,7 +47,7 @@ fn spec() -> backlog_scaler::keda::proto::ScaledObjectRef {
 }
 
 #[tokio::test]
-async fn a_connection_is_told_to_go_at_its_age_and_no_call_is_lost() {
+async fn a_connection_gets_a_goaway_at_its_age() {
     let scaler = Scaler::with("listen: {connectionMaxAge: 1s, connectionMaxAgeGrace: 10s}").await;
     let mut stream = TcpStream::connect(&scaler.address).await.unwrap();
     stream.write_all(HELLO).await.unwrap();
@@ -52,13 +55,36 @@ async fn a_connection_is_told_to_go_at_its_age_and_no_call_is_lost() {
     let told = timeout(Duration::from_secs(5), read_until_goaway(&mut stream)).await;
     assert!(told.expect("long before the grace is over").unwrap());
     assert!(opened.elapsed() >= Duration::from_millis(900));
+}
 
-    // A client that calls all the time moves over to new connections, and sees nothing of it.
-    let mut client = scaler.client().await;
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(3) {
-        client.get_metric_spec(spec()).await.unwrap();
+#[tokio::test]
+async fn kedas_own_client_loses_no_call_when_connections_reach_their_age() {
+    let Some(judge) = program("KEDA_JUDGE", "keda-judge") else {
+        require(false, "keda-judge");
+        return;
+    };
+    if !require(redis::available(), "redis-server") {
+        return;
     }
+    let redis = Redis::start().await;
+    let scaler = Scaler::with("listen: {connectionMaxAge: 300ms, connectionMaxAgeGrace: 5s}").await;
+    let started = Instant::now();
+    let output = tokio::process::Command::new(judge)
+        .args(["bench", "--mode", "external", "--backend", "redis"])
+        .args(["--triggers", "20", "--rounds", "300"])
+        .args(["--scaler", &scaler.address])
+        .args(["--set", &format!("address={}", redis.address())])
+        .args(["--set", "listName=jobs"])
+        .output()
+        .await
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(
+        started.elapsed() > Duration::from_millis(900),
+        "long enough for several ages: {report}"
+    );
+    assert_eq!(report["errors"], 0, "{report}");
+    assert_eq!(report["evaluations"], 20 * 300, "{report}");
 }
 
 #[tokio::test]
