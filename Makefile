@@ -22,7 +22,7 @@ test: ## install what tests need, then run everything
 	@tests/servers/kafka/install.sh
 	@tests/servers/temporal/install.sh
 	cargo fmt --all --check
-	$(TOOLS)/bin/cargo-deny deny --all-features check bans licenses sources
+	$(TOOLS)/bin/cargo-deny deny check bans licenses sources
 	$(TOOLS)/bin/mdbook build docs
 	cargo clippy --workspace --all-targets -- -D warnings
 	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test --workspace

@@ -14,8 +14,8 @@ dir=$(cd "$dir" && pwd)
 
 GRPCURL_VERSION=v1.9.3
 
-CARGO_DENY_VERSION=CDV
-MDBOOK_VERSION=MBV
+CARGO_DENY_VERSION=0.20.2
+MDBOOK_VERSION=0.5.4
 
 need_go() {
     command -v go >/dev/null 2>&1 || {
@@ -45,10 +45,10 @@ for name in "$@"; do
         GOBIN="$dir" go install "github.com/fullstorydev/grpcurl/cmd/grpcurl@$GRPCURL_VERSION"
         ;;
     cargo-deny)
-        cargo_tool cargo-deny "$CARGO_DENY_VERSION" "CDT"
+        cargo_tool cargo-deny "$CARGO_DENY_VERSION" "about 4 minutes"
         ;;
     mdbook)
-        cargo_tool mdbook "$MDBOOK_VERSION" "MBT"
+        cargo_tool mdbook "$MDBOOK_VERSION" "about 3 minutes"
         ;;
     *)
         echo "tools.sh: unknown tool $name" >&2

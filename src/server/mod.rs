@@ -8,7 +8,7 @@ mod incoming;
 mod listeners;
 mod tls;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use crate::{
     backends,
     error::{Error, Kind, Result},
     sampling::{Engine, Registry, TriggerCollector},
-    settings::Settings,
+    settings::{Address, Listen, Settings},
     telemetry::Telemetry,
 };
 
@@ -47,6 +47,7 @@ pub async fn run(
     let admin = listeners
         .admin
         .map(|listener| tokio::spawn(admin::serve(listener, telemetry, life.clone())));
+    warn_of_open_listeners(&settings.listen);
     info!(grpc = %listeners.grpc, "serving");
 
     let limits = grpc::limits(&settings.listen);
@@ -78,6 +79,26 @@ pub async fn run(
         warn!("the admin pages failed: {error}");
     }
     Ok(())
+}
+
+/// Nothing beyond loopback is open without TLS unless somebody wants it: the log says so.
+fn warn_of_open_listeners(listen: &Listen) {
+    let beyond = |address: &SocketAddr| !address.ip().is_loopback();
+    if let Address::Tcp(address) = &listen.grpc
+        && beyond(address)
+        && listen.tls.is_none()
+    {
+        warn!(
+            "listen.grpc: {address} is open beyond this host without TLS; set listen.tls, or see \
+             that only KEDA reaches it"
+        );
+    }
+    if let Some(address) = listen.admin.0.as_ref().filter(|address| beyond(address)) {
+        warn!(
+            "listen.admin: {address} is open beyond this host without TLS; see that only Prometheus \
+             and the kubelet reach it"
+        );
+    }
 }
 
 /// The engine over every backend, as the settings want it. Must be called within a tokio runtime.

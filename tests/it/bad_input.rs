@@ -30,8 +30,8 @@ async fn bad_metadata_is_answered_with_key_value_and_what_is_allowed() {
             "backend: is required; known are redis, redis-cluster, redis-sentinel",
         ),
         (
-            with(right(), "backend", "rabbitmq"),
-            "backend: `rabbitmq` is not known; known are redis,",
+            with(right(), "backend", "no-such-system"),
+            "backend: `no-such-system` is not known; known are redis,",
         ),
         (
             with(right(), "backend", "redis-stream"),
