@@ -1,6 +1,6 @@
-//! The hot path: a GetMetrics that a fresh sample answers, through the service, without transport.
+//! The hot path: a GetMetrics on a fresh sample, through the service, without transport.
 //!
-//! Between a ScaledObject's metadata map and the answer lie the lookup of its trigger, the sample,
+//! Between a ScaledObject's metadata map and the response lie the lookup of its trigger, the sample,
 //! the rule and the figures of the call. A real Redis gives the samples, once.
 
 use std::time::Duration;
@@ -80,7 +80,7 @@ fn request(redis: &Redis, i: usize) -> GetMetricsRequest {
 /// From here on every sample is fresh.
 async fn read_once(service: &Service, requests: &[GetMetricsRequest]) {
     for request in requests {
-        let answer = service.get_metrics(Request::new(request.clone())).await;
-        answer.expect("the queue is read");
+        let response = service.get_metrics(Request::new(request.clone())).await;
+        response.expect("the queue is read");
     }
 }

@@ -113,9 +113,9 @@ async fn drive(
                 let i = next.fetch_add(1, Ordering::Relaxed) % requests.len();
                 let request = requests[i].clone();
                 let started = Instant::now();
-                let answer = client.get_metrics(request).await;
+                let response = client.get_metrics(request).await;
                 latencies.push(started.elapsed());
-                answer.expect("GetMetrics answers");
+                response.expect("GetMetrics succeeds");
             }
             latencies
         });

@@ -91,7 +91,7 @@ impl Judge {
         self.measure("builtin", &[], None).await
     }
 
-    /// KEDA's external scaler, which asks us; with some more metadata.
+    /// KEDA's external scaler, which calls us; with some more metadata.
     pub async fn external(&self, more: &[(&str, &str)]) -> Result<Run, String> {
         let ours = Served::ours().await;
         let mut arguments = vec!["--scaler".to_owned(), ours.address.clone()];

@@ -1,4 +1,4 @@
-//! A thousand consumer groups, all asked at once: by us, by a raw client, and by KEDA's two
+//! A thousand consumer groups, all queried at once: by us, by a raw client, and by KEDA's two
 //! built-in scalers.
 
 use std::time::{Duration, Instant};
@@ -102,18 +102,18 @@ async fn rounds(kafka: &Kafka) {
     let broker = Process(kafka.pid());
     let served = Served::ours().await;
     let idle_rss = served.process().rss();
-    let asked = (0..TRIGGERS).map(|i| GetMetricsRequest {
+    let requests = (0..TRIGGERS).map(|i| GetMetricsRequest {
         scaled_object_ref: Some(trigger(kafka, i)),
         metric_name: String::new(),
     });
-    let ours = Callers::new(&served, asked.collect()).await;
+    let ours = Callers::new(&served, requests.collect()).await;
     let mut raw = Raw::connect(kafka).await;
     let mut wrong = 0;
     for _ in 0..WARM_UP {
         wrong += count_wrong(&ours).await.1;
         raw.round(TRIGGERS).await;
     }
-    let [mut batched, mut single, mut asked]: [Rounds; 3] = Default::default();
+    let [mut batched, mut single, mut requests]: [Rounds; 3] = Default::default();
     let mut sockets = 0;
     for _ in 0..ROUNDS {
         for (rounds, groups) in [(&mut batched, TRIGGERS), (&mut single, 1)] {
@@ -125,22 +125,22 @@ async fn rounds(kafka: &Kafka) {
         tokio::time::sleep(PAUSE).await;
         let meter = Meter::start([served.process(), broker]);
         let (wall, wrong_now) = count_wrong(&ours).await;
-        asked.walls.push(wall);
-        asked.add(meter);
+        requests.walls.push(wall);
+        requests.add(meter);
         wrong += wrong_now;
         sockets = sockets.max(served.process().sockets_to(kafka.port()));
     }
     let title = format!(
-        "{TRIGGERS} consumer groups on {TOPICS} Kafka topics of {PARTITIONS} partitions, all asked \
+        "{TRIGGERS} consumer groups on {TOPICS} Kafka topics of {PARTITIONS} partitions, all queried \
          at once, no sample fresh, {ROUNDS} rounds.\nCPU is a round's: the client's (first two \
          rows) or our server's, and the broker's."
     );
     let mut report = Report::new(title, &["a round", "p50", "p99", "own CPU", "broker CPU"]);
     report.row(batched.cells("raw client, all groups in one request"));
     report.row(single.cells("raw client, one group a request"));
-    report.row(asked.cells("our server, over gRPC"));
-    let cpu = asked.cpu_each().as_secs_f64() * 1e3;
-    let wall = percentile(&mut asked.walls, 50.0).as_secs_f64() * 1e3;
+    report.row(requests.cells("our server, over gRPC"));
+    let cpu = requests.cpu_each().as_secs_f64() * 1e3;
+    let wall = percentile(&mut requests.walls, 50.0).as_secs_f64() * 1e3;
     let rss = served.process().rss() - idle_rss;
     report.print(&[
         Verdict::at_most("our round, in ms,", wall, 250.0),
@@ -172,15 +172,15 @@ fn trigger(kafka: &Kafka, i: usize) -> backlog_scaler::keda::proto::ScaledObject
     )
 }
 
-/// One round of ours: its time, and how many answers are not what was produced and committed.
+/// One round of ours: its time, and how many results are not what was produced and committed.
 async fn count_wrong(ours: &Callers) -> (Duration, usize) {
-    let (wall, answers) = ours.round().await;
-    let right = |(i, answer): &(usize, Result<f64, tonic::Status>)| {
+    let (wall, responses) = ours.round().await;
+    let right = |(i, response): &(usize, Result<f64, tonic::Status>)| {
         let lag = MESSAGES as i64 - committed(*i);
-        answer.as_ref().is_ok_and(|value| *value == lag as f64)
+        response.as_ref().is_ok_and(|value| *value == lag as f64)
     };
-    let answers = answers.into_iter().enumerate();
-    (wall, answers.filter(|answer| !right(answer)).count())
+    let responses = responses.into_iter().enumerate();
+    (wall, responses.filter(|response| !right(response)).count())
 }
 
 /// A client that knows every topic, partition, group and coordinator.

@@ -1,5 +1,5 @@
 //! A thousand Redis triggers evaluated by KEDA: by its built-in scaler, and by its external client,
-//! which asks us.
+//! which calls us.
 
 use crate::{
     TRIGGERS,

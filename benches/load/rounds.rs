@@ -1,4 +1,4 @@
-//! A thousand Redis triggers asked at once, every sample expired, beside the raw floor: one client
+//! A thousand Redis triggers queried at once, every sample expired, beside the raw floor: one client
 //! that sends a thousand keys as one pipeline.
 
 use std::{
@@ -126,7 +126,7 @@ impl Raw {
         let client = redis::Client::open(format!("redis://{}", redis.address()));
         let client = client.expect("a URL");
         let connection = client.get_multiplexed_async_connection().await;
-        Raw(connection.expect("redis-server answers"))
+        Raw(connection.expect("redis-server responds"))
     }
 
     async fn round(&mut self) -> Duration {
@@ -154,8 +154,8 @@ impl InProcess {
         let telemetry = Telemetry::default();
         let engine = server::engine(&Settings::default(), &telemetry).expect("an engine");
         let triggers = (0..TRIGGERS).map(|i| {
-            let asked = TriggerRef::from(trigger(redis, i, EXPIRED));
-            engine.trigger(asked).expect("a trigger")
+            let request = TriggerRef::from(trigger(redis, i, EXPIRED));
+            engine.trigger(request).expect("a trigger")
         });
         InProcess {
             triggers: triggers.collect(),
@@ -224,7 +224,7 @@ fn print(redis: &Redis, servers: [OverGrpc; 2], rounds: [Rounds; 4], in_reads: f
     let [empty, ours] = servers;
     let [mut floor, mut read, mut hop, mut called] = rounds;
     let title = format!(
-        "{TRIGGERS} Redis triggers asked at once, no sample fresh, {ROUNDS} rounds. CPU is a \
+        "{TRIGGERS} Redis triggers queried at once, no sample fresh, {ROUNDS} rounds. CPU is a \
          round's: the\nclient's (first two rows) or the server's, and redis-server's."
     );
     let columns = ["a round", "p50", "p99", "own CPU", "redis CPU", "reads"];
@@ -246,7 +246,7 @@ fn print(redis: &Redis, servers: [OverGrpc; 2], rounds: [Rounds; 4], in_reads: f
     ]);
     println!(
         "  Of the engine's round, {:.2} ms was spent in reads (mean, all reads of a round). Over \
-         gRPC a\n  thousand calls are answered as well, all in flight at once: the empty service's \
+         gRPC a\n  thousand calls are served as well, all in flight at once: the empty service's \
          RSS is then {} over idle.",
         in_reads * 1e3,
         mib(empty.rss_over_idle()),

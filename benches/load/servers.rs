@@ -89,12 +89,15 @@ impl Served {
     pub async fn client(&self) -> ExternalScalerClient<Channel> {
         let endpoint = Channel::from_shared(format!("http://{}", self.address));
         let channel = endpoint.expect("a URI").tcp_nodelay(true).connect().await;
-        ExternalScalerClient::new(channel.expect("the server answers"))
+        ExternalScalerClient::new(channel.expect("the server responds"))
     }
 
     /// The sum of a figure over its labels on our `/metrics`.
     pub async fn figure(&self, name: &str) -> f64 {
-        figure(&self.metrics().await.expect("the admin pages answer"), name)
+        figure(
+            &self.metrics().await.expect("the admin pages respond"),
+            name,
+        )
     }
 
     async fn metrics(&self) -> std::io::Result<String> {
@@ -173,15 +176,15 @@ impl Callers {
         let calls = self.requests.iter().map(|request| {
             let (mut client, request) = (self.client.clone(), request.clone());
             tokio::spawn(async move {
-                let answer = client.get_metrics(request).await?;
-                Ok(answer.into_inner().metric_values[0].metric_value_float)
+                let response = client.get_metrics(request).await?;
+                Ok(response.into_inner().metric_values[0].metric_value_float)
             })
         });
         let calls: Vec<_> = calls.collect();
-        let answers = join_all(calls).await;
+        let responses = join_all(calls).await;
         let took = started.elapsed();
-        let answers = answers.into_iter().map(|call| call.expect("no panic"));
-        (took, answers.collect())
+        let responses = responses.into_iter().map(|call| call.expect("no panic"));
+        (took, responses.collect())
     }
 }
 
@@ -202,7 +205,7 @@ pub async fn serve_empty(address: &str) {
     served.await.expect("the empty service runs");
 }
 
-/// Answers every GetMetrics with the same value.
+/// Responds to every GetMetrics with the same value.
 struct Nothing;
 
 #[tonic::async_trait]

@@ -29,7 +29,7 @@ use testkit::{
 
 /// KEDA's default polling interval.
 const SPREAD: Duration = Duration::from_secs(30);
-/// Requests that the server's services answered, by service and operation.
+/// Requests that the server's services handled, by service and operation.
 const REQUESTS: &str = "service_requests{";
 
 /// Measures, and prints.
@@ -57,7 +57,7 @@ struct Round {
     name: &'static str,
     took: Duration,
     times: Vec<Duration>,
-    /// Age of the oldest sample that was an answer.
+    /// Age of the oldest sample that was returned.
     oldest: Duration,
     stale: usize,
     errors: usize,
@@ -109,7 +109,7 @@ impl Loaded {
         });
     }
 
-    /// Reads that the frontend answered, and what all of that and the worker was to matching, whose
+    /// Reads that the frontend handled, and what all of that and the worker was to matching, whose
     /// limit they share.
     async fn requests(&self) -> [f64; 2] {
         let (_, page) = page(&self.temporal.metrics(), "/metrics").await;
@@ -159,7 +159,7 @@ impl Loaded {
                 3.0,
             ),
             Verdict::at_most(
-                "the oldest sample of an answer, in s,",
+                "the oldest sample returned, in s,",
                 seconds(
                     rounds
                         .iter()

@@ -1,4 +1,4 @@
-//! What a process uses: CPU, memory, sockets; as /proc tells it.
+//! What a process uses: CPU, memory, sockets; as /proc reports it.
 
 use std::{collections::HashSet, fs, path::Path, time::Duration};
 

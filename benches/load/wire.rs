@@ -13,7 +13,7 @@ pub struct Wire {
     requests: i32,
 }
 
-/// Which end of partitions to ask for, as the protocol has it.
+/// Which end of partitions to request, as the protocol has it.
 #[derive(Clone, Copy)]
 pub enum End {
     Latest = -1,
@@ -50,10 +50,10 @@ impl Wire {
         self.stream.write_all(&requests).await.expect("sent");
         let mut sum = 0;
         for _ in 0..count {
-            let answer = self.answer().await;
-            let mut answer = Reader(&answer);
-            answer.skip(4); // throttle time
-            answer.each(|group| {
+            let response = self.response().await;
+            let mut response = Reader(&response);
+            response.skip(4); // throttle time
+            response.each(|group| {
                 group.text();
                 group.each(|topic| {
                     topic.text();
@@ -92,11 +92,11 @@ impl Wire {
         let mut request = Vec::new();
         frame(&mut request, &body);
         self.stream.write_all(&request).await.expect("sent");
-        let answer = self.answer().await;
-        let mut answer = Reader(&answer);
-        answer.skip(4); // throttle time
+        let response = self.response().await;
+        let mut response = Reader(&response);
+        response.skip(4); // throttle time
         let mut sum = 0;
-        answer.each(|topic| {
+        response.each(|topic| {
             topic.text();
             topic.each(|partition| {
                 partition.skip(4);
@@ -121,12 +121,15 @@ impl Wire {
         header
     }
 
-    /// The next answer, after its header.
-    async fn answer(&mut self) -> Vec<u8> {
-        let size = self.stream.read_i32().await.expect("an answer");
-        let mut answer = vec![0; size as usize];
-        self.stream.read_exact(&mut answer).await.expect("its body");
-        answer.split_off(5) // correlation id, no tags
+    /// The next response, after its header.
+    async fn response(&mut self) -> Vec<u8> {
+        let size = self.stream.read_i32().await.expect("a response");
+        let mut response = vec![0; size as usize];
+        self.stream
+            .read_exact(&mut response)
+            .await
+            .expect("its body");
+        response.split_off(5) // correlation id, no tags
     }
 }
 
@@ -150,7 +153,7 @@ fn text(body: &mut Vec<u8>, text: &str) {
     body.extend(text.as_bytes());
 }
 
-/// What is left of an answer.
+/// What is left of a response.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {

@@ -8,7 +8,6 @@ mod table;
 use std::{
     io::{self, ErrorKind, Write},
     process::ExitCode,
-    time::Duration,
 };
 
 use clap::{Parser, Subcommand};
@@ -16,7 +15,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     backends,
     error::{Error, Kind, Result},
-    sampling::Registry,
+    sampling::{Limits, Registry},
     telemetry::Telemetry,
 };
 
@@ -74,7 +73,7 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 
 /// The trigger types, for their names and keys alone: nothing connects through this registry.
 fn registry() -> Registry {
-    backends::register(Registry::new(Duration::ZERO, Telemetry::default()))
+    backends::register(Registry::new(&Limits::default(), Telemetry::default()))
 }
 
 /// Writes a result to stdout. A reader that has seen enough (`| head`) is no failure.

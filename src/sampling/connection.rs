@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    backend::Backend, connection_pool::OpenConnections, connection_state::ConnectionState,
-    connection_task::ConnectionTask, deadlines::Deadlines, query_slot::QuerySlot,
+    backend::Backend, connection_budget::Reservation, connection_pool::OpenConnections,
+    connection_state::ConnectionState, connection_task::ConnectionTask, deadlines::Deadlines,
+    query_slot::QuerySlot,
 };
 use crate::{
     error::Result,
@@ -28,6 +29,7 @@ pub struct SharedConnection<B: Backend> {
     state: Arc<ConnectionState<B>>,
     deadlines: Arc<Deadlines>,
     pool: Weak<OpenConnections<B>>,
+    _reservation: Reservation,
     _tasks: DropGuard,
 }
 
@@ -36,7 +38,7 @@ impl<B: Backend> SharedConnection<B> {
         backend: Arc<B>,
         connection: B::Connection,
         call_timeout: Duration,
-        status: ConnectionStatus,
+        (status, reservation): (ConnectionStatus, Reservation),
         pool: Weak<OpenConnections<B>>,
     ) -> Arc<Self> {
         let state = Arc::new(ConnectionState::new(connection.to_string(), status));
@@ -53,6 +55,7 @@ impl<B: Backend> SharedConnection<B> {
                 state,
                 deadlines,
                 pool,
+                _reservation: reservation,
                 _tasks: closed.drop_guard(),
             }
         })

@@ -11,9 +11,10 @@ use parking_lot::Mutex;
 use super::{
     backend::{Backend, Pace},
     connection::SharedConnection,
+    connection_budget::ConnectionBudget,
     query_slot::QuerySlot,
 };
-use crate::telemetry::Telemetry;
+use crate::{error::Result, telemetry::Telemetry};
 
 /// Every open connection of one backend.
 pub struct ConnectionPool<B: Backend> {
@@ -21,6 +22,7 @@ pub struct ConnectionPool<B: Backend> {
     call_timeout: Duration,
     telemetry: Telemetry,
     open: Arc<OpenConnections<B>>,
+    budget: Arc<ConnectionBudget>,
 }
 
 /// The map of connections. Each holds a weak reference to it, and deregisters itself on drop.
@@ -28,36 +30,44 @@ pub struct OpenConnections<B: Backend>(Mutex<HashMap<B::Connection, Weak<SharedC
 
 impl<B: Backend> ConnectionPool<B> {
     /// A pool without connections.
-    pub fn new(backend: B, call_timeout: Duration, telemetry: Telemetry) -> Self {
+    pub fn new(
+        backend: B,
+        call_timeout: Duration,
+        telemetry: Telemetry,
+        budget: Arc<ConnectionBudget>,
+    ) -> Self {
         ConnectionPool {
             backend: Arc::new(backend),
             call_timeout,
             telemetry,
             open: Arc::new(OpenConnections(Mutex::default())),
+            budget,
         }
     }
 
     /// The slot of this query on this connection. Opens nothing yet.
     ///
-    /// The connection lives as long as one of its slots.
-    pub fn slot(&self, connection: &B::Connection, query: &B::Query) -> Arc<QuerySlot<B>> {
-        self.connection(connection).slot(query)
+    /// The connection lives as long as one of its slots. An error: there are too many.
+    pub fn slot(&self, connection: &B::Connection, query: &B::Query) -> Result<Arc<QuerySlot<B>>> {
+        Ok(self.connection(connection)?.slot(query))
     }
 
-    fn connection(&self, connection: &B::Connection) -> Arc<SharedConnection<B>> {
+    fn connection(&self, connection: &B::Connection) -> Result<Arc<SharedConnection<B>>> {
         let mut open = self.open.0.lock();
         if let Some(shared) = open.get(connection).and_then(Weak::upgrade) {
-            return shared;
+            return Ok(shared);
         }
+        let name = connection.to_string();
+        let reservation = self.budget.reserve(name.clone())?;
         let shared = SharedConnection::open(
             self.backend.clone(),
             connection.clone(),
             self.call_timeout,
-            self.telemetry.connection(&connection.to_string()),
+            (self.telemetry.connection(&name), reservation),
             Arc::downgrade(&self.open),
         );
         open.insert(connection.clone(), Arc::downgrade(&shared));
-        shared
+        Ok(shared)
     }
 
     /// How many connections are held.

@@ -26,6 +26,17 @@ fn backoff() -> ExponentialBackoff {
         .build()
 }
 
+/// Refused credentials do not get better by themselves, and every attempt is a failed login in the
+/// backend's log: 1 s doubling to 2 minutes, with jitter.
+fn backoff_of_refused() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(Duration::from_secs(120))
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
 /// The task of a connection.
 pub(super) struct ConnectionTask<B: Backend> {
     backend: Arc<B>,
@@ -33,6 +44,7 @@ pub(super) struct ConnectionTask<B: Backend> {
     state: Arc<ConnectionState<B>>,
     pace: Pace,
     backoff: ExponentialBackoff,
+    backoff_of_refused: ExponentialBackoff,
 }
 
 /// How a client came to its end.
@@ -54,6 +66,7 @@ impl<B: Backend> ConnectionTask<B> {
         ConnectionTask {
             pace: backend.pace(call_timeout),
             backoff: backoff(),
+            backoff_of_refused: backoff_of_refused(),
             backend,
             connection,
             state,
@@ -90,11 +103,16 @@ impl<B: Backend> ConnectionTask<B> {
             match guard(deadline, limit, "connecting", attempt).await {
                 Ok(client) => {
                     self.state.recovered();
+                    self.backoff_of_refused = backoff_of_refused();
                     return client;
                 }
                 Err(error) => {
+                    let refused = error.kind() == Kind::Unauthorized;
                     self.state.fail(&error.at(self.state.name()));
-                    self.pause().await;
+                    match refused {
+                        true => self.pause_refused().await,
+                        false => self.pause().await,
+                    }
                 }
             }
         }
@@ -102,6 +120,12 @@ impl<B: Backend> ConnectionTask<B> {
 
     async fn pause(&mut self) {
         if let Some(delay) = self.backoff.next() {
+            sleep(delay).await;
+        }
+    }
+
+    async fn pause_refused(&mut self) {
+        if let Some(delay) = self.backoff_of_refused.next() {
             sleep(delay).await;
         }
     }

@@ -34,7 +34,7 @@ struct Labels {
     metric: String,
     /// The trigger type, under the name of the key that users write it in.
     backend: &'static str,
-    /// Tells triggers of one ScaledObject apart that measure the same.
+    /// Distinguishes triggers of one ScaledObject that measure the same.
     trigger: String,
 }
 

@@ -21,11 +21,13 @@
 mod backend;
 mod batch;
 mod connection;
+mod connection_budget;
 mod connection_pool;
 mod connection_state;
 mod connection_task;
 mod deadlines;
 mod engine;
+mod limits;
 mod metric_name;
 mod metrics;
 mod named_connections;
@@ -39,7 +41,8 @@ mod trigger_type;
 
 pub use backend::{Backend, Batch, CountRule, Pace, Reading, Rule, Total};
 pub use batch::{BatchQuery, Measured};
-pub use engine::{Engine, Limits};
+pub use engine::Engine;
+pub use limits::Limits;
 pub use metrics::TriggerCollector;
 pub use named_connections::NamedConnection;
 pub use query_slot::{Freshness, QuerySlot};

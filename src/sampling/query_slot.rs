@@ -63,7 +63,7 @@ struct State<S> {
     retried: bool,
     /// The earliest deadline of the calls that wait.
     deadline: Option<Instant>,
-    /// How many results came so far: tells a waiting call that its result is in.
+    /// How many results came so far: shows a waiting call that its result is in.
     results: u64,
 }
 

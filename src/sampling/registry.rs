@@ -6,12 +6,15 @@ use serde::Serialize;
 
 use super::{
     backend::{Backend, Pace},
+    connection_budget::ConnectionBudget,
     connection_pool::ConnectionPool,
+    limits::Limits,
     metric_name::metric_name,
     trigger::{BoundQuery, Evaluate},
     trigger_type::TriggerType,
 };
 use crate::{
+    error::Result,
     metadata::{
         CommonKeys,
         parse::Metadata,
@@ -29,6 +32,7 @@ pub struct Registry {
     types: Vec<Arc<dyn RegisteredType>>,
     call_timeout: Duration,
     telemetry: Telemetry,
+    budget: Arc<ConnectionBudget>,
 }
 
 /// The declared keys of one trigger type, for documentation.
@@ -48,21 +52,24 @@ pub struct TypeKeys {
 }
 
 impl Registry {
-    /// A registry without backends; `call_timeout` is how long a caller waits.
-    pub fn new(call_timeout: Duration, telemetry: Telemetry) -> Self {
+    /// A registry without backends.
+    pub fn new(limits: &Limits, telemetry: Telemetry) -> Self {
+        let budget = ConnectionBudget::new(limits.connections, limits.connections_per_name);
         Registry {
             common_keys: KeySet::of::<CommonKeys>(),
             tls_keys: KeySet::of::<TlsKeys>(),
             types: Vec::new(),
-            call_timeout,
+            call_timeout: limits.call_timeout,
             telemetry,
+            budget: Arc::new(budget),
         }
     }
 
     /// The registry with one more backend and all its trigger types, which share its connections.
     pub fn with<B: Backend>(mut self, backend: B) -> Self {
-        let telemetry = self.telemetry.clone();
-        let pool = Arc::new(ConnectionPool::new(backend, self.call_timeout, telemetry));
+        let (telemetry, budget) = (self.telemetry.clone(), self.budget.clone());
+        let pool = ConnectionPool::new(backend, self.call_timeout, telemetry, budget);
+        let pool = Arc::new(pool);
         let types: Arc<[TriggerType<B>]> = B::trigger_types().into();
         for index in 0..types.len() {
             self.types.push(Arc::new(TypeOf {
@@ -171,7 +178,7 @@ pub(super) trait RegisteredType: Send + Sync {
         metadata: &Metadata<'_>,
         connection: ConnectionSource<'_>,
         before: Problems,
-    ) -> Result<Bound, Problems>;
+    ) -> Result<Bound>;
 }
 
 /// The one implementation of [`RegisteredType`].
@@ -230,7 +237,7 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
         metadata: &Metadata<'_>,
         connection: ConnectionSource<'_>,
         before: Problems,
-    ) -> Result<Bound, Problems> {
+    ) -> Result<Bound> {
         let mut problems = before;
         let plan = problems.keep(self.this().plan(metadata));
         let connection = problems.keep(self.connection(connection));
@@ -244,7 +251,7 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
             target: plan.target.0 as f64,
             bytes: B::query_bytes(&plan.query),
             query: Box::new(BoundQuery {
-                slot: self.pool.slot(&connection, &plan.query),
+                slot: self.pool.slot(&connection, &plan.query)?,
                 rule: plan.rule,
             }),
         })

@@ -30,7 +30,7 @@ pub struct Trigger {
     pub(super) query: Box<dyn Evaluate>,
     /// How many bytes of memory its query takes.
     pub(super) bytes: usize,
-    /// Tells triggers of one ScaledObject apart that differ in thresholds alone.
+    /// Distinguishes triggers of one ScaledObject that differ in thresholds alone.
     pub(super) fingerprint: u32,
     pub(super) outcomes: Outcomes,
 }

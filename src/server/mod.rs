@@ -104,7 +104,7 @@ fn warn_of_open_listeners(listen: &Listen) {
 /// The engine over every backend, as the settings want it. Must be called within a tokio runtime.
 pub fn engine(settings: &Settings, telemetry: &Telemetry) -> Result<Arc<Engine>> {
     let limits = settings.engine.limits()?;
-    let registry = backends::register(Registry::new(limits.call_timeout, telemetry.clone()));
+    let registry = backends::register(Registry::new(&limits, telemetry.clone()));
     Engine::start(registry, &settings.named_connections()?, limits)
 }
 

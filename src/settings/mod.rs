@@ -75,6 +75,10 @@ pub struct EngineSettings {
     pub triggers_per_namespace: NonZeroUsize,
     /// How many bytes their metadata may take, with what ranges in it expand to.
     pub trigger_bytes: usize,
+    /// How many connections to backends may be open. More get RESOURCE_EXHAUSTED.
+    pub connections: NonZeroUsize,
+    /// How many of them may have the same address and user, with different credentials.
+    pub connections_per_name: NonZeroUsize,
     /// How many entries a trigger's metadata may have.
     pub metadata_entries: usize,
     /// Whether triggers may bring their own connections in their metadata.
@@ -93,10 +97,16 @@ impl Default for EngineSettings {
             triggers: limits.triggers,
             triggers_per_namespace: limits.triggers,
             trigger_bytes: limits.trigger_bytes,
+            connections: count(limits.connections),
+            connections_per_name: count(limits.connections_per_name),
             metadata_entries: limits.metadata_entries,
             inline_connections: limits.inline_connections,
         }
     }
+}
+
+fn count(number: usize) -> NonZeroUsize {
+    NonZeroUsize::new(number).expect("a default that is not zero")
 }
 
 impl EngineSettings {
@@ -123,6 +133,8 @@ impl EngineSettings {
             triggers: self.triggers,
             triggers_per_namespace: self.triggers_per_namespace.get(),
             trigger_bytes: self.trigger_bytes,
+            connections: self.connections.get(),
+            connections_per_name: self.connections_per_name.get(),
             metadata_entries: self.metadata_entries,
             inline_connections: self.inline_connections,
         })

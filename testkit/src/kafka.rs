@@ -98,7 +98,7 @@ pub async fn three() -> (&'static Kafka, tokio::sync::MutexGuard<'static, ()>) {
 }
 
 impl Kafka {
-    /// Starts brokers that answer on return.
+    /// Starts brokers that are ready on return.
     pub async fn start(count: usize) -> Self {
         tokio::task::spawn_blocking(move || Kafka::run(count, SMALL, &[], ""))
             .await
@@ -206,7 +206,7 @@ impl Kafka {
     }
 
     /// SIGSTOP or SIGCONT to a broker: the kernel goes on accepting connections, but nobody
-    /// answers.
+    /// responds.
     pub fn signal(&self, id: usize, name: &str) {
         let process = self.nodes[id - 1].process.lock().unwrap();
         let pid = process.as_ref().expect("a running broker").id();

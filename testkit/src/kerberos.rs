@@ -38,7 +38,7 @@ pub struct Kdc {
 }
 
 impl Kdc {
-    /// Starts one that answers on return.
+    /// Starts one that is ready on return.
     pub async fn start() -> Self {
         let dir = process::directory();
         let (at, port) = (dir.path().display(), process::free_port());
@@ -79,7 +79,7 @@ impl Kdc {
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             assert!(
                 started.elapsed() < Duration::from_secs(20),
-                "krb5kdc does not answer"
+                "krb5kdc does not respond"
             );
             sleep(Duration::from_millis(50)).await;
         }

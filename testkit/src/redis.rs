@@ -109,7 +109,7 @@ impl Builder {
         self
     }
 
-    /// Starts a server that answers on return.
+    /// Starts a server that is ready on return.
     pub async fn start(self) -> Redis {
         // Another process may take a port between our look at it and the server's bind.
         for _ in 0..5 {
@@ -187,7 +187,7 @@ impl Redis {
         restarted.unwrap_or_else(|log| panic!("redis-server did not start again\n{log}"));
     }
 
-    /// SIGSTOP: the kernel goes on accepting connections, but nobody answers.
+    /// SIGSTOP: the kernel goes on accepting connections, but nothing responds.
     pub fn pause(&self) {
         self.signal("STOP");
     }
@@ -203,14 +203,14 @@ impl Redis {
         assert!(status.is_ok_and(|status| status.success()), "{kill}");
     }
 
-    /// Runs a command with all rights, whatever login and TLS the server asks of others.
-    /// An error answer panics.
+    /// Runs a command with all rights, whatever login and TLS the server wants of others.
+    /// An error reply panics.
     pub async fn command(&self, words: &[&str]) -> Value {
-        let answer = self.try_command(words).await;
-        answer.unwrap_or_else(|error| panic!("{words:?}: {error}\n{}", self.log_tail()))
+        let response = self.try_command(words).await;
+        response.unwrap_or_else(|error| panic!("{words:?}: {error}\n{}", self.log_tail()))
     }
 
-    /// As [`Redis::command`], but an error answer is the caller's to judge.
+    /// As [`Redis::command`], but an error reply is the caller's to judge.
     pub async fn try_command(&self, words: &[&str]) -> RedisResult<Value> {
         let login = RedisConnectionInfo::default()
             .set_username(ADMIN)
@@ -233,13 +233,13 @@ impl Redis {
         self.command(&words).await;
     }
 
-    /// Whether the answer is a text with this part.
+    /// Whether the reply is a text with this part.
     async fn says(&self, words: &[&str], part: &str) -> bool {
-        let answer = self.try_command(words).await.map(String::from_redis_value);
-        matches!(answer, Ok(Ok(text)) if text.contains(part))
+        let response = self.try_command(words).await.map(String::from_redis_value);
+        matches!(response, Ok(Ok(text)) if text.contains(part))
     }
 
-    /// Starts the process and waits until it answers; the error is the end of its log.
+    /// Starts the process and waits until it responds; the error is the end of its log.
     async fn run(&self) -> Result<(), String> {
         let log = File::create(self.file("log")).expect("a log file");
         let process = Command::new("redis-server")

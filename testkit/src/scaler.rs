@@ -72,7 +72,7 @@ impl Scaler {
             .expect("a URI")
             .connect()
             .await;
-        ExternalScalerClient::new(channel.expect("the server answers"))
+        ExternalScalerClient::new(channel.expect("the server responds"))
     }
 
     /// One evaluation of a trigger, as KEDA does it.
@@ -85,7 +85,7 @@ impl Scaler {
         page(&self.admin, path).await
     }
 
-    /// Asks the server to stop, without waiting.
+    /// Stops the server, without waiting.
     pub fn stop(&mut self) {
         drop(self.stop.take());
     }
@@ -167,18 +167,18 @@ pub async fn page(address: &str, path: &str) -> (u16, String) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address)
         .await
-        .expect("the admin pages answer");
+        .expect("the admin pages respond");
     let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     stream
         .write_all(request.as_bytes())
         .await
         .expect("the request is sent");
-    let mut answer = String::new();
+    let mut response = String::new();
     stream
-        .read_to_string(&mut answer)
+        .read_to_string(&mut response)
         .await
-        .expect("the answer is text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        .expect("the response is text");
+    let (head, body) = response.split_once("\r\n\r\n").expect("a head and a body");
     let status = head
         .split(' ')
         .nth(1)

@@ -189,14 +189,14 @@ impl Temporal {
         }
     }
 
-    /// SIGSTOP or SIGCONT: the kernel goes on accepting connections, but nobody answers.
+    /// SIGSTOP or SIGCONT: the kernel goes on accepting connections, but nothing responds.
     pub fn signal(&self, name: &str) {
         let kill = format!("kill -s {name} {}", self.pid());
         let status = Command::new("sh").args(["-c", &kill]).status();
         assert!(status.is_ok_and(|status| status.success()), "{kill}");
     }
 
-    /// Starts the server, again if it runs, on the same port; it answers on return.
+    /// Starts the server, again if it runs, on the same port; it is ready on return.
     pub async fn restart(&self) {
         self.kill();
         let log = File::create(self.file("log")).expect("a log file");
@@ -225,11 +225,11 @@ impl Temporal {
         *self.process.lock().unwrap() = Some(process);
         let started = Instant::now();
         loop {
-            let answer = match self.connect().await {
+            let response = match self.connect().await {
                 Ok(mut stubs) => stubs.get_system_info(GetSystemInfoRequest::default()).await,
                 Err(error) => Err(Status::unavailable(error.to_string())),
             };
-            match answer {
+            match response {
                 Ok(_) => return,
                 Err(status) => self.rest(started, &status).await,
             }
@@ -283,7 +283,7 @@ impl Temporal {
 
     /// The stubs, with all rights.
     pub async fn stubs(&self) -> Stubs {
-        self.connect().await.expect("the server answers")
+        self.connect().await.expect("the server responds")
     }
 
     async fn connect(&self) -> Result<Stubs, tonic::transport::Error> {

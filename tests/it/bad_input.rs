@@ -1,11 +1,11 @@
-//! What users get wrong: each has a clear answer.
+//! What users get wrong: each gets a clear error.
 
 use backlog_scaler::keda::proto::{GetMetricsRequest, ScaledObjectRef};
 use tonic::Code;
 
 use testkit::scaler::{Scaler, trigger, with};
 
-/// A trigger that is right, but for what a test changes. Nothing answers at its address.
+/// A trigger that is right, but for what a test changes. Nothing listens at its address.
 fn right() -> ScaledObjectRef {
     trigger([
         ("backend", "redis"),

@@ -17,8 +17,8 @@ async fn a_burst_of_calls_on_one_connection_is_answered() {
         let (mut client, work) = (client.clone(), work.clone());
         async move { client.get_metric_spec(work).await }
     });
-    for answer in join_all(calls).await {
-        answer.unwrap();
+    for response in join_all(calls).await {
+        response.unwrap();
     }
 }
 

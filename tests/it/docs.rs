@@ -161,8 +161,8 @@ fn the_examples_are_triggers_that_the_program_understands() {
             .arg(&file)
             .output()
             .unwrap();
-        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        let triggers = answer["objects"][0]["triggers"].as_array().unwrap();
+        let response: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let triggers = response["objects"][0]["triggers"].as_array().unwrap();
         for trigger in triggers.iter().filter(|t| t["status"] != "notOurs") {
             let named = trigger["metricName"].is_string();
             assert!(named, "{}: {trigger:#}", file.display());

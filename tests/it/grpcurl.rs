@@ -57,8 +57,8 @@ async fn grpcurl_lists_describes_and_calls_the_service() {
     });
     let call = async |method: &str, message: &Value| -> Value {
         let (method, message) = (format!("{service}/{method}"), message.to_string());
-        let answer = grpcurl(&tool, &["-d", &message, address, &method]).await;
-        serde_json::from_str(&answer).expect("JSON")
+        let response = grpcurl(&tool, &["-d", &message, address, &method]).await;
+        serde_json::from_str(&response).expect("JSON")
     };
     let spec = call("GetMetricSpec", &trigger).await;
     let spec = &spec["metricSpecs"][0];

@@ -24,8 +24,8 @@ async fn health(channel: Channel, service: &str) -> Result<ServingStatus, tonic:
     let request = HealthCheckRequest {
         service: service.to_owned(),
     };
-    let answer = HealthClient::new(channel).check(request).await?;
-    Ok(answer.into_inner().status())
+    let response = HealthClient::new(channel).check(request).await?;
+    Ok(response.into_inner().status())
 }
 
 #[tokio::test]
@@ -62,12 +62,18 @@ async fn older_clients_find_the_service_by_the_first_version_of_reflection() {
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
     let mut client = ServerReflectionClient::new(channel.connect().await.unwrap());
-    let answers = client
+    let responses = client
         .server_reflection_info(futures_util::stream::iter([request]))
         .await;
-    let answer = answers.unwrap().into_inner().next().await.unwrap().unwrap();
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
-        panic!("a list, not {answer:?}");
+    let response = responses
+        .unwrap()
+        .into_inner()
+        .next()
+        .await
+        .unwrap()
+        .unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = response.message_response else {
+        panic!("a list, not {response:?}");
     };
     let named = list
         .service
@@ -142,11 +148,11 @@ async fn on_shutdown_streams_end_cleanly_and_calls_in_flight_are_answered() {
     assert!(specs.next().await.is_none(), "ends without an error");
     assert!(states.next().await.is_none(), "ends without an error");
 
-    let answer = in_flight.await.unwrap().unwrap_err();
+    let response = in_flight.await.unwrap().unwrap_err();
     assert_eq!(
-        answer.code(),
+        response.code(),
         tonic::Code::DeadlineExceeded,
-        "its own answer: {answer}"
+        "its own error: {response}"
     );
     scaler.stopped().await.unwrap();
 }

@@ -52,8 +52,8 @@ async fn a_connection_gets_a_goaway_at_its_age() {
     let mut stream = TcpStream::connect(&scaler.address).await.unwrap();
     stream.write_all(HELLO).await.unwrap();
     let opened = Instant::now();
-    let told = timeout(Duration::from_secs(5), read_until_goaway(&mut stream)).await;
-    assert!(told.expect("long before the grace is over").unwrap());
+    let received = timeout(Duration::from_secs(5), read_until_goaway(&mut stream)).await;
+    assert!(received.expect("long before the grace is over").unwrap());
     assert!(opened.elapsed() >= Duration::from_millis(900));
 }
 

@@ -1,4 +1,4 @@
-//! Integration tests, in one binary: our server against real backends, asked as KEDA asks.
+//! Integration tests, in one binary: our server against real backends, called as KEDA calls it.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails shows the line")]
 #![allow(clippy::disallowed_methods, reason = "real servers take real time")]

@@ -48,7 +48,7 @@ type verdict struct {
 	Name     string   `json:"name"`
 	External *reading `json:"external"`
 	Builtin  *reading `json:"builtin"` // null if skipped
-	Pushed   *bool    `json:"pushed"`  // null if nothing came, or no push was asked for
+	Pushed   *bool    `json:"pushed"`  // null if nothing came, or no push was wanted
 }
 
 // evaluate judges every case of the document and writes the verdicts in the same
@@ -86,13 +86,13 @@ func (c testCase) judge(index int, scalerAddress string, log *kedaLog) verdict {
 	result := verdict{Name: c.Name}
 	var sides sync.WaitGroup
 	sides.Go(func() {
-		answer := within(caseLimit, c.external(index, scalerAddress, log), c.Push)
-		result.External, result.Pushed = &answer.reading, answer.pushed
+		response := within(caseLimit, c.external(index, scalerAddress, log), c.Push)
+		result.External, result.Pushed = &response.reading, response.pushed
 	})
 	if !c.SkipBuiltin {
 		sides.Go(func() {
-			answer := within(caseLimit, c.builtin(index, log), false)
-			result.Builtin = &answer.reading
+			response := within(caseLimit, c.builtin(index, log), false)
+			result.Builtin = &response.reading
 		})
 	}
 	sides.Wait()
@@ -131,23 +131,23 @@ func (c testCase) namespace() string {
 	return c.Namespace
 }
 
-// answer is all that one trigger said.
-type answer struct {
+// outcome is all that one trigger returned.
+type response struct {
 	reading reading
 	pushed  *bool
 }
 
-// within asks the trigger and gives up after the limit, even on a client that
+// within evaluates the trigger and gives up after the limit, even on a client that
 // does not heed its context. The context has no deadline, because KEDA sets none
-// and gRPC would tell the server.
-func within(limit time.Duration, t *trigger, push bool) answer {
+// and gRPC would notify the server.
+func within(limit time.Duration, t *trigger, push bool) response {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 
-	done := make(chan answer, 1)
+	done := make(chan response, 1)
 	go func() {
 		defer t.close()
-		var a answer
+		var a response
 		var err error
 		if a.reading, err = t.evaluate(ctx); err != nil {
 			a.reading.Error = err.Error()
@@ -162,6 +162,6 @@ func within(limit time.Duration, t *trigger, push bool) answer {
 	case a := <-done:
 		return a
 	case <-time.After(limit):
-		return answer{reading: reading{Error: fmt.Sprintf("no answer within %v", limit)}}
+		return response{reading: reading{Error: fmt.Sprintf("no response within %v", limit)}}
 	}
 }

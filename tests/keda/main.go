@@ -1,5 +1,5 @@
-// Judge asks KEDA's own client code what a backlog-scaler server answers, and
-// what KEDA's built-in scaler would have answered in its place. It is the
+// Judge calls a backlog-scaler server through KEDA's own client code, and
+// what KEDA's built-in scaler would have returned in its place. It is the
 // referee of the tests (evaluate) and the stopwatch of the comparison (bench).
 //
 // The rules of the game are KEDA's: triggers are held in its ScalersCache, which

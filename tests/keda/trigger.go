@@ -89,14 +89,14 @@ func (t *trigger) close() {
 	}
 }
 
-// evaluate asks once, as one turn of the operator's polling loop does: an error
-// makes the cache rebuild the scaler and ask again at once, and a second one
+// evaluate calls once, as one turn of the operator's polling loop does: an error
+// makes the cache rebuild the scaler and call again at once, and a second one
 // drops the cache.
 func (t *trigger) evaluate(ctx context.Context) (reading, error) {
 	if err := t.open(ctx); err != nil {
 		return reading{}, err
 	}
-	result, err := t.ask(ctx)
+	result, err := t.call(ctx)
 	if err != nil {
 		// The operator closes beside the loop too, so that a slow close costs
 		// no evaluation.
@@ -106,7 +106,7 @@ func (t *trigger) evaluate(ctx context.Context) (reading, error) {
 	return result, err
 }
 
-func (t *trigger) ask(ctx context.Context) (reading, error) {
+func (t *trigger) call(ctx context.Context) (reading, error) {
 	specs, err := t.cache.GetMetricSpecForScalingForScaler(ctx, 0)
 	if err != nil {
 		if cause := t.log.lastError(t.config.ScalableObjectName); cause != "" {

@@ -85,7 +85,7 @@ fn engine() -> Arc<Engine> {
         fresh_for: [("template".to_owned(), Duration::ZERO)].into(),
         ..Limits::default()
     };
-    let registry = Registry::new(limits.call_timeout, Telemetry::default()).with(Template);
+    let registry = Registry::new(&limits, Telemetry::default()).with(Template);
     Engine::start(registry, &BTreeMap::new(), limits).expect("nothing is wrong")
 }
 

@@ -1,6 +1,6 @@
 //! Sharing, freshness, batches, forgetting.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, advance, sleep};
@@ -8,7 +8,7 @@ use tokio::time::{Instant, advance, sleep};
 use super::scripted::{Name, Script, Scripted, evaluate, trigger};
 use crate::{
     error::Kind,
-    sampling::{Limits, connection_pool::ConnectionPool},
+    sampling::{Limits, connection_budget::ConnectionBudget, connection_pool::ConnectionPool},
     telemetry::Telemetry,
 };
 
@@ -17,10 +17,10 @@ async fn many_callers_cost_one_read() {
     let script = Script::default();
     let engine = script.engine(Limits::default());
 
-    let answers = join_all((0..100).map(|_| evaluate(&engine, "a", "jobs"))).await;
+    let responses = join_all((0..100).map(|_| evaluate(&engine, "a", "jobs"))).await;
 
     assert!(
-        answers
+        responses
             .iter()
             .all(|a| a.as_ref().unwrap().reading.value == 7.0)
     );
@@ -54,8 +54,8 @@ async fn what_is_asked_during_a_batch_goes_into_the_next_one_together() {
     let rest = async {
         sleep(Duration::from_millis(50)).await;
         let names: Vec<String> = (0..1000).map(|i| format!("q{i}")).collect();
-        let asked = names.iter().map(|name| evaluate(&engine, "a", name));
-        join_all(asked).await
+        let requests = names.iter().map(|name| evaluate(&engine, "a", name));
+        join_all(requests).await
     };
     let (first, rest) = tokio::join!(first, rest);
 
@@ -89,9 +89,9 @@ async fn a_slow_connection_does_not_delay_another() {
 
     let slow = evaluate(&engine, "slow", "jobs");
     let quick = async {
-        let asked = Instant::now();
+        let started = Instant::now();
         evaluate(&engine, "quick", "jobs").await.unwrap();
-        asked.elapsed()
+        started.elapsed()
     };
     let (_, quick) = tokio::join!(slow, quick);
 
@@ -123,7 +123,7 @@ async fn what_nobody_asks_for_is_forgotten_with_its_connection() {
     evaluate(&engine, "b", "jobs").await.unwrap();
     assert_eq!((engine.triggers().len(), script.open()), (2, 2));
 
-    // One is asked on, the other is not.
+    // One stays in use, the other does not.
     for _ in 0..30 {
         sleep(Duration::from_secs(30)).await;
         evaluate(&engine, "b", "jobs").await.unwrap();
@@ -141,11 +141,12 @@ async fn a_dropped_slot_leaves_nothing_in_its_pool() {
         Scripted(script),
         Duration::from_secs(3),
         Telemetry::default(),
+        Arc::new(ConnectionBudget::new(10, 10)),
     );
     let (a, jobs) = (Name("a".to_owned()), Name("jobs".to_owned()));
 
-    let one = pool.slot(&a, &jobs);
-    let same = pool.slot(&a, &jobs);
+    let one = pool.slot(&a, &jobs).unwrap();
+    let same = pool.slot(&a, &jobs).unwrap();
     assert!(std::sync::Arc::ptr_eq(&one, &same));
     drop(one);
     assert_eq!(pool.len(), 1);

@@ -65,11 +65,11 @@ async fn callers_of_a_lost_connection_fail_fast_while_it_is_tried_in_the_backgro
     script.server("a", |s| s.refuses = true);
     evaluate(&engine, "a", "jobs").await.unwrap_err();
 
-    let asked = Instant::now();
+    let started = Instant::now();
     for _ in 0..1000 {
         evaluate(&engine, "a", "jobs").await.unwrap_err();
     }
-    assert_eq!(asked.elapsed(), Duration::ZERO);
+    assert_eq!(started.elapsed(), Duration::ZERO);
 
     sleep(Duration::from_secs(60)).await;
     let tried = script.connects();
@@ -90,18 +90,18 @@ async fn a_connection_that_broke_while_idle_costs_no_caller_its_answer() {
         (s.breaks, s.takes) = (true, Duration::from_millis(100))
     });
 
-    let answer = async {
+    let response = async {
         let evaluation = evaluate(&engine, "a", "jobs").await.unwrap();
         (evaluation.age, evaluation.stale)
     };
     let mend = async {
-        // After the batch has met the broken connection, before it is asked on the next one.
+        // After the batch was lost with its connection, before it is sent on the next one.
         sleep(Duration::from_millis(150)).await;
         script.server("a", |s| s.breaks = false);
     };
-    let (answer, ()) = tokio::join!(answer, mend);
+    let (response, ()) = tokio::join!(response, mend);
 
-    assert_eq!(answer, (Duration::from_millis(100), None));
+    assert_eq!(response, (Duration::from_millis(100), None));
     assert_eq!(script.connects(), 2);
 }
 
@@ -116,7 +116,7 @@ async fn a_connection_that_breaks_with_every_batch_is_given_up_not_hammered() {
     let evaluation = evaluate(&engine, "a", "jobs").await.unwrap();
 
     assert_eq!(evaluation.stale.unwrap().to_string(), "a: broken. Wait.");
-    assert_eq!(script.batches().len(), 3, "asked, and asked once more");
+    assert_eq!(script.batches().len(), 3, "sent, and sent once more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,10 +127,10 @@ async fn a_call_gives_up_waiting_and_answers_from_the_last_sample() {
     sleep(Duration::from_secs(5)).await;
     script.server("a", |s| s.takes = Duration::from_secs(10));
 
-    let asked = Instant::now();
+    let started = Instant::now();
     let evaluation = evaluate(&engine, "a", "jobs").await.unwrap();
 
-    assert_eq!(asked.elapsed(), Duration::from_secs(3));
+    assert_eq!(started.elapsed(), Duration::from_secs(3));
     let error = evaluation.stale.unwrap();
     assert_eq!(error.kind(), Kind::TimedOut);
     assert!(
@@ -170,9 +170,9 @@ async fn a_query_that_was_never_answered_waits_longer() {
     let engine = script.engine(Limits::default());
     script.server("a", |s| s.takes = Duration::from_secs(12));
 
-    let asked = Instant::now();
+    let started = Instant::now();
     assert!(evaluate(&engine, "a", "jobs").await.is_ok());
-    assert_eq!(asked.elapsed(), Duration::from_secs(12));
+    assert_eq!(started.elapsed(), Duration::from_secs(12));
 }
 
 #[tokio::test(start_paused = true)]

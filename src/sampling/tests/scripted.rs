@@ -109,7 +109,7 @@ impl Script {
 
     /// An engine over this script, with its metrics.
     pub fn engine_with(&self, limits: Limits, telemetry: &Telemetry) -> Arc<Engine> {
-        let registry = Registry::new(limits.call_timeout, telemetry.clone());
+        let registry = Registry::new(&limits, telemetry.clone());
         let registry = registry.with(Scripted(self.clone()));
         Engine::start(registry, &BTreeMap::new(), limits).expect("has no connections to check")
     }

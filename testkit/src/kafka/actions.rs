@@ -68,7 +68,7 @@ impl Kafka {
             .admin()
             .create_topics(&topics, &AdminOptions::new())
             .await;
-        for topic in created.expect("an answer") {
+        for topic in created.expect("a response") {
             topic.expect("a topic");
         }
         let consumer: BaseConsumer = self.client().create().expect("a consumer");
@@ -90,7 +90,7 @@ impl Kafka {
             .admin()
             .delete_topics(&[name], &AdminOptions::new())
             .await;
-        deleted.expect("an answer")[0].clone().expect("a topic");
+        deleted.expect("a response")[0].clone().expect("a topic");
     }
 
     pub async fn add_partitions(&self, topic: &str, count: usize) {
@@ -99,7 +99,7 @@ impl Kafka {
             .admin()
             .create_partitions([&more], &AdminOptions::new())
             .await;
-        added.expect("an answer")[0].clone().expect("partitions");
+        added.expect("a response")[0].clone().expect("partitions");
     }
 
     /// Deletes what comes before an offset, as retention does.

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{Builder, Mode, Redis, rest};
 
-/// Masters without replicas that share the slots equally. After the loss of one the others answer
+/// Masters without replicas that share the slots equally. After the loss of one the others respond
 /// CLUSTERDOWN as soon as they notice, in 2 to 4 s.
 pub struct Cluster {
     pub nodes: Vec<Redis>,

@@ -124,7 +124,7 @@ impl Temporal {
             ..Default::default()
         };
         let channel = self.endpoint().expect("an endpoint").connect().await;
-        let mut operator = OperatorServiceClient::new(channel.expect("the server answers"));
+        let mut operator = OperatorServiceClient::new(channel.expect("the server responds"));
         let created =
             operator.create_nexus_endpoint(CreateNexusEndpointRequest { spec: Some(spec) });
         created.await.expect("a Nexus endpoint");
@@ -154,7 +154,9 @@ async fn start(stubs: &Stubs, namespace: &str, queue: &str, id: &str) -> Result<
 impl Poller {
     /// Polls once: a task, or `None` when nothing came within the time.
     pub async fn poll(&self, patience: Duration) -> Option<PollWorkflowTaskQueueResponse> {
-        self.try_poll(patience).await.expect("a poll is answered")
+        self.try_poll(patience)
+            .await
+            .expect("a poll has a response")
     }
 
     pub async fn try_poll(
@@ -169,7 +171,7 @@ impl Poller {
             ..Default::default()
         };
         let mut request = Request::new(request);
-        // The server wants to know, and answers a little before.
+        // The server wants to know, and responds a little before.
         request.set_timeout(patience + Duration::from_secs(10));
         let mut stubs = self.stubs.clone();
         let polled = timeout(patience, stubs.poll_workflow_task_queue(request)).await;

@@ -1,6 +1,6 @@
 //! KEDA's own client against our server, beside KEDA's built-in scaler on the same backend.
 //!
-//! The tables are here, one for each backend; `tests/keda` is the Go program that asks through
+//! The tables are here, one for each backend; `tests/keda` is the Go program that calls through
 //! KEDA's code.
 
 mod kafka;
@@ -37,7 +37,7 @@ enum Sees {
     Different { ours: f64, kedas: f64 },
     /// An error on both sides; ours contains this.
     Error(&'static str),
-    /// An error here, which contains this; KEDA's own answers with a number.
+    /// An error here, which contains this; KEDA's own returns a number.
     OnlyOurError(&'static str),
 }
 
@@ -70,15 +70,15 @@ fn judge() -> Option<PathBuf> {
     program("KEDA_JUDGE", "keda-judge")
 }
 
-/// Asks every case on both sides and compares what they see.
+/// Evaluates every case on both sides and compares what they see.
 async fn judge_all(judge: PathBuf, scaler: &Scaler, cases: &[Case]) {
     let document = document(scaler, cases);
-    let answers = tokio::task::spawn_blocking(move || evaluate(&judge, &document));
-    let answers = answers.await.expect("no panic");
-    let answers = answers.as_array().expect("an array");
-    assert_eq!(answers.len(), cases.len());
-    for (case, answer) in cases.iter().zip(answers) {
-        compare(case, answer);
+    let responses = tokio::task::spawn_blocking(move || evaluate(&judge, &document));
+    let responses = responses.await.expect("no panic");
+    let responses = responses.as_array().expect("an array");
+    assert_eq!(responses.len(), cases.len());
+    for (case, response) in cases.iter().zip(responses) {
+        compare(case, response);
     }
 }
 
@@ -123,9 +123,9 @@ fn evaluate(judge: &std::path::Path, document: &str) -> Value {
     serde_json::from_slice(&output.stdout).expect("it prints JSON")
 }
 
-fn compare(case: &Case, answer: &Value) {
-    let (ours, kedas) = (&answer["external"], &answer["builtin"]);
-    let what = format!("{}: {answer:#}", case.name);
+fn compare(case: &Case, response: &Value) {
+    let (ours, kedas) = (&response["external"], &response["builtin"]);
+    let what = format!("{}: {response:#}", case.name);
     if let Sees::Error(text) | Sees::OnlyOurError(text) = case.sees {
         let ours = ours["error"].as_str().expect("text");
         assert!(ours.contains(text), "{what}");
@@ -173,6 +173,6 @@ fn compare(case: &Case, answer: &Value) {
         Sees::Error(_) | Sees::OnlyOurError(_) => unreachable!("handled above"),
     }
     if case.push {
-        assert_eq!(answer["pushed"], json!(true), "{what}");
+        assert_eq!(response["pushed"], json!(true), "{what}");
     }
 }

@@ -198,7 +198,7 @@ async fn a_thousand_triggers_share_a_connection_and_few_reads() {
         redis.rpush(&format!("l-{i}"), i % 5 + 1).await;
     }
 
-    let asked = triggers.iter().map(|trigger| {
+    let requests = triggers.iter().map(|trigger| {
         let mut client = client.clone();
         async move {
             client
@@ -209,10 +209,10 @@ async fn a_thousand_triggers_share_a_connection_and_few_reads() {
                 .await
         }
     });
-    let answers = futures_util::future::join_all(asked).await;
+    let responses = futures_util::future::join_all(requests).await;
 
-    for (i, answer) in answers.into_iter().enumerate() {
-        let value = answer.unwrap().into_inner().metric_values[0].metric_value_float;
+    for (i, response) in responses.into_iter().enumerate() {
+        let value = response.unwrap().into_inner().metric_values[0].metric_value_float;
         assert_eq!(value, (i % 5 + 1) as f64, "l-{i}");
     }
     let (_, metrics) = scaler.page("/metrics").await;

@@ -58,7 +58,7 @@ async fn a_wrong_or_missing_password_is_told_apart_from_an_outage() {
     }
 }
 
-/// The rights that the documentation asks for.
+/// The rights that the documentation lists.
 const LEAST_RIGHTS: &str = "resetchannels ~jobs* +llen +scard +zcard +hlen +xlen +xpending +xinfo \
      +xrange +type +scan +ping";
 

@@ -83,10 +83,10 @@ async fn a_keyspace_too_large_to_scan_costs_no_other_query_its_value() {
         };
         let others = async {
             for _ in 0..10 {
-                let asked = Instant::now();
+                let started = Instant::now();
                 assert_eq!(scaler.evaluate(&plain).await.unwrap().value, 7.0);
                 assert_eq!(scaler.evaluate(&stream).await.unwrap().value, 1.0);
-                let elapsed = asked.elapsed();
+                let elapsed = started.elapsed();
                 assert!(elapsed < Duration::from_millis(900), "{elapsed:?}");
             }
         };

@@ -301,7 +301,7 @@ async fn sentinels_name_the_master_and_a_failover_is_followed() {
     assert_eq!(
         (during.value, during.stale.is_some()),
         (4.0, true),
-        "the last good sample answers"
+        "the last good sample is used"
     );
 
     let started = Instant::now();

@@ -1,0 +1,52 @@
+//! What bounds the engine.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
+
+/// What bounds the engine, in time and memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a call waits for a sample. KEDA sets no deadline, so the server does.
+    pub call_timeout: Duration,
+    /// The same for a query that has no sample yet. `None`: the backend decides.
+    pub first_call_timeout: Option<Duration>,
+    /// How old the last good sample may be that is used in place of an error.
+    pub max_staleness: Duration,
+    /// How long a sample is used without I/O, by backend; the backend's own pace where not given.
+    pub fresh_for: BTreeMap<String, Duration>,
+    /// A trigger without a request for this long is evicted; a connection closes with its last
+    /// trigger.
+    pub idle_after: Duration,
+    /// How many triggers are kept.
+    pub triggers: NonZeroUsize,
+    /// How many of them may be of one namespace.
+    pub triggers_per_namespace: usize,
+    /// How many bytes their metadata may take, with what it expands to.
+    pub trigger_bytes: usize,
+    /// How many connections to backends may be open.
+    pub connections: usize,
+    /// How many of them may have one name (address and user), with different credentials.
+    pub connections_per_name: usize,
+    /// How many entries a trigger's metadata may have.
+    pub metadata_entries: usize,
+    /// Whether triggers may bring their own connections.
+    pub inline_connections: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            call_timeout: Duration::from_secs(3),
+            first_call_timeout: None,
+            max_staleness: Duration::from_secs(60),
+            fresh_for: BTreeMap::new(),
+            idle_after: Duration::from_secs(10 * 60),
+            triggers: NonZeroUsize::new(20_000).expect("is not zero"),
+            triggers_per_namespace: 20_000,
+            trigger_bytes: 256 << 20,
+            connections: 5_000,
+            connections_per_name: 20,
+            metadata_entries: 200,
+            inline_connections: true,
+        }
+    }
+}
