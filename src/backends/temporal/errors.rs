@@ -208,7 +208,7 @@ fn limit_advice(status: &Status) -> &'static str {
     }
 }
 
-/// The server says PERMISSION_DENIED for every token that it does not accept.
+/// The server responds with PERMISSION_DENIED to every token that it does not accept.
 fn refused(status: Status, connection: &Connection) -> Error {
     let Some(api_key) = &connection.api_key else {
         let next = "The server requires credentials: set apiKey, or cert and key, in a named \

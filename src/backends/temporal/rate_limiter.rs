@@ -1,7 +1,7 @@
 //! A rate limiter: so many requests a second, so many at once, the most urgent first.
 //!
 //! The server's limits are shared with its workers, so a reader stays well below them, and slows
-//! down further when the server says RESOURCE_EXHAUSTED.
+//! down further when the server responds with RESOURCE_EXHAUSTED.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

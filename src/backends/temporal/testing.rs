@@ -57,12 +57,12 @@ pub struct FakeFrontend {
 #[derive(Clone)]
 struct FrontendState {
     version: &'static str,
-    script: Arc<Mutex<Script>>,
+    script: Arc<Mutex<FrontendScript>>,
 }
 
 /// What the frontend does with a request that is not one of connecting.
 #[derive(Default)]
-struct Script {
+struct FrontendScript {
     delay: Duration,
     failures: VecDeque<Status>,
     requests: Vec<String>,
