@@ -2,6 +2,7 @@
 //! there which lets us see the namespace.
 
 use std::{
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -17,6 +18,7 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    time::{Instant, timeout_at},
 };
 use tokio_rustls::TlsConnector;
 use tonic::{
@@ -24,133 +26,130 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
 };
-use tracing::{info, warn};
 
 use super::{
-    client::Client,
     config::Connection,
-    errors::{failure, transport_error},
+    errors::{OpenError, first_request_error, opening_error},
     server_version::ServerVersion,
 };
 use crate::{
     backends::tls,
     error::{Error, Kind, Result},
-    metadata::values::HostPort,
+    metadata::{problem::Problem, values::HostPort},
 };
 
 /// The stubs over one channel.
-pub type Service = WorkflowServiceClient<InterceptedService<Channel, Headers>>;
+pub type ServiceClient = WorkflowServiceClient<InterceptedService<Channel, RequestHeaders>>;
 
 /// The server refuses pings that come closer together than 10 s
-/// (`frontend.keepAliveMinTime`); this finds a dead peer within 30 s even while nobody asks.
+/// (`frontend.keepAliveMinTime`); this detects a dead peer within 30 s even without requests.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PONG_WITHIN: Duration = Duration::from_secs(10);
-/// The largest answer that is read: a worker deployment's version with very many task queues.
+/// The largest response that is read: a worker deployment's version with very many task queues.
 const MESSAGE_LIMIT: usize = 16 << 20;
 
-/// Opens a channel and proves it: the server answers, and shows us the namespace.
-pub async fn connect(connection: &Connection) -> Result<Client> {
-    let limit = connection.connect_timeout;
-    match tokio::time::timeout(limit, open(connection)).await {
-        Ok(client) => client,
-        Err(_) => Err(Error::new(
-            Kind::TimedOut,
-            format!("no answer within {limit:?} of connecting"),
-            "Check that the server runs and that endpoint and tls fit it; minConnectTimeout sets how long an attempt may take.",
-        )),
-    }
-}
-
-async fn open(connection: &Connection) -> Result<Client> {
-    let connector = Connector::new(connection)?;
-    let scheme = if connection.tls.is_some() {
-        "https"
-    } else {
-        "http"
+/// Opens a channel and proves it: the server responds, and shows us the namespace. Ends by the
+/// deadline, and within `minConnectTimeout`.
+pub async fn open(
+    connection: &Connection,
+    deadline: Instant,
+) -> Result<(ServiceClient, ServerVersion)> {
+    let started = Instant::now();
+    let attempt = Attempt {
+        started,
+        deadline: deadline.min(started + connection.connect_timeout),
     };
-    // The connector knows where to go; the URI is what the server sees.
-    let origin = Uri::try_from(format!("{scheme}://{}", connection.endpoint))
-        .map_err(|error| Error::new(Kind::Invalid, format!("endpoint: {error}"), ""))?;
-    let endpoint = Endpoint::from_static("http://temporal")
-        .origin(origin)
-        .http2_keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PONG_WITHIN)
-        .keep_alive_while_idle(true);
-    let channel = endpoint
-        .connect_with_connector(connector)
-        .await
-        .map_err(|error| transport_error(&error, connection))?;
-    let headers = Headers::new(connection)?;
+    let headers = RequestHeaders::new(connection)?;
+    let channel = attempt.step("TCP and TLS", open_channel(connection));
+    let channel = channel.await??;
     let mut service = WorkflowServiceClient::with_interceptor(channel, headers)
         .max_decoding_message_size(MESSAGE_LIMIT);
-    let version = prove(&mut service, connection).await?;
-    Ok(Client::new(service, connection.clone(), version))
-}
-
-/// GetSystemInfo shows that it is Temporal, DescribeNamespace that we may see the namespace: both
-/// need no more than the right to read it.
-async fn prove(service: &mut Service, connection: &Connection) -> Result<ServerVersion> {
+    // GetSystemInfo shows that it is Temporal, DescribeNamespace that we may see the namespace:
+    // both need no more than the right to read it.
     let info = service.get_system_info(GetSystemInfoRequest::default());
-    let info = info
-        .await
-        .map_err(|status| failure(&status, connection).into_error())?;
-    let version = ServerVersion::new(info.into_inner().server_version);
+    let info = attempt.step("GetSystemInfo", info).await?;
+    let info = info.map_err(|status| first_request_error(status, connection))?;
     let namespace = service.describe_namespace(DescribeNamespaceRequest {
         namespace: connection.namespace.clone(),
         ..Default::default()
     });
-    namespace
-        .await
-        .map_err(|status| failure(&status, connection).into_error())?;
-    report(connection, &version);
-    Ok(version)
+    let namespace = attempt.step("DescribeNamespace", namespace).await?;
+    namespace.map_err(|status| first_request_error(status, connection))?;
+    let version = ServerVersion::new(info.into_inner().server_version);
+    Ok((service, version))
 }
 
-/// What whoever runs this should know of the connection.
-fn report(connection: &Connection, version: &ServerVersion) {
-    info!(%connection, server = %version, "connected");
-    if connection.api_key.is_some() && connection.tls.is_none() {
-        warn!(
-            %connection,
-            "the API key travels unencrypted (tls: disable): only for networks that encrypt by themselves"
-        );
+/// One attempt to open a channel.
+struct Attempt {
+    started: Instant,
+    deadline: Instant,
+}
+
+impl Attempt {
+    /// Runs a step until the deadline of the attempt.
+    async fn step<T>(&self, name: &str, step: impl Future<Output = T>) -> Result<T> {
+        timeout_at(self.deadline, step).await.map_err(|_| {
+            let limit = self.deadline.saturating_duration_since(self.started);
+            Error::new(
+                Kind::TimedOut,
+                format!("no response within {limit:?} of connecting ({name})"),
+                "Check that the server runs and that endpoint and tls fit it; minConnectTimeout \
+                 sets how long an attempt may take.",
+            )
+        })
     }
-    if let Some(caveat) = version.caveat() {
-        warn!(%connection, server = %version, "{caveat}");
-    }
+}
+
+async fn open_channel(connection: &Connection) -> Result<Channel> {
+    let connector = Connector::new(connection)?;
+    let scheme = match connection.tls {
+        Some(_) => "https",
+        None => "http",
+    };
+    // The connector has the address; the URI is what the server sees.
+    let origin = Uri::try_from(format!("{scheme}://{}", connection.endpoint))
+        .map_err(|error| Problem::key("endpoint", error.to_string()))?;
+    Endpoint::from_static("http://temporal")
+        .origin(origin)
+        .http2_keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PONG_WITHIN)
+        .keep_alive_while_idle(true)
+        .connect_with_connector(connector)
+        .await
+        .map_err(|error| opening_error(error, connection))
 }
 
 /// The headers of every request.
 #[derive(Clone)]
-pub struct Headers {
+pub struct RequestHeaders {
     namespace: MetadataValue<Ascii>,
     authorization: Option<MetadataValue<Ascii>>,
 }
 
-impl Headers {
+impl RequestHeaders {
     fn new(connection: &Connection) -> Result<Self> {
-        let bad = |key: &str| {
-            let what = format!("{key}: cannot be sent as a header");
-            Error::new(Kind::Invalid, what, "")
-        };
-        let namespace = connection.namespace.parse().map_err(|_| bad("namespace"))?;
+        let namespace = header("namespace", &connection.namespace)?;
         let authorization = match &connection.api_key {
             None => None,
             Some(api_key) => {
-                let value = format!("Bearer {}", api_key.expose());
-                let mut value: MetadataValue<Ascii> = value.parse().map_err(|_| bad("apiKey"))?;
+                let mut value = header("apiKey", &format!("Bearer {}", api_key.expose()))?;
                 value.set_sensitive(true);
                 Some(value)
             }
         };
-        Ok(Headers {
+        Ok(RequestHeaders {
             namespace,
             authorization,
         })
     }
 }
 
-impl Interceptor for Headers {
+fn header(key: &str, value: &str) -> Result<MetadataValue<Ascii>, Problem> {
+    let value = value.parse();
+    value.map_err(|_| Problem::key(key, "cannot be sent as a header"))
+}
+
+impl Interceptor for RequestHeaders {
     fn call(
         &mut self,
         mut request: tonic::Request<()>,
@@ -185,27 +184,29 @@ impl Connector {
         Ok(Connector { endpoint, tls })
     }
 
-    async fn open(self) -> std::io::Result<Stream> {
-        let HostPort { host, port } = &self.endpoint;
-        let stream = TcpStream::connect((host.as_str(), *port)).await?;
-        // Requests are small, and each is waited for.
-        stream.set_nodelay(true)?;
-        match self.tls {
-            None => Ok(Box::new(stream)),
-            Some((config, name)) => {
-                let stream = TlsConnector::from(config).connect(name, stream).await?;
-                Ok(Box::new(stream))
-            }
-        }
+    async fn open(self) -> Result<ServerStream, OpenError> {
+        let stream = open_tcp(&self.endpoint).await.map_err(OpenError::Tcp)?;
+        let Some((config, name)) = self.tls else {
+            return Ok(Box::new(stream));
+        };
+        let handshake = TlsConnector::from(config).connect(name, stream);
+        Ok(Box::new(handshake.await.map_err(OpenError::Tls)?))
     }
 }
 
-impl tower::Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = std::io::Result<TokioIo<Stream>>> + Send>>;
+async fn open_tcp(HostPort { host, port }: &HostPort) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host.as_str(), *port)).await?;
+    // Requests are small, and a sample waits for each.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+impl tower::Service<Uri> for Connector {
+    type Response = TokioIo<ServerStream>;
+    type Error = OpenError;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<ServerStream>, OpenError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), OpenError>> {
         Poll::Ready(Ok(()))
     }
 
@@ -215,9 +216,9 @@ impl tower::Service<Uri> for Connector {
     }
 }
 
-/// What HTTP/2 speaks over.
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A connection to the server, with or without TLS.
+trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
-type Stream = Box<dyn Io>;
+type ServerStream = Box<dyn ByteStream>;

@@ -1,53 +1,54 @@
-//! What Temporal Cloud's endpoints take.
+//! What Temporal Cloud's endpoints accept.
 
 use crate::metadata::{
-    problem::Problem,
+    problem::{Problem, Problems},
     values::{HostPort, Switch},
 };
 
-/// How a trigger identifies itself.
+/// Which credentials a trigger or a named connection has.
 #[derive(Clone, Copy)]
-pub struct Identity {
+pub struct GivenCredentials {
     pub api_key: bool,
     pub cert: bool,
 }
 
-/// Refuses what Temporal Cloud would only refuse much less clearly.
+/// Refuses what Temporal Cloud would refuse with a much less specific error.
 ///
-/// A namespace's own endpoint (`name.account.tmprl.cloud`) takes a client certificate or an API
+/// A namespace's own endpoint (`name.account.tmprl.cloud`) accepts a client certificate or an API
 /// key, a regional one (`region.cloud.api.temporal.io`) an API key alone
 /// (docs.temporal.io/cloud/namespaces, "Access a Namespace").
 pub fn check_cloud(
     endpoint: &HostPort,
     namespace: &str,
-    identity: Identity,
+    credentials: GivenCredentials,
     tls: Option<Switch>,
-) -> Result<(), Problem> {
+) -> Result<(), Problems> {
     let host = endpoint.host.trim_end_matches('.').to_ascii_lowercase();
     let of_namespace = host.ends_with(".tmprl.cloud");
     let regional = host.ends_with(".api.temporal.io");
+    let mut problems = Problems::default();
     if !of_namespace && !regional {
         return Ok(());
     }
     if tls == Some(Switch::Disable) {
-        let reason = "Temporal Cloud speaks nothing but TLS; leave `tls` out";
-        return Err(Problem::value("tls", "disable", reason));
+        let reason = "cannot be used, as Temporal Cloud requires TLS; leave `tls` out";
+        problems.push(Problem::value("tls", "disable", reason));
     }
-    if regional && !identity.api_key {
-        let reason = "is a regional endpoint of Temporal Cloud and takes API keys: set apiKey; \
+    if regional && !credentials.api_key {
+        let reason = "is a regional endpoint of Temporal Cloud and accepts API keys: set apiKey; \
                       with a client certificate, use the namespace's own endpoint \
                       (name.account.tmprl.cloud:7233)";
-        return Err(Problem::value("endpoint", endpoint.to_string(), reason));
-    }
-    if !identity.cert && !identity.api_key {
+        problems.push(Problem::value("endpoint", endpoint.to_string(), reason));
+    } else if !credentials.cert && !credentials.api_key {
         let reason = "is a namespace of Temporal Cloud: set cert and key (mTLS), or apiKey";
-        return Err(Problem::value("endpoint", endpoint.to_string(), reason));
+        problems.push(Problem::value("endpoint", endpoint.to_string(), reason));
     }
     if !namespace.contains('.') {
-        let reason = "must be written with its account in Temporal Cloud: name.account, such as orders.a1b2c";
-        return Err(Problem::value("namespace", namespace, reason));
+        let reason =
+            "must include its account in Temporal Cloud: name.account, such as orders.a1b2c";
+        problems.push(Problem::value("namespace", namespace, reason));
     }
-    Ok(())
+    problems.into_result()
 }
 
 #[cfg(test)]
@@ -56,29 +57,34 @@ mod tests {
 
     const REGIONAL: &str = "us-east-1.aws.api.temporal.io:7233";
     const OWN: &str = "orders.a1b2c.tmprl.cloud:7233";
-    const NOBODY: Identity = Identity {
+    const NOBODY: GivenCredentials = GivenCredentials {
         api_key: false,
         cert: false,
     };
-    const API_KEY: Identity = Identity {
+    const API_KEY: GivenCredentials = GivenCredentials {
         api_key: true,
         cert: false,
     };
-    const CERT: Identity = Identity {
+    const CERT: GivenCredentials = GivenCredentials {
         api_key: false,
         cert: true,
     };
 
-    fn check(endpoint: &str, namespace: &str, who: Identity, tls: Option<Switch>) -> String {
+    fn check(
+        endpoint: &str,
+        namespace: &str,
+        credentials: GivenCredentials,
+        tls: Option<Switch>,
+    ) -> String {
         let endpoint = endpoint.parse().unwrap();
-        match check_cloud(&endpoint, namespace, who, tls) {
+        match check_cloud(&endpoint, namespace, credentials, tls) {
             Ok(()) => "fine".to_owned(),
-            Err(problem) => problem.to_string(),
+            Err(problems) => problems.to_string(),
         }
     }
 
     #[test]
-    fn each_endpoint_takes_its_identities() {
+    fn each_endpoint_accepts_its_credentials() {
         assert_eq!(check(REGIONAL, "orders.a1b2c", API_KEY, None), "fine");
         assert_eq!(check(OWN, "orders.a1b2c", CERT, None), "fine");
         assert_eq!(check(OWN, "orders.a1b2c", API_KEY, None), "fine");
@@ -86,12 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_fit_is_refused_with_the_way_out() {
+    fn what_cannot_fit_is_refused_with_the_way_to_fix_it() {
         let off = Some(Switch::Disable);
         for (text, reason) in [
             (
                 check(REGIONAL, "orders.a1b2c", CERT, None),
-                "takes API keys: set apiKey",
+                "accepts API keys: set apiKey",
             ),
             (
                 check(OWN, "orders.a1b2c", NOBODY, None),
@@ -100,10 +106,18 @@ mod tests {
             (check(OWN, "orders", CERT, None), "name.account, such as"),
             (
                 check(REGIONAL, "orders.a1b2c", API_KEY, off),
-                "nothing but TLS",
+                "requires TLS",
             ),
         ] {
             assert!(text.contains(reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn all_that_cannot_fit_is_reported_at_once() {
+        let text = check(REGIONAL, "orders", NOBODY, Some(Switch::Disable));
+        for key in ["tls: ", "endpoint: ", "namespace: "] {
+            assert!(text.contains(key), "{text}");
         }
     }
 }

@@ -1,244 +1,284 @@
-//! What the server and the transport say, in our words: what happened, and what to do next.
+//! Errors of the server and the transport: what happened, and what to do next.
 
-use std::{error::Error as _, time::SystemTime};
+use std::{
+    error::Error as StdError,
+    io,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use prost::{Message, Name};
+use rustls::AlertDescription;
 use serde::Deserialize;
+use temporalio_protos::{
+    google::rpc,
+    temporal::api::{
+        enums::v1::ResourceExhaustedCause,
+        errordetails::v1::{NamespaceNotFoundFailure, ResourceExhaustedFailure},
+    },
+};
 use tonic::{Code, Status};
 
 use super::config::Connection;
 use crate::{
+    backends::tls::{HANDSHAKE_ADVICE, NEEDS_TLS_ADVICE, NOT_TLS_ADVICE},
     error::{Error, Kind},
     metadata::values::Secret,
 };
 
-/// How a request failed.
-pub enum Failure {
-    /// The server is asked too much: slower, and once more.
-    Exhausted(Error),
-    /// Perhaps the whole connection's.
+/// How a request failed, as far as the next attempt depends on it.
+pub enum RequestFailure {
+    /// A limit of the server is reached: it may succeed later, at a lower rate.
+    RateLimited(Error),
+    /// It may concern the whole connection.
     Connection(Error),
-    /// This request's own.
-    Request(Error),
+    /// It concerns this request alone.
+    Rejected(Error),
 }
 
-impl Failure {
+impl RequestFailure {
     pub fn into_error(self) -> Error {
         match self {
-            Failure::Exhausted(error) | Failure::Connection(error) | Failure::Request(error) => {
-                error
-            }
+            RequestFailure::RateLimited(error)
+            | RequestFailure::Connection(error)
+            | RequestFailure::Rejected(error) => error,
         }
     }
 }
 
-/// What a status means.
-pub fn failure(status: &Status, connection: &Connection) -> Failure {
-    if let Some(source) = status.source() {
-        return Failure::Connection(transport_error(source, connection));
+/// Why no connection could be opened, by the step that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The name was not found, or the host did not accept the connection.
+    #[error("{0}")]
+    Tcp(#[source] io::Error),
+    /// The TLS handshake failed.
+    #[error("{0}")]
+    Tls(#[source] io::Error),
+}
+
+/// A request on an open connection failed with this status.
+pub fn request_failure(status: Status, connection: &Connection) -> RequestFailure {
+    if status.source().is_some() {
+        return RequestFailure::Connection(transport_error(status, connection, LOST_ADVICE));
     }
-    let error = |kind, next: &str| Error::new(kind, said(status), next);
-    let connection_or = |kind, next| Failure::Connection(error(kind, next));
-    let own = |kind, next| Failure::Request(error(kind, next));
-    match status.code() {
-        Code::ResourceExhausted => Failure::Exhausted(error(
-            Kind::Exhausted,
-            "The server's own rate limits are reached: lower requestsPerSecond here, or raise \
-             frontend.namespaceRPS or matching.rps there.",
-        )),
-        Code::Unavailable => connection_or(
-            Kind::Unreachable,
-            "The server is there but not ready; this passes by itself, or it needs help.",
-        ),
+    let (kind, next) = match status.code() {
+        Code::ResourceExhausted => {
+            let next = limit_advice(&status);
+            return RequestFailure::RateLimited(error(status, Kind::Exhausted, next));
+        }
+        Code::Unavailable => {
+            return RequestFailure::Connection(error(
+                status,
+                Kind::Unreachable,
+                "The server runs but is not ready, which is usually transient; otherwise check its log.",
+            ));
+        }
         Code::DeadlineExceeded | Code::Cancelled => {
-            connection_or(Kind::TimedOut, "Check that the server answers.")
+            let next = "Check that the server responds.";
+            return RequestFailure::Connection(error(status, Kind::TimedOut, next));
         }
         Code::PermissionDenied | Code::Unauthenticated => {
-            Failure::Request(refused(status, connection))
+            return RequestFailure::Rejected(refused(status, connection));
         }
-        Code::NotFound => own(
+        Code::NotFound if has_detail::<NamespaceNotFoundFailure>(&status) => (
             Kind::NotFound,
-            "Check the name; the server knows none like it.",
+            "Check namespace: the server has none with this name.",
         ),
-        Code::InvalidArgument => own(Kind::Unreadable, ""),
-        Code::Unimplemented => own(
+        Code::NotFound => (
+            Kind::NotFound,
+            "Check the name: the server has none like it.",
+        ),
+        Code::InvalidArgument => (Kind::Unreadable, ""),
+        // Also of a response that is larger than this client accepts.
+        Code::OutOfRange => (
             Kind::Unreadable,
-            "Check that a Temporal frontend listens at endpoint. Versions of worker deployments need \
-             server 1.29, the rest 1.28.",
+            "Check how many task queues the worker deployment's version has.",
         ),
-        _ => own(Kind::Unreadable, "The server's log may say more."),
+        Code::Unimplemented => (
+            Kind::Unreadable,
+            "Check that a Temporal frontend listens at endpoint. Versions of worker deployments \
+             need server 1.29, the rest 1.28.",
+        ),
+        _ => (Kind::Unreadable, "The server's log may say more."),
+    };
+    RequestFailure::Rejected(error(status, kind, next))
+}
+
+/// A request that proves a new connection failed with this status.
+pub fn first_request_error(status: Status, connection: &Connection) -> Error {
+    match status.source().is_some() {
+        true => opening_error(status, connection),
+        false => request_failure(status, connection).into_error(),
     }
+}
+
+/// A new connection failed in the transport.
+pub fn opening_error(
+    error: impl StdError + Send + Sync + 'static,
+    connection: &Connection,
+) -> Error {
+    let identity = connection.tls.as_ref().map(|tls| tls.identity.is_some());
+    let next = match identity {
+        None => format!("{FRONTEND_ADVICE} If its port requires TLS: {NEEDS_TLS_ADVICE}"),
+        // With TLS 1.3 a server refuses a client's certificate after the handshake, and HTTP/2 then
+        // only sees the end of the connection.
+        Some(has_cert) => format!("{} {FRONTEND_ADVICE}", certificate_advice(has_cert)),
+    };
+    transport_error(error, connection, &next)
+}
+
+const FRONTEND_ADVICE: &str = "Check that a Temporal frontend listens at endpoint.";
+const LOST_ADVICE: &str =
+    "A lost connection is usually transient; otherwise check the server's log.";
+
+/// An error of the transport. `next` is for the case that the connection was open.
+fn transport_error(
+    error: impl StdError + Send + Sync + 'static,
+    connection: &Connection,
+    next: &str,
+) -> Error {
+    let next = match find::<OpenError>(&error) {
+        None => next,
+        Some(OpenError::Tcp(_)) => "Check that the server runs, and endpoint.",
+        Some(OpenError::Tls(error)) => tls_advice(error, connection),
+    };
+    Error::new(Kind::Unreachable, innermost(&error), next).caused_by(error)
+}
+
+fn tls_advice(error: &io::Error, connection: &Connection) -> &'static str {
+    let tls = connection.tls.as_ref();
+    let has_cert = tls.is_some_and(|tls| tls.identity.is_some());
+    // Not its `source`, which is that of the rustls error inside.
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidMessage(_)) => NOT_TLS_ADVICE,
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+            FRONTEND_ADVICE
+        }
+        Some(rustls::Error::AlertReceived(_)) => certificate_advice(has_cert),
+        Some(_) => HANDSHAKE_ADVICE,
+        None => "Check that a Temporal frontend listens at endpoint, with TLS.",
+    }
+}
+
+/// The server may have refused the client's certificate, or the lack of one.
+fn certificate_advice(has_cert: bool) -> &'static str {
+    match has_cert {
+        false => "The server may require a client certificate (cert and key).",
+        true => {
+            "The server may refuse the client certificate: check that an authority that it trusts \
+             signed cert."
+        }
+    }
+}
+
+fn error(status: Status, kind: Kind, next: &str) -> Error {
+    Error::new(kind, server_text(&status), next).caused_by(status)
 }
 
 /// The server's text on one line, with its code.
-fn said(status: &Status) -> String {
-    let message = status.message().replace(['\r', '\n'], " ");
+fn server_text(status: &Status) -> String {
+    let message = one_line(status.message());
+    let code = status.code();
     match message.is_empty() {
-        true => format!("the server says {:?}", status.code()),
-        false => format!("the server says {:?}: {message}", status.code()),
+        true => format!("the server reports {code:?}"),
+        false => format!("the server reports {code:?}: {message}"),
     }
 }
 
-/// The server answers PERMISSION_DENIED to every token that it does not like.
-fn refused(status: &Status, connection: &Connection) -> Error {
-    let next = match &connection.api_key {
-        None => {
-            "The server wants an identity: set apiKey, or cert and key, in a named connection \
-             (or as …FromEnv)."
+/// Without control characters, which could split a log line, and without a full stop at the end.
+fn one_line(text: &str) -> String {
+    let text = text.replace(char::is_control, " ");
+    text.trim_end_matches(['.', ' ']).to_owned()
+}
+
+/// Why the server's limits are reached, if it says so.
+fn limit_advice(status: &Status) -> &'static str {
+    let failure = detail::<ResourceExhaustedFailure>(status).unwrap_or_default();
+    use ResourceExhaustedCause as Cause;
+    match failure.cause() {
+        Cause::Unspecified | Cause::RpsLimit | Cause::ApsLimit | Cause::OpsLimit => {
+            "The server's own rate limits are reached: lower requestsPerSecond here, or raise \
+             frontend.namespaceRPS or matching.rps there."
         }
-        Some(api_key) => {
-            if let Some(expired) = expiry(api_key).filter(|expiry| *expiry < SystemTime::now()) {
-                let expired = humantime::format_rfc3339_seconds(expired);
-                return Error::new(
-                    Kind::Unauthorized,
-                    format!("{} (the API key expired at {expired})", said(status)),
-                    "Make a new API key and put it in the place of the old one.",
-                );
-            }
-            "Check that the API key is valid, signed by whom the server trusts, and may read this \
-             namespace."
+        _ => {
+            "The server is overloaded, which is usually transient; otherwise lower \
+             requestsPerSecond, and check the server's log."
         }
+    }
+}
+
+/// The server responds with PERMISSION_DENIED to every token that it does not accept.
+fn refused(status: Status, connection: &Connection) -> Error {
+    let Some(api_key) = &connection.api_key else {
+        let next = "The server requires credentials: set apiKey, or cert and key, in a named \
+                    connection (or as …FromEnv).";
+        return error(status, Kind::Unauthorized, next);
     };
-    Error::new(Kind::Unauthorized, said(status), next)
+    match expiry(api_key).filter(|expiry| *expiry < SystemTime::now()) {
+        Some(expired) => {
+            let expired = humantime::format_rfc3339_seconds(expired);
+            let next = "Create a new API key and replace the old one with it.";
+            error(status, Kind::Unauthorized, next)
+                .and(format_args!("the API key expired at {expired}"))
+        }
+        None => error(
+            status,
+            Kind::Unauthorized,
+            "Check that the API key is valid, signed by an issuer that the server trusts, and may \
+             read this namespace.",
+        ),
+    }
 }
 
 /// When a token that is a JWT expires (RFC 7519, claim `exp`).
 fn expiry(api_key: &Secret) -> Option<SystemTime> {
     #[derive(Deserialize)]
-    struct Claims {
+    struct ExpiryClaim {
         exp: u32,
     }
     let payload = api_key.expose().split('.').nth(1)?;
     let payload = BASE64_URL_SAFE_NO_PAD
         .decode(payload.trim_end_matches('='))
         .ok()?;
-    let claims: Claims = serde_json::from_slice(&payload).ok()?;
-    Some(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(claims.exp.into()))
+    let claim: ExpiryClaim = serde_json::from_slice(&payload).ok()?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(claim.exp.into()))
 }
 
-/// What the transport's error means.
-pub fn transport_error(
-    error: &(dyn std::error::Error + 'static),
-    connection: &Connection,
-) -> Error {
-    let text = innermost(error);
-    let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
-    let tls = connection.tls.as_ref();
-    // TLS 1.3 refuses a client after its handshake, and HTTP/2 then only sees the end.
-    let ended = ["connection closed", "broken pipe", "reset by peer"];
-    let next = if has(&["fatal alert"]) || (tls.is_some() && has(&ended)) {
-        match connection
-            .tls
-            .as_ref()
-            .and_then(|tls| tls.identity.as_ref())
-        {
-            None => {
-                "The server refused us during the TLS handshake: it may want a client certificate (cert and key)."
-            }
-            Some(_) => {
-                "The server refused us during the TLS handshake: check that an authority that it trusts signed cert."
-            }
-        }
-    } else if has(&["InvalidContentType", "corrupt message"]) {
-        "The server does not speak TLS at this port: set tls: disable, or use the port that does."
-    } else if has(&["certificate", "UnknownIssuer"]) {
-        "Check that ca is the authority of the server's certificate, and that the certificate carries this host's name (or set tlsServerName)."
-    } else if has(&["refused", "lookup", "resolve", "unreachable", "not known"]) {
-        "Check that the server runs, and endpoint."
-    } else if connection.tls.is_none() {
-        "Check that a Temporal frontend listens at endpoint; if it wants TLS, set tls: enable."
-    } else {
-        "Check that a Temporal frontend listens at endpoint."
-    };
-    Error::new(Kind::Unreachable, text, next)
+/// The detail of this type that the server added to a status.
+fn detail<T: Message + Name + Default>(status: &Status) -> Option<T> {
+    let details = rpc::Status::decode(status.details()).ok()?.details;
+    let full_name = T::full_name();
+    let detail = details
+        .into_iter()
+        .find(|detail| detail.type_url.rsplit('/').next() == Some(&full_name))?;
+    T::decode(detail.value.as_slice()).ok()
+}
+
+fn has_detail<T: Message + Name + Default>(status: &Status) -> bool {
+    detail::<T>(status).is_some()
+}
+
+/// The first error of this type among an error and its causes.
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    chain(error).find_map(|error| error.downcast_ref())
 }
 
 /// The text of the error that caused the others, on one line.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string().replace(['\r', '\n'], " ")
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    one_line(&chain(error).last().unwrap_or(error).to_string())
+}
+
+/// An error, then its cause, and so on.
+fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let cause = |error: &&'a (dyn StdError + 'static)| {
+        let error: &'a (dyn StdError + 'static) = *error;
+        error.source()
+    };
+    std::iter::successors(Some(error), cause)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn connection(api_key: Option<&str>) -> Connection {
-        Connection {
-            endpoint: "temporal:7233".parse().unwrap(),
-            namespace: "default".to_owned(),
-            api_key: api_key.map(Secret::from),
-            tls: None,
-            connect_timeout: Duration::from_secs(5),
-            requests_per_second: 170,
-        }
-    }
-
-    fn token(claims: &str) -> String {
-        format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(claims))
-    }
-
-    #[test]
-    fn an_expired_api_key_is_told_with_its_time_and_not_shown() {
-        let token = token(r#"{"sub":"a","exp":1700000000}"#);
-        let denied = Status::permission_denied("Request unauthorized.");
-        let error = failure(&denied, &connection(Some(&token))).into_error();
-        assert_eq!(error.kind(), Kind::Unauthorized);
-        let text = error.to_string();
-        assert!(text.contains("expired at 2023-11-14T22:13:20Z"), "{text}");
-        assert!(!text.contains(&token), "{text}");
-    }
-
-    #[test]
-    fn a_refusal_says_what_identity_is_missing() {
-        let denied = Status::permission_denied("Request unauthorized.");
-        let anonymous = failure(&denied, &connection(None)).into_error().to_string();
-        assert!(
-            anonymous.contains("set apiKey, or cert and key"),
-            "{anonymous}"
-        );
-        for key in [token(r#"{"exp":4000000000}"#), "opaque".to_owned()] {
-            let text = failure(&denied, &connection(Some(&key)))
-                .into_error()
-                .to_string();
-            assert!(text.contains("may read this namespace"), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_transports_own_reason_is_told() {
-        let reason = |text: &str| {
-            let error = std::io::Error::other(text.to_owned());
-            transport_error(&error, &connection(None)).to_string()
-        };
-        assert!(reason("invalid peer certificate: UnknownIssuer").contains("Check that ca is"));
-        assert!(reason("received fatal alert: CertificateRequired").contains("cert and key"));
-        assert!(
-            reason("received corrupt message of type InvalidContentType").contains("tls: disable")
-        );
-        assert!(reason("Connection refused (os error 111)").contains("Check that the server runs"));
-        assert!(reason("frame with invalid size").contains("if it wants TLS"));
-    }
-
-    #[test]
-    fn only_what_may_pass_is_asked_again() {
-        let of = |status: Status| failure(&status, &connection(None));
-        assert!(matches!(
-            of(Status::resource_exhausted("rps")),
-            Failure::Exhausted(_)
-        ));
-        assert!(matches!(
-            of(Status::unavailable("not ready")),
-            Failure::Connection(_)
-        ));
-        assert!(matches!(
-            of(Status::not_found("namespace")),
-            Failure::Request(_)
-        ));
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The declared keys that say what to count.
+//! The keys that declare what to count, and the query and rule that they become.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,17 @@ use serde::Deserialize;
 use tracing::warn;
 
 use super::{
-    Temporal,
-    query::{BacklogRule, BuildIds, Of, Query, QueueType, Running, Types, Version},
+    config::Temporal,
+    query::{
+        BacklogRule, BuildIdSelection, DeploymentVersion, Query, QueueType, RunningCheck,
+        TaskSelection, TypeSelection,
+    },
 };
 use crate::metadata::{
     patterns::Patterns,
     problem::{Problem, Problems},
     schema::nearest,
-    values::{Activation, NameList, Target, TextValue, text_value},
+    values::{Activation, NameList, Target, TextValue, not_allowed, text_value},
 };
 use crate::sampling::{Plan, TriggerKeys};
 
@@ -26,21 +29,24 @@ impl TextValue for QueueTypes {
     const ALLOWED: &'static str = "a comma-separated list of workflow, activity and nexus";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let parse = |word: &str| {
-            let found = QueueType::ALL.into_iter().find(|t| t.name() == word);
-            found.ok_or_else(|| {
-                let known = QueueType::ALL.map(QueueType::name);
-                let hint = nearest(word, known).map(|near| format!("; did you mean `{near}`?"));
-                format!("must be {}{}", Self::ALLOWED, hint.unwrap_or_default())
-            })
-        };
-        let types: Result<_, _> = text.split(',').map(|word| parse(word.trim())).collect();
-        types.map(QueueTypes)
+        let types = text.split(',').map(|word| parse_type(word.trim()));
+        types.collect::<Result<_, _>>().map(QueueTypes)
     }
 }
 text_value!(QueueTypes);
 
-/// How much of a task queue waits.
+fn parse_type(word: &str) -> Result<QueueType, String> {
+    QueueType::parse(word).map_err(|_| {
+        let known = QueueType::ALL.map(|queue_type| queue_type.to_string());
+        let reason = not_allowed::<QueueTypes>();
+        match nearest(word, known.iter().map(String::as_str)) {
+            Some(near) => format!("{reason}; did you mean `{near}`?"),
+            None => reason,
+        }
+    })
+}
+
+/// What to count, and the thresholds.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskQueueKeys {
@@ -50,7 +56,7 @@ pub struct TaskQueueKeys {
     /// Instead of `taskQueue`.
     task_queues: Option<NameList>,
     /// Which types of tasks count. Left out, all of them, and a type that a queue does not use is
-    /// asked rarely; a type named here is asked every time.
+    /// read rarely; a type named here is read every time.
     queue_types: Option<QueueTypes>,
     /// The wanted number of tasks per replica.
     #[serde(default = "five")]
@@ -85,184 +91,226 @@ fn five() -> Target {
     Target(5)
 }
 
+const DEPLOYMENT: &str = "workerDeploymentName";
+const BUILD: &str = "workerDeploymentBuildId";
+const COUNTED_QUEUE: &str = "workflowTaskQueueForCount";
+
 impl TriggerKeys<Temporal> for TaskQueueKeys {
     fn check(self) -> Result<Plan<Temporal>, Problems> {
         let mut problems = Problems::default();
-        let (queues, readable) = match self.queues() {
-            Ok(queues) => queues,
-            Err(problem) => {
-                problems.push(problem);
-                Default::default()
-            }
+        let queues = problems.keep(self.queues()).unwrap_or_default();
+        let tasks = problems.keep(self.tasks());
+        let version = match &tasks {
+            Some(TaskSelection::Version(version)) => Some(version),
+            _ => None,
         };
-        let of = self.of(&mut problems);
-        let running = self.running(&queues, &of, &mut problems);
+        let running = problems.keep(self.running(&queues, version));
+        let (Some(tasks), Some(running)) = (&tasks, running) else {
+            return Err(problems);
+        };
         problems.into_result()?;
-        let readable = match &of {
-            Of::Version(version) => format!("{readable}-{version}"),
-            _ => readable,
+        let readable_name = match tasks {
+            TaskSelection::Version(version) => format!("{}-{version}", self.readable_queues()),
+            _ => self.readable_queues(),
         };
         Ok(Plan {
             query: Query {
                 queues,
-                types: self.queue_types.map_or(Types::All, |t| Types::Named(t.0)),
-                of,
+                types: match self.queue_types {
+                    None => TypeSelection::All,
+                    Some(named) => TypeSelection::Named(named.0),
+                },
+                tasks: tasks.clone(),
                 running,
             },
             rule: BacklogRule {
                 activation: self.activation_target_queue_size,
             },
             target: self.target_queue_size,
-            readable_name: readable,
+            readable_name,
         })
     }
 }
 
 impl TaskQueueKeys {
-    /// The queues, and how the user wrote them.
-    fn queues(&self) -> Result<(Patterns, String), Problem> {
-        let (key, entries, queues) = match (&self.task_queue, &self.task_queues) {
+    fn queues(&self) -> Result<Patterns, Problems> {
+        let (key, queues) = match (&self.task_queue, &self.task_queues) {
+            // Not a pattern: `*` is a character like any other in the name of a task queue.
             (Some(name), None) => {
                 let names = [name.clone()].into();
                 let globs = BTreeSet::new();
-                ("taskQueue", name.clone(), Patterns { names, globs })
+                ("taskQueue", Patterns { names, globs })
             }
-            (None, Some(list)) => {
-                let written = list.0.join(",");
-                let queues = Patterns::parse(list.0.iter().map(String::as_str))
-                    .map_err(|reason| Problem::value("taskQueues", &written, reason))?;
-                ("taskQueues", written, queues)
-            }
+            (None, Some(list)) => ("taskQueues", parse_list(list)?),
             (Some(_), Some(_)) => {
-                let reason = "is mutually exclusive with `taskQueue`";
-                return Err(Problem::key("taskQueues", reason));
+                return Err(Problem::exclusive("taskQueues", "taskQueue").into());
             }
             (None, None) => {
-                return Err(Problem::key("taskQueue", "is required, or `taskQueues`"));
+                return Err(Problem::key("taskQueue", "is required, or `taskQueues`").into());
             }
         };
-        if let Some(glob) = queues.globs.first() {
+        let mut problems = Problems::default();
+        for glob in &queues.globs {
             let reason = "is a glob, but Temporal cannot list task queues; \
                           name them, or use a range (orders-{0..31})";
-            return Err(Problem::value(key, glob, reason));
+            problems.push(Problem::value(key, glob, reason));
         }
-        queues
-            .names
-            .iter()
-            .try_for_each(|name| check_name(key, name))?;
-        Ok((queues, entries.replace(',', "-")))
+        for name in &queues.names {
+            problems.keep(check_queue(key, name));
+        }
+        problems.into_result().map(|()| queues)
     }
 
-    fn of(&self, problems: &mut Problems) -> Of {
-        let build_ids = BuildIds {
-            build_id: self.build_id.clone(),
-            all_active: self.select_all_active,
-            unversioned: self.select_unversioned,
-        };
-        let deprecated = [
-            ("buildId", build_ids.build_id.is_some()),
-            ("selectAllActive", build_ids.all_active),
-            ("selectUnversioned", build_ids.unversioned),
-        ];
-        let deprecated = deprecated.into_iter().filter(|(_, given)| *given);
-        let deprecated: Vec<&str> = deprecated.map(|(key, _)| key).collect();
-        let (name, build) = ("workerDeploymentName", "workerDeploymentBuildId");
+    /// The queues as the user wrote them.
+    fn readable_queues(&self) -> String {
+        let list = || self.task_queues.as_ref().map(|list| list.0.join("-"));
+        let name = self.task_queue.clone().or_else(list);
+        name.unwrap_or_default().replace(',', "-")
+    }
+
+    fn tasks(&self) -> Result<TaskSelection, Problems> {
         match (
             &self.worker_deployment_name,
             &self.worker_deployment_build_id,
         ) {
-            (Some(_), None) => {
-                problems.push(Problem::key(build, format!("is required with `{name}`")));
-            }
-            (None, Some(_)) => {
-                problems.push(Problem::key(name, format!("is required with `{build}`")));
-            }
             (Some(deployment), Some(build_id)) => {
-                for key in deprecated {
-                    let reason = format!("cannot be used with `{name}`, which replaces it");
+                let mut problems = Problems::default();
+                for key in self.deprecated() {
+                    let reason = format!("cannot be used with `{DEPLOYMENT}`, which replaces it");
                     problems.push(Problem::key(key, reason));
                 }
-                let (deployment, build_id) = (deployment.clone(), build_id.clone());
-                return Of::Version(Version {
-                    deployment,
-                    build_id,
-                });
+                let version = DeploymentVersion {
+                    deployment: deployment.clone(),
+                    build_id: build_id.clone(),
+                };
+                let selection = TaskSelection::Version(version);
+                problems.into_result().map(|()| selection)
             }
-            (None, None) if deprecated.is_empty() => {}
-            (None, None) => {
-                warn!(
-                    keys = deprecated.join(", "),
-                    task_queue = self.task_queue,
-                    "deprecated by Temporal and removed from KEDA: use {name} and {build}, \
-                     or none of them for workers without versions"
-                );
-                return Of::BuildIds(build_ids);
+            (Some(_), None) => {
+                let reason = format!("is required with `{DEPLOYMENT}`");
+                Err(Problem::key(BUILD, reason).into())
             }
+            (None, Some(_)) => {
+                let reason = format!("is required with `{BUILD}`");
+                Err(Problem::key(DEPLOYMENT, reason).into())
+            }
+            (None, None) => Ok(self.unversioned_tasks()),
         }
-        Of::Queue
     }
 
-    fn running(&self, queues: &Patterns, of: &Of, problems: &mut Problems) -> Option<Running> {
-        const FOR_COUNT: &str = "workflowTaskQueueForCount";
-        if !self.include_running_workflow_count {
-            if self.workflow_task_queue_for_count.is_some() {
-                let reason = "has no effect without `includeRunningWorkflowCount: true`";
-                problems.push(Problem::key(FOR_COUNT, reason));
-            }
-            return None;
+    /// Without a worker deployment: all tasks, or those of the deprecated selectors.
+    fn unversioned_tasks(&self) -> TaskSelection {
+        let deprecated = self.deprecated();
+        if deprecated.is_empty() {
+            return TaskSelection::All;
         }
-        let named = match &self.workflow_task_queue_for_count {
-            Some(name) => vec![(FOR_COUNT, name)],
-            None => {
-                let key = self
-                    .task_queue
-                    .as_ref()
-                    .map_or("taskQueues", |_| "taskQueue");
-                queues.names.iter().map(|name| (key, name)).collect()
-            }
-        };
-        let version = match of {
-            Of::Version(version) => vec![
-                ("workerDeploymentName", &version.deployment),
-                ("workerDeploymentBuildId", &version.build_id),
-            ],
-            _ => Vec::new(),
-        };
-        let bad = named.into_iter().chain(version);
-        if let Some((key, value)) = bad.into_iter().find(|(_, value)| !is_literal(value)) {
-            let reason = "cannot be part of a visibility query, which \
-                          `includeRunningWorkflowCount` needs; allowed are letters, digits and _ . / : -";
-            problems.push(Problem::value(key, value, reason));
-        }
-        Some(Running {
-            queue: self.workflow_task_queue_for_count.clone(),
-            unless_above: self.activation_target_queue_size.0,
+        warn!(
+            keys = deprecated.join(", "),
+            task_queue = self.task_queue,
+            "deprecated by Temporal and removed from KEDA: use {DEPLOYMENT} and {BUILD}, or none of \
+             them for workers without versions"
+        );
+        TaskSelection::BuildIds(BuildIdSelection {
+            build_id: self.build_id.clone(),
+            all_active: self.select_all_active,
+            unversioned: self.select_unversioned,
         })
     }
+
+    /// The deprecated keys that are given.
+    fn deprecated(&self) -> Vec<&'static str> {
+        let keys = [
+            ("buildId", self.build_id.is_some()),
+            ("selectAllActive", self.select_all_active),
+            ("selectUnversioned", self.select_unversioned),
+        ];
+        let given = keys.into_iter().filter(|(_, given)| *given);
+        given.map(|(key, _)| key).collect()
+    }
+
+    fn running(
+        &self,
+        queues: &Patterns,
+        version: Option<&DeploymentVersion>,
+    ) -> Result<Option<RunningCheck>, Problems> {
+        let counted = self.workflow_task_queue_for_count.as_deref();
+        if !self.include_running_workflow_count {
+            let reason = "has no effect without `includeRunningWorkflowCount: true`";
+            return match counted {
+                None => Ok(None),
+                Some(_) => Err(Problem::key(COUNTED_QUEUE, reason).into()),
+            };
+        }
+        let mut problems = Problems::default();
+        match (counted, &self.task_queue) {
+            (Some(queue), _) => problems.keep(check_literal(COUNTED_QUEUE, queue)),
+            (None, Some(queue)) => problems.keep(check_literal("taskQueue", queue)),
+            (None, None) => problems.keep(check_literals("taskQueues", &queues.names)),
+        };
+        if let Some(version) = version {
+            problems.keep(check_literal(DEPLOYMENT, &version.deployment));
+            problems.keep(check_literal(BUILD, &version.build_id));
+        }
+        problems.into_result()?;
+        Ok(Some(RunningCheck {
+            queue: counted.map(str::to_owned),
+            unless_above: self.activation_target_queue_size.0,
+        }))
+    }
+}
+
+/// The names of a list, or what is wrong with each entry.
+fn parse_list(list: &NameList) -> Result<Patterns, Problems> {
+    let entries = || list.0.iter().map(String::as_str);
+    let parse_all = Patterns::parse(entries());
+    parse_all.map_err(|reason| {
+        let mut problems = Problems::default();
+        for entry in entries() {
+            let parsed = Patterns::parse([entry]);
+            problems.keep(parsed.map_err(|reason| Problem::value("taskQueues", entry, reason)));
+        }
+        match problems.0.is_empty() {
+            true => Problem::value("taskQueues", list.0.join(","), reason).into(),
+            false => problems,
+        }
+    })
 }
 
 /// The server's limit of names, `limit.maxIDLength`, by default.
 const LONGEST_NAME: usize = 1000;
 
-fn check_name(key: &str, name: &str) -> Result<(), Problem> {
+fn check_queue(key: &str, name: &str) -> Result<(), Problem> {
     let reason = if name.trim().is_empty() {
         "is empty; it must be the name of a task queue"
     } else if name.starts_with("/_sys/") {
         "is the name of a partition; use the task queue's own, which stands for all of them"
     } else if name.len() > LONGEST_NAME {
         "is longer than the 1000 bytes that a task queue's name may have"
-    } else if name.contains(char::is_control) {
-        "has control characters"
     } else {
         return Ok(());
     };
     Err(Problem::value(key, name, reason))
 }
 
-/// Visibility queries have no parameters: what is put into one must not be able to end a literal.
-pub fn is_literal(value: &str) -> bool {
+fn check_literals(key: &str, values: &BTreeSet<String>) -> Result<(), Problems> {
+    let mut problems = Problems::default();
+    for value in values {
+        problems.keep(check_literal(key, value));
+    }
+    problems.into_result()
+}
+
+/// Visibility queries have no parameters: a value in one must not be able to end its literal.
+fn check_literal(key: &str, value: &str) -> Result<(), Problem> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | ':' | '-');
-    !value.is_empty() && value.chars().all(good)
+    match !value.is_empty() && value.chars().all(good) {
+        true => Ok(()),
+        false => {
+            let reason = "cannot be part of a visibility query, which \
+                          `includeRunningWorkflowCount` needs; allowed are letters, digits and _ . / : -";
+            Err(Problem::value(key, value, reason))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Temporal: the backlog of task queues.
 //!
-//! Thousands of triggers of one namespace share one HTTP/2 connection and one request budget. The
-//! README beside this file has the semantics.
+//! Thousands of triggers of one namespace share one HTTP/2 connection and one request rate. The
+//! README beside this file has the semantics, and how the files depend on each other.
 
 mod channel;
 mod client;
@@ -12,85 +12,28 @@ mod keys;
 mod query;
 mod queue_type_usage;
 mod rate_limiter;
+mod request_executor;
 mod requests;
+mod responses;
 mod sample;
 mod server_version;
+#[cfg(test)]
+mod testing;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use config::Connection;
+use client::Client;
 use config::NamespaceKeys;
+pub use config::{Connection, Temporal};
 use keys::TaskQueueKeys;
-pub use query::Query;
-use query::{BacklogRule, QueueType};
+pub use query::{Backlog, BacklogRule, Query};
 
-use crate::sampling::TriggerType;
 use crate::{
     error::Result,
-    sampling::{Backend, Batch, BatchQuery, Pace},
+    sampling::{Backend, Batch, Pace, TriggerType},
 };
-
-/// The backend.
-pub struct Temporal;
-
-/// What a query counted: tasks that wait, by type, and what else keeps a trigger active.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Workflow tasks.
-    pub workflow: u64,
-    /// Activity tasks.
-    pub activity: u64,
-    /// Nexus tasks. No server counts them so far.
-    pub nexus: u64,
-    /// Workflows that run whether or not a task waits.
-    pub running: Live,
-}
-
-/// Whether work is under way that the backlog does not show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Live {
-    /// Not asked for, or the backlog says enough.
-    #[default]
-    NotAsked,
-    /// Running workflows were counted: this many, at least.
-    Workflows(u64),
-    /// The version has pinned workflows that have not ended.
-    Draining,
-}
-
-impl Backlog {
-    fn add(&mut self, queue_type: QueueType, tasks: u64) {
-        let sum = match queue_type {
-            QueueType::Workflow => &mut self.workflow,
-            QueueType::Activity => &mut self.activity,
-            QueueType::Nexus => &mut self.nexus,
-        };
-        *sum = sum.saturating_add(tasks);
-    }
-
-    /// All tasks that wait.
-    pub fn total(&self) -> u64 {
-        self.workflow
-            .saturating_add(self.activity)
-            .saturating_add(self.nexus)
-    }
-}
-
-impl Live {
-    /// Whether it keeps a trigger active.
-    pub fn keeps_active(self) -> bool {
-        match self {
-            Live::NotAsked => false,
-            Live::Workflows(workflows) => workflows > 0,
-            Live::Draining => true,
-        }
-    }
-}
-
-/// One query of a batch.
-type PendingQuery = BatchQuery<Query, Backlog>;
 
 impl Backend for Temporal {
     const NAME: &'static str = "temporal";
@@ -99,7 +42,7 @@ impl Backend for Temporal {
     type Query = Query;
     type Sample = Backlog;
     type Rule = BacklogRule;
-    type Client = client::Client;
+    type Client = Client;
 
     fn trigger_types() -> Vec<TriggerType<Self>> {
         vec![TriggerType::of::<NamespaceKeys, TaskQueueKeys>("temporal")]
@@ -107,15 +50,15 @@ impl Backend for Temporal {
 
     fn pace(&self, _: Duration) -> Pace {
         Pace {
-            // The server keeps its own counts for 5 s: asking more often gains nothing.
+            // The server keeps its own counts for 5 s: reading more often gains nothing.
             fresh_for: Duration::from_secs(5),
             first_call_timeout: Duration::from_secs(20),
-            // Every connection has a limit of its own, `minConnectTimeout`, of at most this.
-            connect_timeout: Duration::from_secs(61),
-            // A cold sweep of a large namespace fills the whole of it. That a server is dead is
-            // seen by the limit of each request.
-            batch_timeout: Duration::from_secs(30),
-            // A short question passes a long sweep; both are paced by the same budget.
+            // The most that `minConnectTimeout` allows: each connection has its own limit.
+            connect_timeout: Duration::from_secs(config::LONGEST_CONNECT),
+            // The first read of a large namespace needs all of it. A dead server is noticed
+            // earlier, by the timeout of each request.
+            batch_timeout: Duration::from_secs(25),
+            // A short query passes a long batch; all are paced by the same rate limiter.
             overlap: 16,
         }
     }
@@ -129,16 +72,11 @@ impl Backend for Temporal {
         query.queues.bytes()
     }
 
-    async fn connect(&self, connection: &Connection, _deadline: Instant) -> Result<Self::Client> {
-        channel::connect(connection).await
+    async fn connect(&self, connection: &Connection, deadline: Instant) -> Result<Client> {
+        Client::connect(connection, deadline).await
     }
 
-    async fn sample(
-        &self,
-        client: &Self::Client,
-        batch: Batch<Self>,
-        _deadline: Instant,
-    ) -> Result<()> {
-        sample::answer(client, batch).await
+    async fn sample(&self, client: &Client, batch: Batch<Self>, deadline: Instant) -> Result<()> {
+        sample::sample_batch(client, batch, deadline).await
     }
 }

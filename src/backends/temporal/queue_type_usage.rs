@@ -1,86 +1,84 @@
 //! Which types of tasks a queue uses.
 //!
 //! Every name stands for a workflow, an activity and a Nexus queue, and most queues use one or
-//! two of them. Asking for an unused one loads its partitions into the server's memory (measured:
-//! 3 GB for a thousand queues), so it is asked rarely, and never while somebody waits.
+//! two of them. Reading an unused one loads its partitions into the server's memory (measured:
+//! 3 GB for a thousand queues), so it is read rarely, and never while a call waits.
 
-use std::{collections::HashMap, time::Duration};
+use std::{num::NonZeroUsize, time::Duration};
 
+use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::query::{QueueType, Types};
+use super::{
+    query::{QueueType, TypeSelection},
+    responses::QueueState,
+};
 
-/// What is known of the queues of one namespace.
-#[derive(Default)]
-pub struct Usage(Mutex<HashMap<String, Queue>>);
-
-/// What one read says of a queue of one type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reading {
-    /// Tasks that wait.
-    pub backlog: u64,
-    /// Workers poll.
-    pub polled: bool,
-    /// Tasks were added or dispatched lately (the server averages over 30 s).
-    pub moving: bool,
-}
+/// The use of the queues of one namespace. The least recently used are evicted first: their next
+/// read begins anew.
+pub struct QueueTypeUsage(Mutex<LruCache<String, QueueUsage>>);
 
 #[derive(Default)]
-struct Queue {
-    types: [Known; 3],
+struct QueueUsage {
+    types: [TypeUsage; 3],
 }
 
 #[derive(Clone, Copy, Default)]
-struct Known {
+struct TypeUsage {
+    /// It was read at least once.
     read: bool,
     /// Workers polled when it was last read.
-    polled: bool,
+    has_pollers: bool,
     /// When it was last seen in use.
     used: Option<Instant>,
-    /// When it may be asked again although it is not in use. `None`: at any time.
-    probe: Option<Instant>,
-    /// How long the wait for that was.
-    waited: Duration,
+    /// When it is read next although it is not in use. `None`: at any time.
+    next_probe: Option<Instant>,
+    /// The wait before that.
+    probe_interval: Duration,
 }
 
 /// What to read of a queue.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// Part of the answer.
-    pub now: Vec<QueueType>,
-    /// Not waited for; shows whether the type has come into use.
+pub struct ReadPlan {
+    /// Part of the sample.
+    pub needed: Vec<QueueType>,
+    /// No call waits for these: they show whether the type has come into use.
     pub idle: Vec<QueueType>,
 }
 
-/// A type is taken to be in use for this long after it last was. Longer than the night of a queue
-/// that works by day would be better for it, and worse for the server.
+/// The most queues whose use is kept.
+pub const KNOWN: NonZeroUsize = NonZeroUsize::new(100_000).expect("is not zero");
+/// A type counts as in use for this long after it last was. More would suit a queue that works by
+/// day, and cost the server more.
 const IN_USE: Duration = Duration::from_secs(60 * 60);
-/// An unused type is asked again after this, doubling up to [`LONGEST`].
-const FIRST: Duration = Duration::from_secs(30);
+/// An unused type is read again after this, doubling up to [`LONGEST_PROBE`].
+const FIRST_PROBE: Duration = Duration::from_secs(30);
 /// Longer than the five minutes after which a server unloads an idle partition.
-const LONGEST: Duration = Duration::from_secs(10 * 60);
-/// More known queues than this are forgotten all at once, and learned again.
-const KNOWN: usize = 100_000;
+const LONGEST_PROBE: Duration = Duration::from_secs(10 * 60);
 
-impl Usage {
+impl QueueTypeUsage {
+    pub fn new(capacity: NonZeroUsize) -> Self {
+        // Grows as queues come, so that an empty cache costs nothing.
+        let mut queues = LruCache::unbounded();
+        queues.resize(capacity);
+        QueueTypeUsage(Mutex::new(queues))
+    }
+
     /// What to read of a queue whose types `types` count.
-    pub fn plan(&self, queue: &str, types: &Types, now: Instant) -> Plan {
+    pub fn read_plan(&self, queue: &str, types: &TypeSelection, now: Instant) -> ReadPlan {
         let mut queues = self.0.lock();
-        if queues.len() >= KNOWN && !queues.contains_key(queue) {
-            queues.clear();
-        }
-        let queue = queues.entry(queue.to_owned()).or_default();
-        if let Types::Named(named) = types {
-            return Plan {
-                now: named.iter().copied().collect(),
+        let queue = queues.get_or_insert_mut_ref(queue, QueueUsage::default);
+        if let TypeSelection::Named(named) = types {
+            return ReadPlan {
+                needed: named.iter().copied().collect(),
                 idle: Vec::new(),
             };
         }
-        let mut plan = Plan::default();
+        let mut plan = ReadPlan::default();
         for queue_type in QueueType::ALL {
             if queue.counts(queue_type, now) {
-                plan.now.push(queue_type);
+                plan.needed.push(queue_type);
             } else if queue.start_probe(queue_type, now) {
                 plan.idle.push(queue_type);
             }
@@ -92,164 +90,61 @@ impl Usage {
     pub fn has_read(&self, queue: &str, queue_type: QueueType) -> bool {
         let queues = self.0.lock();
         queues
-            .get(queue)
+            .peek(queue)
             .is_some_and(|queue| queue.types[queue_type as usize].read)
     }
 
-    /// Keeps what a read said.
-    pub fn learn(&self, queue: &str, queue_type: QueueType, reading: Reading, now: Instant) {
+    /// Records what a read found.
+    pub fn record(&self, queue: &str, queue_type: QueueType, state: QueueState, now: Instant) {
         let mut queues = self.0.lock();
         let Some(queue) = queues.get_mut(queue) else {
             return;
         };
-        let was_polled = queue.types.iter().any(|known| known.polled);
-        let known = &mut queue.types[queue_type as usize];
-        (known.read, known.polled) = (true, reading.polled);
-        if reading.polled || reading.moving || reading.backlog > 0 {
-            known.used = Some(now);
+        let had_pollers = queue.types.iter().any(|usage| usage.has_pollers);
+        let usage = &mut queue.types[queue_type as usize];
+        (usage.read, usage.has_pollers) = (true, state.has_pollers);
+        if state.in_use() {
+            usage.used = Some(now);
         }
-        // Workers came, perhaps for the other types as well: find out soon.
-        if reading.polled && !was_polled {
-            for known in &mut queue.types {
-                (known.probe, known.waited) = (None, Duration::ZERO);
+        // Workers came, perhaps for the other types as well: read those soon.
+        if state.has_pollers && !had_pollers {
+            for usage in &mut queue.types {
+                (usage.next_probe, usage.probe_interval) = (None, Duration::ZERO);
             }
         }
     }
 }
 
-impl Queue {
+impl QueueUsage {
     fn in_use(&self, queue_type: QueueType, now: Instant) -> bool {
         let used = self.types[queue_type as usize].used;
         used.is_some_and(|used| now.saturating_duration_since(used) < IN_USE)
     }
 
-    /// Whether the answer needs this type.
+    /// Whether the sample needs this type.
     fn counts(&self, queue_type: QueueType, now: Instant) -> bool {
         let other = match queue_type {
             QueueType::Workflow => QueueType::Activity,
             QueueType::Activity => QueueType::Workflow,
-            // No server counts a Nexus backlog so far: nobody waits for a number that is 0.
+            // No server counts a Nexus backlog so far: no call needs to wait for 0.
             QueueType::Nexus => return self.in_use(queue_type, now),
         };
-        // A queue that rests may wake up with either: both are asked.
+        // Any of the two may be the first to come into use: both are read until one has.
         !self.types[queue_type as usize].read
             || self.in_use(queue_type, now)
             || !self.in_use(other, now)
     }
 
     fn start_probe(&mut self, queue_type: QueueType, now: Instant) -> bool {
-        let known = &mut self.types[queue_type as usize];
-        if known.probe.is_some_and(|probe| probe > now) {
+        let usage = &mut self.types[queue_type as usize];
+        if usage.next_probe.is_some_and(|probe| probe > now) {
             return false;
         }
-        known.waited = (known.waited * 2).clamp(FIRST, LONGEST);
-        known.probe = Some(now + known.waited);
+        usage.probe_interval = (usage.probe_interval * 2).clamp(FIRST_PROBE, LONGEST_PROBE);
+        usage.next_probe = Some(now + usage.probe_interval);
         true
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use QueueType::{Activity, Nexus, Workflow};
-
-    const WAITING: Reading = Reading {
-        backlog: 3,
-        polled: false,
-        moving: true,
-    };
-    const POLLED: Reading = Reading {
-        backlog: 0,
-        polled: true,
-        moving: false,
-    };
-
-    fn unused() -> Reading {
-        Reading::default()
-    }
-
-    fn after(seconds: u64) -> Instant {
-        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-        *START.get_or_init(Instant::now) + Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn types_that_the_user_named_are_asked_every_time() {
-        let usage = Usage::default();
-        let named = Types::Named([Nexus, Activity].into());
-        for seconds in [0, 5, 10] {
-            let plan = usage.plan("q", &named, after(seconds));
-            assert_eq!((plan.now, plan.idle), (vec![Activity, Nexus], vec![]));
-        }
-    }
-
-    #[test]
-    fn an_unused_type_is_asked_more_and_more_rarely() {
-        let usage = Usage::default();
-        let plan = usage.plan("q", &Types::All, after(0));
-        assert_eq!(
-            (plan.now, plan.idle),
-            (vec![Workflow, Activity], vec![Nexus])
-        );
-        usage.learn("q", Workflow, WAITING, after(0));
-        usage.learn("q", Activity, unused(), after(0));
-        let mut probes = Vec::new();
-        for seconds in (5..1200).step_by(5) {
-            usage.learn("q", Workflow, WAITING, after(seconds));
-            let plan = usage.plan("q", &Types::All, after(seconds));
-            assert_eq!(plan.now, [Workflow]);
-            if plan.idle.contains(&Activity) {
-                probes.push(seconds);
-            }
-        }
-        assert_eq!(probes, [5, 35, 95, 215, 455, 935]);
-    }
-
-    #[test]
-    fn a_probe_that_finds_use_makes_the_type_count() {
-        let usage = Usage::default();
-        usage.plan("q", &Types::All, after(0));
-        usage.learn("q", Workflow, WAITING, after(0));
-        usage.learn("q", Activity, unused(), after(0));
-        assert_eq!(usage.plan("q", &Types::All, after(5)).now, [Workflow]);
-        usage.learn("q", Activity, WAITING, after(6));
-        assert_eq!(
-            usage.plan("q", &Types::All, after(10)).now,
-            [Workflow, Activity]
-        );
-    }
-
-    #[test]
-    fn when_workers_come_the_other_types_are_looked_at_soon() {
-        let usage = Usage::default();
-        usage.plan("q", &Types::All, after(0));
-        usage.learn("q", Workflow, WAITING, after(0));
-        usage.learn("q", Activity, unused(), after(0));
-        for seconds in [5, 40, 100] {
-            usage.plan("q", &Types::All, after(seconds));
-        }
-        assert_eq!(usage.plan("q", &Types::All, after(105)).idle, []);
-        usage.learn("q", Workflow, POLLED, after(106));
-        assert_eq!(
-            usage.plan("q", &Types::All, after(110)).idle,
-            [Activity, Nexus]
-        );
-    }
-
-    #[test]
-    fn a_queue_that_rests_is_asked_for_workflows_and_activities() {
-        let usage = Usage::default();
-        usage.plan("q", &Types::All, after(0));
-        usage.learn("q", Workflow, unused(), after(0));
-        usage.learn("q", Activity, unused(), after(0));
-        assert_eq!(
-            usage.plan("q", &Types::All, after(9)).now,
-            [Workflow, Activity]
-        );
-        // An hour after its last use, a type rests.
-        usage.learn("q", Workflow, WAITING, after(10));
-        assert_eq!(usage.plan("q", &Types::All, after(20)).now, [Workflow]);
-        let late = after(10 + 3601);
-        assert_eq!(usage.plan("q", &Types::All, late).now, [Workflow, Activity]);
-    }
-}
+mod tests;

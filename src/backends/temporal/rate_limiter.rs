@@ -1,7 +1,7 @@
-//! A request budget: so many a second, so many at once, the most urgent first.
+//! A rate limiter: so many requests a second, so many at once, the most urgent first.
 //!
-//! The server's limits are shared with its workers, so a reader keeps well below them, and goes
-//! slower still when the server says that it is too much.
+//! The server's limits are shared with its workers, so a reader stays well below them, and slows
+//! down further when the server responds with RESOURCE_EXHAUSTED.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -11,52 +11,53 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// How urgent a request is; the least is served first.
+/// The order in which requests are sent: the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Urgency {
-    /// Somebody waits for it, with a sample from this time.
+pub enum Priority {
+    /// A call waits for it, and the last sample of its query is from this time.
     Waited(Instant),
-    /// Nobody waits for it: served from what would be left over.
+    /// No call waits for it: sent with what would be left over.
     Idle,
 }
 
-/// A budget that all requests of one kind share.
-pub struct Budget {
-    state: Mutex<State>,
+/// A limit that all requests of one kind share.
+pub struct RateLimiter {
+    state: Mutex<LimiterState>,
 }
 
-struct State {
-    /// Requests a second, when the server does not complain.
+struct LimiterState {
+    /// Requests a second while the server accepts them all.
     full: f64,
     /// Requests a second now.
     rate: f64,
-    /// Requests that may be sent at once.
+    /// Requests that may be sent at once. Negative: debt of a heavy one.
     tokens: f64,
     refilled: Instant,
+    /// When the rate was last halved.
     slowed: Option<Instant>,
     in_flight: usize,
-    waiting: BTreeMap<(Urgency, u64), Arc<Notify>>,
+    waiting: BTreeMap<(Priority, u64), Arc<Notify>>,
     arrivals: u64,
 }
 
-/// Requests of one budget that may be in flight at once: enough for the budget's rate at 100 ms
-/// each, and few enough that a server which slows down is not flooded.
+/// Requests of one limiter that may be in flight at once: enough for its rate at 100 ms each, and
+/// few enough that a server which slows down is not flooded.
 const AT_ONCE: usize = 24;
-/// What an idle budget saves up, in seconds of its rate. A server saves up twice its own rate
+/// What an idle limiter saves up, in seconds of its rate. A server saves up twice its own rate
 /// (`DefaultIncomingNamespaceBurstRatioFn`), which stays larger as long as the rate does.
 const SAVED: f64 = 2.0;
-/// After a complaint of the server the rate is halved, at most once in this time: what was sent
-/// before the first complaint must not count again.
+/// After RESOURCE_EXHAUSTED the rate is halved, at most once in this time: requests that were sent
+/// before the first refusal must not count again.
 const HALVED_ONCE_IN: Duration = Duration::from_secs(1);
 /// The rate grows back by a tenth of the full one each second.
 const RECOVERY: f64 = 0.1;
 /// It never falls below this part of the full one, so that recovery takes seconds.
 const FLOOR: f64 = 1.0 / 32.0;
 
-impl Budget {
+impl RateLimiter {
     pub fn new(per_second: f64) -> Self {
-        Budget {
-            state: Mutex::new(State {
+        RateLimiter {
+            state: Mutex::new(LimiterState {
                 full: per_second,
                 rate: per_second,
                 tokens: (per_second * SAVED).max(1.0),
@@ -69,30 +70,31 @@ impl Budget {
         }
     }
 
-    /// Waits for the turn of a request that weighs as much as `weight` ordinary ones. The request
+    /// Waits until a request may be sent that weighs as much as `weight` ordinary ones. The request
     /// is over when the permit is dropped.
-    pub async fn permit(&self, urgency: Urgency, weight: u32) -> Permit<'_> {
-        let place = self.queue(urgency);
+    pub async fn acquire(&self, priority: Priority, weight: u32) -> Permit<'_> {
+        let request = self.enqueue(priority);
         loop {
-            let turn = place.turn.notified();
+            let turn = request.turn.notified();
             tokio::pin!(turn);
-            // From here on no call is missed.
+            // From here on no notification is missed.
             turn.as_mut().enable();
-            let next = self.state.lock().try_take(place.key, weight);
+            let next = self.state.lock().try_take(request.key, weight);
             match next {
-                Turn::Taken => return Permit { budget: self },
+                Turn::Now => return Permit { limiter: self },
                 Turn::In(wait) => {
                     tokio::select! {
                         () = sleep(wait) => {}
                         () = turn => {}
                     }
                 }
-                Turn::WhenCalled => turn.await,
+                Turn::WhenNotified => turn.await,
             }
         }
     }
 
-    /// The server says that it is asked too much. The new rate, if it was not lowered just before.
+    /// Halves the rate, as the server refused a request. Returns the new rate, unless it was halved
+    /// just before.
     pub fn slow_down(&self) -> Option<f64> {
         let mut state = self.state.lock();
         let now = Instant::now();
@@ -107,51 +109,53 @@ impl Budget {
         Some(state.rate)
     }
 
-    fn queue(&self, urgency: Urgency) -> Place<'_> {
+    fn enqueue(&self, priority: Priority) -> QueuedRequest<'_> {
         let turn = Arc::new(Notify::new());
         let mut state = self.state.lock();
         state.arrivals += 1;
-        let key = (urgency, state.arrivals);
+        let key = (priority, state.arrivals);
         state.waiting.insert(key, turn.clone());
-        Place {
-            budget: self,
+        QueuedRequest {
+            limiter: self,
             key,
             turn,
         }
     }
 }
 
+/// When a queued request may be sent.
+#[derive(Debug, PartialEq)]
 enum Turn {
-    Taken,
-    /// First in line, and there will be room by then.
+    Now,
+    /// It is the first in the queue, and may be sent after this time.
     In(Duration),
-    /// Another is first, or too many are in flight.
-    WhenCalled,
+    /// Another one is first, or too many are in flight.
+    WhenNotified,
 }
 
-impl State {
-    fn try_take(&mut self, key: (Urgency, u64), weight: u32) -> Turn {
+impl LimiterState {
+    fn try_take(&mut self, key: (Priority, u64), weight: u32) -> Turn {
         let first = self.waiting.keys().next() == Some(&key);
         if !first || self.in_flight >= AT_ONCE {
-            return Turn::WhenCalled;
+            return Turn::WhenNotified;
         }
         self.refill(Instant::now());
-        // What nobody waits for leaves half of the savings to a burst that somebody waits for.
+        // An idle request leaves half of the savings to a burst that calls wait for.
         let needed = match key.0 {
-            Urgency::Waited(_) => 1.0,
-            Urgency::Idle => (self.most() / 2.0).max(1.0),
+            Priority::Waited(_) => 1.0,
+            Priority::Idle => (self.most() / 2.0).max(1.0),
         };
         if self.tokens < needed {
             return Turn::In(Duration::from_secs_f64(
                 (needed - self.tokens) / self.rate + 0.001,
             ));
         }
-        // A heavy request goes into debt, which the next ones wait for.
+        // A heavy request leaves a debt, which delays the next ones.
         self.tokens -= f64::from(weight);
         self.in_flight += 1;
         self.waiting.remove(&key);
-        self.call_first();
-        Turn::Taken
+        self.notify_first();
+        Turn::Now
     }
 
     fn most(&self) -> f64 {
@@ -165,145 +169,41 @@ impl State {
         self.tokens = (self.tokens + self.rate * elapsed).min(self.most());
     }
 
-    fn call_first(&self) {
+    fn notify_first(&self) {
         if let Some(first) = self.waiting.values().next() {
             first.notify_one();
         }
     }
 }
 
-/// A place in the line, left when it is dropped.
-struct Place<'a> {
-    budget: &'a Budget,
-    key: (Urgency, u64),
+/// A request that waits for its turn. Dropped, it leaves the queue.
+struct QueuedRequest<'a> {
+    limiter: &'a RateLimiter,
+    key: (Priority, u64),
     turn: Arc<Notify>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueuedRequest<'_> {
     fn drop(&mut self) {
-        let mut state = self.budget.state.lock();
+        let mut state = self.limiter.state.lock();
         if state.waiting.remove(&self.key).is_some() {
-            state.call_first();
+            state.notify_first();
         }
     }
 }
 
 /// The right to one request.
 pub struct Permit<'a> {
-    budget: &'a Budget,
+    limiter: &'a RateLimiter,
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let mut state = self.budget.state.lock();
+        let mut state = self.limiter.state.lock();
         state.in_flight -= 1;
-        state.call_first();
+        state.notify_first();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
-
-    use super::*;
-
-    /// Takes and ends one request.
-    async fn one(budget: &Budget, urgency: Urgency) -> Urgency {
-        drop(budget.permit(urgency, 1).await);
-        urgency
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_burst_is_free_and_the_rest_is_paced() {
-        let budget = Budget::new(100.0);
-        let start = Instant::now();
-        let all = (0..500).map(|_| one(&budget, Urgency::Waited(start)));
-        join_all(all).await;
-        let elapsed = start.elapsed().as_secs_f64();
-        assert!(
-            (2.9..3.5).contains(&elapsed),
-            "200 saved, 300 paced: {elapsed}"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_oldest_sample_is_renewed_first_and_idle_requests_come_last() {
-        let budget = Budget::new(1.0);
-        let now = Instant::now();
-        let old = |seconds| Urgency::Waited(now - Duration::from_secs(seconds));
-        join_all([one(&budget, old(0)), one(&budget, old(0))]).await;
-        let order = [Urgency::Idle, old(5), old(30), old(10)];
-        let served: FuturesUnordered<_> = order.map(|u| one(&budget, u)).into_iter().collect();
-        let served: Vec<Urgency> = served.collect().await;
-        assert_eq!(served, [old(30), old(10), old(5), Urgency::Idle]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_so_many_are_in_flight() {
-        let budget = Budget::new(1000.0);
-        let urgency = Urgency::Waited(Instant::now());
-        let permits = join_all((0..AT_ONCE).map(|_| budget.permit(urgency, 1))).await;
-        let one_more = tokio::time::timeout(Duration::from_secs(9), budget.permit(urgency, 1));
-        assert!(one_more.await.is_err());
-        drop(permits);
-        budget.permit(urgency, 1).await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_complaint_halves_the_rate_for_a_while() {
-        let budget = Budget::new(100.0);
-        assert_eq!(budget.slow_down(), Some(50.0));
-        assert_eq!(budget.slow_down(), None);
-        let start = Instant::now();
-        let urgency = Urgency::Waited(start);
-        join_all((0..52).map(|_| one(&budget, urgency))).await;
-        let elapsed = start.elapsed().as_secs_f64();
-        assert!((0.8..1.2).contains(&elapsed), "{elapsed}");
-        tokio::time::sleep(Duration::from_secs(10)).await;
-        assert_eq!(
-            budget.state.lock().try_take((urgency, 0), 1),
-            Turn::WhenCalled
-        );
-        budget.state.lock().refill(Instant::now());
-        assert_eq!(budget.state.lock().rate, 100.0);
-    }
-
-    impl PartialEq for Turn {
-        fn eq(&self, other: &Self) -> bool {
-            std::mem::discriminant(self) == std::mem::discriminant(other)
-        }
-    }
-
-    impl std::fmt::Debug for Turn {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("Turn")
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_heavy_request_takes_as_much_as_several() {
-        let budget = Budget::new(10.0);
-        let start = Instant::now();
-        let urgency = Urgency::Waited(start);
-        for _ in 0..14 {
-            drop(budget.permit(urgency, 5).await);
-        }
-        let elapsed = start.elapsed().as_secs_f64();
-        assert!(
-            (4.4..5.2).contains(&elapsed),
-            "20 saved, 70 taken: {elapsed}"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_gives_up_leaves_the_line() {
-        let budget = Budget::new(1.0);
-        let urgency = Urgency::Waited(Instant::now());
-        join_all([one(&budget, urgency), one(&budget, urgency)]).await;
-        let impatient = tokio::time::timeout(Duration::from_millis(1), budget.permit(urgency, 1));
-        assert!(impatient.await.is_err());
-        let start = Instant::now();
-        one(&budget, urgency).await;
-        assert!(start.elapsed() < Duration::from_millis(1100));
-    }
-}
+mod tests;

@@ -1,8 +1,8 @@
-//! What a server of which version can tell, and what it tells wrongly.
+//! The version of a server, and what is known to be wrong with its counts.
 
 use std::fmt;
 
-/// The version that a server says it has.
+/// The version that a server reports.
 #[derive(Clone, Debug)]
 pub struct ServerVersion(String);
 
@@ -21,7 +21,7 @@ impl ServerVersion {
         }
     }
 
-    /// What whoever scales by this server's counts should know. Measured with 1.29.1 and 1.32.1.
+    /// What is wrong with this server's counts. Measured with 1.29.1 and 1.32.1.
     pub fn caveat(&self) -> Option<&'static str> {
         self.is_before(1, 32).then_some(
             "before 1.32 a server counts 0 for a queue that has been idle for five minutes until it is \

@@ -53,7 +53,9 @@ async fn tls_needs_the_right_authority() {
     let error = scaler.evaluate(&plain).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
     assert!(
-        error.message().contains("if it wants TLS, set tls: enable"),
+        error
+            .message()
+            .contains("If its port requires TLS: Set `tls: enable`"),
         "{error}"
     );
 }

@@ -1,29 +1,10 @@
 //! What users write, and what becomes of it.
 
-use std::collections::BTreeMap;
-
-use tokio::time::Instant;
-
 use super::*;
-use crate::{
-    backends::temporal::{Backlog, Live},
-    metadata::{parse::Metadata, schema::KeySet},
-    sampling::Rule,
-};
+use crate::sampling::tests::keys;
 
 fn plan(pairs: &[(&str, &str)]) -> Result<Plan<Temporal>, String> {
-    let map: BTreeMap<String, String> = pairs
-        .iter()
-        .map(|(key, value)| (key.to_string(), value.to_string()))
-        .collect();
-    let keys = KeySet::of::<TaskQueueKeys>();
-    let (metadata, problems) = Metadata::new(&map, &[&keys]);
-    let parsed = problems
-        .into_result()
-        .and_then(|()| metadata.parse::<TaskQueueKeys>(&keys));
-    parsed
-        .and_then(TriggerKeys::check)
-        .map_err(|problems| problems.to_string())
+    keys::plan::<Temporal>("temporal", pairs).map_err(|problems| problems.to_string())
 }
 
 fn error(pairs: &[(&str, &str)]) -> String {
@@ -35,7 +16,7 @@ fn a_queue_alone_has_kedas_defaults() {
     let plan = plan(&[("taskQueue", "orders")]).unwrap();
     assert_eq!(plan.target, Target(5));
     assert_eq!(plan.readable_name, "orders");
-    assert_eq!(plan.query.types, Types::All);
+    assert_eq!(plan.query.types, TypeSelection::All);
     assert_eq!(plan.query.to_string(), "backlog of task queue orders");
 }
 
@@ -50,12 +31,12 @@ fn ranges_and_lists_are_one_set_of_queues() {
 }
 
 #[test]
-fn types_are_a_set_and_a_slip_is_told() {
+fn types_are_a_set_and_a_slip_gets_a_hint() {
     let query = plan(&[("taskQueue", "q"), ("queueTypes", "nexus, activity,nexus")])
         .unwrap()
         .query;
     let named = [QueueType::Activity, QueueType::Nexus].into();
-    assert_eq!(query.types, Types::Named(named));
+    assert_eq!(query.types, TypeSelection::Named(named));
     assert_eq!(
         query.to_string(),
         "activity and nexus backlog of task queue q"
@@ -167,23 +148,31 @@ fn running_workflows_need_names_that_a_visibility_query_can_hold() {
 }
 
 #[test]
-fn running_workflows_keep_active_and_do_not_count() {
-    let rule = plan(&[("taskQueue", "q"), ("activationTargetQueueSize", "2")])
-        .unwrap()
-        .rule;
-    let judge = |workflow, running| {
-        let backlog = Backlog {
-            workflow,
-            running,
-            ..Backlog::default()
-        };
-        let now = Instant::now();
-        let reading = rule.judge(&backlog, now, now);
-        (reading.value, reading.active)
-    };
-    assert_eq!(judge(2, Live::NotAsked), (2.0, false));
-    assert_eq!(judge(3, Live::NotAsked), (3.0, true));
-    assert_eq!(judge(0, Live::Workflows(0)), (0.0, false));
-    assert_eq!(judge(0, Live::Workflows(7)), (0.0, true));
-    assert_eq!(judge(0, Live::Draining), (0.0, true));
+fn all_problems_are_reported_at_once() {
+    let error = error(&[
+        ("taskQueues", "ok,q-{5..1},q-{a..b}"),
+        ("workerDeploymentName", "orders"),
+        ("workflowTaskQueueForCount", "w"),
+    ]);
+    for problem in [
+        "taskQueues: `q-{5..1}` ",
+        "taskQueues: `q-{a..b}` ",
+        "workerDeploymentBuildId: is required",
+        "workflowTaskQueueForCount: has no effect",
+    ] {
+        assert!(error.contains(problem), "{problem} is not in {error}");
+    }
+}
+
+#[test]
+fn each_name_that_a_visibility_query_cannot_hold_is_reported() {
+    let error = error(&[
+        ("taskQueues", "a',b',c"),
+        ("workerDeploymentName", "d'"),
+        ("workerDeploymentBuildId", "e\\"),
+        ("includeRunningWorkflowCount", "true"),
+    ]);
+    for name in ["`a'`", "`b'`", "`d'`", "`e\\`"] {
+        assert!(error.contains(name), "{name} is not in {error}");
+    }
 }
