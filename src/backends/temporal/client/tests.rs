@@ -111,6 +111,6 @@ async fn connecting_ends_by_the_earlier_of_its_two_limits_and_names_the_step() {
         let text = error.to_string();
         assert!(text.contains("(GetSystemInfo)"), "{text}");
         assert!(text.contains("minConnectTimeout"), "{text}");
-        assert!(started.elapsed() < Duration::from_secs(1));
+        assert!(started.elapsed() < Duration::from_secs(2));
     }
 }

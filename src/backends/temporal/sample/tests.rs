@@ -68,7 +68,7 @@ async fn a_sum_is_as_old_as_the_first_of_its_requests() {
     assert_eq!(sum.sample.total(), 21);
     assert!(started.elapsed() > Duration::from_millis(800));
     let sent_after = sum.at.duration_since(started);
-    assert!(sent_after < Duration::from_millis(300), "{sent_after:?}");
+    assert!(sent_after < Duration::from_millis(700), "{sent_after:?}");
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_request_that_waits_for_its_turn_is_not_aged_by_that() {
 async fn a_shared_state_of_a_version_keeps_the_time_at_which_it_was_requested() {
     let frontend = FakeFrontend::start("1.32.1").await;
     let client = connect(&frontend).await;
-    frontend.delay(Duration::from_millis(200));
+    frontend.delay(Duration::from_millis(500));
     let of_version = query(&["q"], TaskSelection::Version(version()));
     let started = Instant::now();
     let first = measure(&client, &of_version, within(LONG)).await.unwrap();
@@ -100,7 +100,7 @@ async fn a_shared_state_of_a_version_keeps_the_time_at_which_it_was_requested() 
     assert_eq!((first.sample.total(), second.sample.total()), (7, 7));
     assert_eq!(frontend.requests(), ["DescribeWorkerDeploymentVersion"]);
     assert_eq!(first.at, second.at);
-    assert!(first.at.duration_since(started) < Duration::from_millis(150));
+    assert!(first.at.duration_since(started) < Duration::from_millis(400));
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn a_query_ends_by_its_deadline_and_leaves_the_connection() {
     let measured = measure(&client, &q, within(Duration::from_millis(300))).await;
     let error = failed(measured);
     assert_eq!(error.kind(), Kind::TimedOut, "{error}");
-    assert!(started.elapsed() < Duration::from_millis(600));
+    assert!(started.elapsed() < Duration::from_millis(900));
     frontend.delay(Duration::ZERO);
     assert!(measure(&client, &q, within(LONG)).await.is_ok());
 }
@@ -185,7 +185,7 @@ async fn a_server_that_hangs_loses_the_connection() {
         matches!(measured, Err(RequestError::ConnectionLost(_))),
         "{measured:?}"
     );
-    assert!(started.elapsed() < Duration::from_secs(3));
+    assert!(started.elapsed() < Duration::from_secs(4));
 }
 
 #[test]
