@@ -3,10 +3,12 @@
 TOOLS := target/tools
 # For what not everybody wants to build: make run FEATURES=gssapi
 FEATURES :=
+# Of each property, for make fuzz.
+CASES := 100000
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
-.PHONY: help run test bench book docs clean
+.PHONY: help run test bench fuzz book docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +38,9 @@ bench: ## measure: the hot path, and load runs beside KEDA's own scalers and raw
 	@tests/servers/temporal/install.sh
 	cargo bench --bench hot_path
 	KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge cargo bench --bench load
+
+fuzz: ## property tests with many more cases than in make test: CASES=100000
+	PROPTEST_CASES=$(CASES) cargo test --workspace -- properties
 
 book: ## build the documentation as a book, in target/book
 	@scripts/tools.sh $(TOOLS) mdbook

@@ -91,8 +91,8 @@ impl Error {
     pub fn new(kind: Kind, what: impl Into<String>, next: impl Into<String>) -> Self {
         Error(Arc::new(Inner {
             kind,
-            what: what.into(),
-            next: next.into(),
+            what: one_line(what.into()),
+            next: one_line(next.into()),
             source: None,
         }))
     }
@@ -112,15 +112,30 @@ impl Error {
     /// The same error, said to have happened `place` (`redis 127.0.0.1:6379, list jobs`).
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         let inner = Arc::make_mut(&mut self.0);
-        inner.what = format!("{place}: {}", inner.what);
+        inner.what = one_line(format!("{place}: {}", inner.what));
         self
     }
 
     /// The same error with one more fact behind what happened.
     pub fn and(mut self, fact: impl fmt::Display) -> Self {
         let inner = Arc::make_mut(&mut self.0);
-        inner.what = format!("{} ({fact})", inner.what);
+        inner.what = one_line(format!("{} ({fact})", inner.what));
         self
+    }
+}
+
+/// Longer texts are cut: callers and backends put their own words into errors.
+const LONGEST: usize = 4096;
+
+/// Text of callers and backends must not split a log line, or fill it.
+fn one_line(mut text: String) -> String {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    match text.contains(char::is_control) {
+        true => text.replace(char::is_control, "\u{fffd}"),
+        false => text,
     }
 }
 
@@ -144,5 +159,18 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         let source = self.0.source.as_deref()?;
         Some(source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_of_bounded_length() {
+        let error = Error::new(Kind::Internal, "a\nb", "c\r").at("d\u{1b}[0m");
+        assert_eq!(error.to_string(), "d\u{fffd}[0m: a\u{fffd}b. c\u{fffd}");
+        let long = Error::new(Kind::Internal, "é".repeat(10_000), "");
+        assert!(long.to_string().len() <= LONGEST + 3);
     }
 }

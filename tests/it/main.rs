@@ -14,5 +14,6 @@ mod layers;
 mod lifecycle;
 mod listener;
 mod probe;
+mod properties;
 mod redis;
 mod temporal;
