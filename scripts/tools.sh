@@ -28,7 +28,7 @@ need_go() {
 cargo_tool() {
     "$dir/bin/$1" --version 2>/dev/null | grep -qF "$2" && return
     echo "Building $1 $2; the first time takes $3 …" >&2
-    cargo install --quiet --locked --root "$dir" "$1@$2"
+    cargo install --quiet --debug --locked --root "$dir" "$1@$2"
 }
 
 for name in "$@"; do

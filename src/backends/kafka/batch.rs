@@ -1,5 +1,5 @@
-//! What a batch waits for, and what has come: each query is answered as soon as the offsets of its
-//! group and the ends of its partitions are there, whatever the others wait for.
+//! A batch under way. Each query is completed as soon as its group's committed offsets and its
+//! partitions' log offsets are in, independently of the others.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -8,74 +8,107 @@ use std::{
 
 use kafka_protocol::ResponseError;
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    PendingQuery, Sample,
-    committed_offsets::Offsets,
     errors,
-    lag::{Committed, Partition},
-    partition_selection::{Known, Names},
-    protocol::Failure,
-    query::{Isolation, Query},
-    stall_tracker::Progress,
+    partition_selection::{RequestedTopics, SelectedPartitions, TopicInfo},
+    protocol::BrokerError,
+    query::{Committed, Isolation, Partition, PendingQuery, Query, Sample, TopicSelection},
+    stall_tracker::StallTracker,
 };
-use crate::{error::Result, sampling::Measured};
+use crate::{
+    error::{Error, Result},
+    sampling::Measured,
+};
+
+/// What a group has committed: by topic, partitions in ascending order.
+pub type CommittedOffsets = HashMap<String, Vec<(i32, Result<i64, ResponseError>)>>;
 
 /// Start and end of a partition.
 pub type Bounds = (i64, i64);
 
-/// Partitions of topics, as they are asked for.
+/// Partitions by topic.
 pub type Partitions = BTreeMap<Arc<str>, BTreeSet<i32>>;
 
-/// What one kind of request asks: the ends of one isolation level, of one broker.
-pub type Source = (Isolation, i32);
+/// Partitions with what was read of each.
+pub type PartitionBounds = Vec<(Arc<str>, i32, Result<Bounds>)>;
 
-/// The queries of a batch that are not answered yet.
-pub struct Board<'a> {
-    progress: &'a Progress,
+/// What one kind of request reads: the log offsets of one isolation level, from one broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Source {
+    pub isolation: Isolation,
+    pub leader: i32,
+}
+
+/// A query of the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QueryId(usize);
+
+/// The queries of a batch, and what has come in for them.
+pub struct LagBatch<'a> {
+    stalls: &'a StallTracker,
+    /// No request was sent before: the time of all samples.
+    started: Instant,
     state: Mutex<State>,
+    /// Queries have become ready, or the last group has come in.
+    ready: Notify,
 }
 
-#[derive(Default)]
 struct State {
-    queries: Vec<Waiting>,
+    queries: Vec<LagQuery>,
     groups: HashMap<String, Group>,
-    /// The queries that wait for a broker.
-    sources: HashMap<Source, Vec<usize>>,
-    ends: HashMap<Isolation, HashMap<Arc<str>, Ends>>,
+    /// Groups whose committed offsets are not in yet.
+    groups_left: usize,
+    /// Queries whose topics are known, and whose log offsets are to be read.
+    ready: Vec<QueryId>,
+    /// The queries that wait for log offsets of a source.
+    waiting: HashMap<Source, Vec<QueryId>>,
+    bounds: HashMap<Isolation, HashMap<Arc<str>, BTreeMap<i32, Result<Bounds>>>>,
 }
 
-/// The ends of a topic's partitions.
-type Ends = BTreeMap<i32, Result<Bounds>>;
-
-struct Waiting {
-    /// `None` once it is answered.
-    ask: Option<PendingQuery>,
+struct LagQuery {
+    /// `None` once it is complete.
+    query: Option<PendingQuery>,
     /// The partitions that count, by topic; `None` until topics are known.
-    places: Option<Vec<(Arc<str>, Vec<i32>)>>,
+    partitions: Option<Vec<(Arc<str>, Vec<i32>)>>,
 }
 
 #[derive(Default)]
 struct Group {
-    queries: Vec<usize>,
-    offsets: Option<Offsets>,
+    queries: Vec<QueryId>,
+    offsets: Option<CommittedOffsets>,
 }
 
-impl<'a> Board<'a> {
-    pub fn new(progress: &'a Progress, asks: Vec<PendingQuery>) -> Self {
-        let mut state = State::default();
-        for (number, ask) in asks.into_iter().enumerate() {
-            let group = ask.query().group.clone();
-            state.groups.entry(group).or_default().queries.push(number);
-            state.queries.push(Waiting {
-                ask: Some(ask),
-                places: None,
-            });
-        }
-        Board {
-            progress,
-            state: Mutex::new(state),
+impl<'a> LagBatch<'a> {
+    pub fn new(stalls: &'a StallTracker, queries: Vec<PendingQuery>) -> Self {
+        let mut groups = HashMap::<String, Group>::new();
+        let mut ready = Vec::new();
+        let queries = queries.into_iter().enumerate().map(|(index, query)| {
+            let id = QueryId(index);
+            let Query { group, topics, .. } = query.query();
+            groups.entry(group.clone()).or_default().queries.push(id);
+            if matches!(topics, TopicSelection::Named { .. }) {
+                ready.push(id);
+            }
+            LagQuery {
+                query: Some(query),
+                partitions: None,
+            }
+        });
+        let queries = queries.collect();
+        LagBatch {
+            stalls,
+            started: Instant::now(),
+            state: Mutex::new(State {
+                queries,
+                groups_left: groups.len(),
+                groups,
+                ready,
+                waiting: HashMap::new(),
+                bounds: HashMap::new(),
+            }),
+            ready: Notify::new(),
         }
     }
 
@@ -84,148 +117,207 @@ impl<'a> Board<'a> {
         self.state.lock().groups.keys().cloned().collect()
     }
 
-    /// The topics of all queries.
-    pub fn names(&self) -> Names {
-        let mut names = Names::default();
-        let state = self.state.lock();
-        for (query, group) in state.open() {
-            names.add(query, group.offsets.as_ref());
+    /// Queries whose log offsets are to be read now; `None` when there will be no more.
+    pub async fn next_ready(&self) -> Option<Vec<QueryId>> {
+        loop {
+            let changed = self.ready.notified();
+            {
+                let mut state = self.state.lock();
+                if !state.ready.is_empty() {
+                    return Some(std::mem::take(&mut state.ready));
+                }
+                if state.groups_left == 0 {
+                    return None;
+                }
+            }
+            changed.await;
         }
-        names
     }
 
-    /// Settles which partitions count, and returns them by the broker that leads them. Queries
-    /// with a topic or partition that is not there get their error.
-    pub fn place(&self, known: &Known) -> BTreeMap<Source, Partitions> {
-        let mut wanted = BTreeMap::<Source, Partitions>::new();
+    /// Whether a query names topics by a regex.
+    pub fn has_regex(&self, id: QueryId) -> bool {
+        let state = self.state.lock();
+        let topics = state.query(id).map(|query| &query.topics);
+        matches!(topics, Some(TopicSelection::Named { regexes, .. }) if !regexes.is_empty())
+    }
+
+    /// The topics of queries.
+    pub fn topics_of(&self, ids: &[QueryId]) -> RequestedTopics {
+        let mut topics = RequestedTopics::default();
+        let state = self.state.lock();
+        for query in ids.iter().filter_map(|id| state.query(*id)) {
+            topics.add(query, state.committed_of(query));
+        }
+        topics
+    }
+
+    /// Selects the partitions that count for queries, and returns them by the broker that leads
+    /// them. A query with a topic or partition that does not exist gets its error.
+    pub fn select(&self, ids: &[QueryId], topics: &TopicInfo) -> BTreeMap<Source, Partitions> {
+        let mut wanted = BTreeMap::new();
         let mut state = self.state.lock();
-        let shared: HashMap<&str, Arc<str>> = known
-            .topics
-            .keys()
-            .map(|name| (name.as_str(), Arc::from(name.as_str())))
-            .collect();
-        for number in 0..state.queries.len() {
-            let Some(ask) = &state.queries[number].ask else {
+        for id in ids {
+            let Some(query) = state.query(*id) else {
                 continue;
             };
-            let query = ask.query();
             let isolation = query.isolation;
-            let offsets = state.groups[&query.group].offsets.as_ref();
-            let found = known.places(query, offsets, &shared);
-            let found = match found {
-                Ok(found) => found,
-                Err(error) => {
-                    state.answer(number, Err(error));
-                    continue;
+            match topics.select(query, state.committed_of(query)) {
+                Ok(selected) => {
+                    state.wait_for(*id, isolation, selected, &mut wanted);
+                    self.try_complete(&mut state, *id);
                 }
-            };
-            let mut places = Vec::with_capacity(found.len());
-            for (topic, partitions) in found {
-                for (partition, leader) in &partitions {
-                    let source = wanted.entry((isolation, *leader)).or_default();
-                    source.entry(topic.clone()).or_default().insert(*partition);
-                    let waiting = state.sources.entry((isolation, *leader)).or_default();
-                    if waiting.last() != Some(&number) {
-                        waiting.push(number);
-                    }
-                }
-                let partitions = partitions.into_iter().map(|(partition, _)| partition);
-                places.push((topic, partitions.collect()));
+                Err(error) => state.complete(*id, Err(error)),
             }
-            state.queries[number].places = Some(places);
-            self.try_answer(&mut state, number);
         }
         wanted
     }
 
-    /// The offsets of a group have come.
-    pub fn tell_group(&self, group: &str, offsets: Result<Offsets>) {
+    /// The committed offsets of a group have come in.
+    pub fn set_committed(&self, group: &str, offsets: Result<CommittedOffsets>) {
         let mut state = self.state.lock();
-        let Some(waiting) = state.groups.get_mut(group) else {
+        let Some(entry) = state.groups.get_mut(group) else {
             return;
         };
-        let queries = waiting.queries.clone();
+        let queries = entry.queries.clone();
         match offsets {
             Ok(offsets) => {
-                waiting.offsets = Some(offsets);
-                for number in queries {
-                    self.try_answer(&mut state, number);
+                entry.offsets = Some(offsets);
+                for id in queries {
+                    state.make_ready(id);
+                    self.try_complete(&mut state, id);
                 }
             }
             Err(error) => {
-                for number in queries {
-                    state.answer(number, Err(error.clone()));
+                for id in queries {
+                    state.complete(id, Err(error.clone()));
                 }
             }
         }
+        state.groups_left -= 1;
+        drop(state);
+        self.ready.notify_one();
     }
 
-    /// Ends of partitions have come that were first asked of this source.
-    pub fn tell_ends(&self, source: Source, ends: Vec<(Arc<str>, i32, Result<Bounds>)>) {
+    /// Log offsets have come in that queries wait for at this source.
+    pub fn set_bounds(&self, source: Source, partitions: PartitionBounds) {
         let mut state = self.state.lock();
-        let table = state.ends.entry(source.0).or_default();
-        for (topic, partition, bounds) in ends {
-            table.entry(topic).or_default().insert(partition, bounds);
+        let bounds = state.bounds.entry(source.isolation).or_default();
+        for (topic, partition, found) in partitions {
+            bounds.entry(topic).or_default().insert(partition, found);
         }
-        for number in state.sources.get(&source).cloned().unwrap_or_default() {
-            self.try_answer(&mut state, number);
+        for id in state.waiting.get(&source).cloned().unwrap_or_default() {
+            self.try_complete(&mut state, id);
         }
     }
 
-    fn try_answer(&self, state: &mut State, number: usize) {
-        if let Some(outcome) = state.outcome(number) {
-            let partitions = outcome.map(|(group, isolation, mut partitions)| {
-                let at = Instant::now();
-                note(self.progress, &group, isolation, &mut partitions, at);
-                Sample {
-                    partitions: partitions.into(),
+    fn try_complete(&self, state: &mut State, id: QueryId) {
+        let Some(outcome) = state.outcome(id) else {
+            return;
+        };
+        let at = self.started;
+        let sample = outcome.map(
+            |LagFound {
+                 group,
+                 isolation,
+                 mut partitions,
+             }| {
+                self.stalls.record(&group, isolation, &mut partitions, at);
+                Measured {
+                    sample: Sample {
+                        partitions: partitions.into(),
+                    },
+                    at,
                 }
-            });
-            state.answer(number, partitions);
-        }
+            },
+        );
+        state.complete(id, sample);
     }
 }
 
+/// The partitions of a query, all of them known.
+struct LagFound {
+    group: String,
+    isolation: Isolation,
+    partitions: Vec<Partition>,
+}
+
 impl State {
-    /// The queries without an answer, each with its group.
-    fn open(&self) -> impl Iterator<Item = (&Query, &Group)> {
-        let asks = self
-            .queries
-            .iter()
-            .filter_map(|waiting| waiting.ask.as_ref());
-        asks.map(|ask| (ask.query(), &self.groups[&ask.query().group]))
+    /// A query that is not complete.
+    fn query(&self, id: QueryId) -> Option<&Query> {
+        Some(self.queries[id.0].query.as_ref()?.query())
     }
 
-    fn answer(&mut self, number: usize, answer: Result<Sample>) {
-        if let Some(ask) = self.queries[number].ask.take() {
-            let at = Instant::now();
-            ask.complete(answer.map(|sample| Measured { sample, at }));
+    fn committed_of(&self, query: &Query) -> Option<&CommittedOffsets> {
+        self.groups[&query.group].offsets.as_ref()
+    }
+
+    /// The topics of a query are known if they are those of its group.
+    fn make_ready(&mut self, id: QueryId) {
+        let topics = self.query(id).map(|query| &query.topics);
+        if matches!(topics, Some(TopicSelection::OfGroup)) {
+            self.ready.push(id);
         }
     }
 
-    /// What a query's partitions have come to; `None`: it is answered, or not all is known yet.
-    /// The first partition that cannot be read is the error: a sum without it would be wrong.
-    fn outcome(&self, number: usize) -> Option<Result<(String, Isolation, Vec<Partition>)>> {
-        let Waiting { ask, places } = &self.queries[number];
-        let query = ask.as_ref()?.query();
-        let offsets = self.groups[&query.group].offsets.as_ref()?;
-        let ends = self.ends.get(&query.isolation);
-        let mut partitions = Vec::new();
-        for (topic, numbers) in places.as_ref()? {
-            let ends = ends.and_then(|ends| ends.get(topic))?;
-            let committed = offsets.get(&**topic);
-            for partition in numbers {
-                let found = match ends.get(partition)? {
-                    Ok(bounds) => self::partition(topic, *partition, committed, *bounds),
-                    Err(error) => Err(error.clone()),
+    /// Notes which log offsets a query waits for, and adds them to the wanted ones.
+    fn wait_for(
+        &mut self,
+        id: QueryId,
+        isolation: Isolation,
+        selected: SelectedPartitions,
+        wanted: &mut BTreeMap<Source, Partitions>,
+    ) {
+        let mut counted = Vec::with_capacity(selected.len());
+        for (topic, partitions) in selected {
+            for (partition, leader) in &partitions {
+                let source = Source {
+                    isolation,
+                    leader: *leader,
                 };
-                match found {
-                    Ok(found) => partitions.push(found),
-                    Err(error) => return Some(Err(error)),
+                let topics = wanted.entry(source).or_default();
+                topics.entry(topic.clone()).or_default().insert(*partition);
+                let waiting = self.waiting.entry(source).or_default();
+                if waiting.last() != Some(&id) {
+                    waiting.push(id);
+                }
+            }
+            let partitions = partitions.into_iter().map(|(partition, _)| partition);
+            counted.push((topic, partitions.collect()));
+        }
+        self.queries[id.0].partitions = Some(counted);
+    }
+
+    fn complete(&mut self, id: QueryId, result: Result<Measured<Sample>>) {
+        if let Some(query) = self.queries[id.0].query.take() {
+            query.complete(result);
+        }
+    }
+
+    /// The partitions of a query; `None`: it is complete, or not everything is in yet. The first
+    /// partition that cannot be read is the error: a sum without it would be wrong.
+    fn outcome(&self, id: QueryId) -> Option<Result<LagFound>> {
+        let query = self.query(id)?;
+        let committed = self.committed_of(query)?;
+        let bounds = self.bounds.get(&query.isolation);
+        let mut partitions = Vec::new();
+        for (topic, numbers) in self.queries[id.0].partitions.as_ref()? {
+            let bounds = bounds.and_then(|bounds| bounds.get(topic))?;
+            let committed = committed.get(&**topic);
+            for number in numbers {
+                match bounds.get(number)? {
+                    Ok(bounds) => match partition(topic, *number, committed, *bounds) {
+                        Ok(found) => partitions.push(found),
+                        Err(error) => return Some(Err(error)),
+                    },
+                    Err(error) => return Some(Err(Error::clone(error))),
                 }
             }
         }
-        Some(Ok((query.group.clone(), query.isolation, partitions)))
+        Some(Ok(LagFound {
+            group: query.group.clone(),
+            isolation: query.isolation,
+            partitions,
+        }))
     }
 }
 
@@ -240,8 +332,8 @@ fn partition(
         at.ok().map(|at| committed[at].1)
     });
     let offset = found.transpose().map_err(|error| {
-        let failure = Failure::answered(error);
-        errors::of_partition(topic, partition, &failure)
+        let error = BrokerError::from_code(error);
+        errors::of_partition(topic, partition, &error)
     })?;
     // A negative offset is none.
     let offset = offset.filter(|offset| *offset >= 0);
@@ -255,26 +347,4 @@ fn partition(
         start,
         end,
     })
-}
-
-/// Notes where the group is, and since when it has been there.
-fn note(
-    progress: &Progress,
-    group: &str,
-    isolation: Isolation,
-    partitions: &mut [Partition],
-    at: Instant,
-) {
-    let committed = partitions.iter().filter_map(|partition| {
-        let offset = partition.committed?.offset;
-        let behind = offset.max(partition.start) < partition.end;
-        Some((&partition.topic, partition.partition, offset, behind))
-    });
-    let since = progress.note(group, isolation, committed, at);
-    let committed = partitions
-        .iter_mut()
-        .filter_map(|partition| partition.committed.as_mut());
-    for (committed, since) in committed.zip(since) {
-        committed.unmoved_since = since;
-    }
 }

@@ -1,45 +1,45 @@
-//! A live connection: a cluster with what is known of it.
+//! An open connection: a cluster, with what is known of it.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::{
-    cluster::Cluster, config::Connection, coordinator_cache::Coordinators, errors,
-    protocol::Failure, stall_tracker::Progress, topic_cache::Topics,
+    cluster::Cluster, config::Connection, coordinator_cache::CoordinatorCache, errors,
+    protocol::BrokerError, stall_tracker::StallTracker, topic_cache::TopicCache,
 };
 use crate::error::{Error, Result};
 
-/// A live connection.
+/// An open connection.
 pub struct Client {
     pub cluster: Cluster,
     /// Which topics there are.
-    pub topics: Topics,
+    pub topics: TopicCache,
     /// Which broker keeps the offsets of a group.
-    pub coordinators: Coordinators,
+    pub coordinators: CoordinatorCache,
     /// Since when groups are where they are.
-    pub progress: Arc<Progress>,
+    pub stalls: Arc<StallTracker>,
     connection: Connection,
 }
 
 impl Client {
-    /// Finds the cluster, which proves that it lets us in.
+    /// Discovers the cluster, which proves the login.
     pub async fn connect(
         connection: &Connection,
-        progress: Arc<Progress>,
+        stalls: Arc<StallTracker>,
         deadline: Instant,
     ) -> Result<Self> {
         Ok(Client {
-            cluster: Cluster::join(connection, deadline).await?,
-            topics: Topics::default(),
-            coordinators: Coordinators::default(),
-            progress,
+            cluster: Cluster::discover(connection, deadline).await?,
+            topics: TopicCache::default(),
+            coordinators: CoordinatorCache::default(),
+            stalls,
             connection: connection.clone(),
         })
     }
 
-    /// No broker answers: the connection is lost.
-    pub fn lost(&self, failure: &Failure) -> Error {
-        errors::of_connection(failure, &self.connection)
+    /// The error when no broker responds: the connection is lost.
+    pub fn lost(&self, error: &BrokerError) -> Error {
+        errors::of_connection(error, &self.connection)
     }
 }

@@ -1,12 +1,9 @@
-//! The brokers of a cluster, with one connection to each that is asked.
+//! The brokers of a cluster, with one connection to each that is requested.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use kafka_protocol::{
-    messages::{MetadataRequest, TopicName, metadata_request::MetadataRequestTopic},
-    protocol::StrBytes,
-};
+use kafka_protocol::messages::MetadataRequest;
 use parking_lot::Mutex;
 use tokio::{
     sync::Mutex as AsyncMutex,
@@ -16,17 +13,19 @@ use tokio::{
 use super::{
     config::Connection,
     errors,
-    protocol::{self, Cause, Failure, Metadata, Node, Request, Security, Topic, Wire},
+    protocol::{
+        self, BrokerConnection, BrokerError, ClusterMetadata, ErrorCause, Node, Request, Security,
+        TopicMetadata, requests::metadata,
+    },
+    retry::attempt_deadline,
 };
 use crate::{
     error::{Error, Kind, Result},
     metadata::values::HostPort,
 };
 
-/// A failed connection answers for others that want one at the same time.
+/// A failed attempt to connect counts for others that want a connection at the same time.
 const SAME_TIME: Duration = Duration::from_millis(50);
-/// The part of the time that one broker may take when any will do.
-const ONE_TRY: f64 = 0.5;
 
 /// The brokers of a cluster.
 pub struct Cluster {
@@ -34,23 +33,23 @@ pub struct Cluster {
     brokers: Mutex<HashMap<i32, Arc<Broker>>>,
 }
 
-/// A broker, with the address under which it wants to be reached.
+/// A broker, with the address that it advertises.
 struct Broker {
     id: i32,
     address: HostPort,
-    link: AsyncMutex<Link>,
+    state: AsyncMutex<BrokerState>,
 }
 
 /// The connection to a broker.
-enum Link {
+enum BrokerState {
     None,
-    Open(Arc<Wire>),
-    Failed(Instant, Failure),
+    Open(Arc<BrokerConnection>),
+    Failed(Instant, BrokerError),
 }
 
 impl Cluster {
-    /// Finds the brokers through those that the connection names, the first that answers.
-    pub async fn join(connection: &Connection, deadline: Instant) -> Result<Self> {
+    /// Discovers the brokers through those that the connection names, whichever responds first.
+    pub async fn discover(connection: &Connection, deadline: Instant) -> Result<Self> {
         let shared = connection.clone();
         // Reading certificates takes a while.
         let security = tokio::task::spawn_blocking(move || Security::new(&shared)).await;
@@ -58,63 +57,63 @@ impl Cluster {
             let next = "This is a defect of backlog-scaler: please report it with this text.";
             Error::new(Kind::Internal, error.to_string(), next)
         })??;
-        let first = first_answer(&connection.servers, &security, deadline).await;
-        let (address, wire, answer) =
-            first.map_err(|failure| errors::of_connection(&failure, connection))?;
+        let first = first_response(&connection.servers, &security, deadline).await;
+        let (address, connection, response) =
+            first.map_err(|error| errors::of_connection(&error, connection))?;
         let cluster = Cluster {
             security,
             brokers: Mutex::default(),
         };
-        cluster.learn(&answer.brokers);
-        cluster.adopt(&address, wire).await;
+        cluster.update_brokers(&response.brokers);
+        cluster.keep_connection(&address, connection).await;
         Ok(cluster)
     }
 
-    /// What the cluster says of topics; `None`: of all.
+    /// The metadata of topics; `None`: of all.
     pub async fn topics(
         &self,
         names: Option<&[&str]>,
         deadline: Instant,
-    ) -> Result<Vec<Topic>, Failure> {
-        let answer = self.ask_any(|_| metadata(names), deadline).await?;
-        self.learn(&answer.brokers);
-        Ok(answer.topics)
+    ) -> Result<Vec<TopicMetadata>, BrokerError> {
+        let response = self.request_any(|_| metadata(names), deadline).await?;
+        self.update_brokers(&response.brokers);
+        Ok(response.topics)
     }
 
-    /// Asks a broker.
-    pub async fn ask<R: Request>(
+    /// Sends a request to a broker.
+    pub async fn request<R: Request>(
         &self,
         id: i32,
         request: impl FnOnce(i16) -> R,
         deadline: Instant,
-    ) -> Result<R::Answer, Failure> {
+    ) -> Result<R::Response, BrokerError> {
         let broker = self.brokers.lock().get(&id).cloned();
-        let unknown = || Failure::new(Cause::Unreachable, format!("broker {id} is gone"));
-        self.ask_broker(&*broker.ok_or_else(unknown)?, request, deadline)
+        let unknown = || BrokerError::new(ErrorCause::Unreachable, format!("broker {id} is gone"));
+        self.request_from(&*broker.ok_or_else(unknown)?, request, deadline)
             .await
     }
 
-    /// Asks one broker after the other until one answers, those first to which there is a
-    /// connection. A failure means that the cluster is lost.
-    pub async fn ask_any<R: Request>(
+    /// Sends a request to one broker after the other until one responds, those with an open
+    /// connection first. An error means that the cluster is lost.
+    pub async fn request_any<R: Request>(
         &self,
         request: impl Fn(i16) -> R,
         deadline: Instant,
-    ) -> Result<R::Answer, Failure> {
-        let mut failure: Option<Failure> = None;
+    ) -> Result<R::Response, BrokerError> {
+        let mut last: Option<BrokerError> = None;
         for broker in self.candidates() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let patience = Instant::now() + left.mul_f64(ONE_TRY);
-            match self.ask_broker(&broker, &request, patience).await {
-                Ok(answer) => return Ok(answer),
-                Err(found) => failure = Some(more_telling(failure, found)),
+            let attempt = attempt_deadline(deadline);
+            match self.request_from(&broker, &request, attempt).await {
+                Ok(response) => return Ok(response),
+                Err(error) => last = Some(more_specific(last, error)),
             }
         }
-        Err(failure.unwrap_or_else(|| Failure::new(Cause::Unreachable, "there are no brokers")))
+        Err(last
+            .unwrap_or_else(|| BrokerError::new(ErrorCause::Unreachable, "there are no brokers")))
     }
 
-    /// A broker that nobody has told us of yet.
-    pub fn meet(&self, node: &Node) {
+    /// Adds a broker that a response has named.
+    pub fn add_broker(&self, node: &Node) {
         let id = node.id;
         if let Some(address) = address(node) {
             let mut brokers = self.brokers.lock();
@@ -127,8 +126,8 @@ impl Cluster {
         }
     }
 
-    /// The brokers that there are now. Who has not moved keeps the connection.
-    fn learn(&self, now: &[Node]) {
+    /// Takes the brokers that there are now. One that has not moved keeps its connection.
+    fn update_brokers(&self, now: &[Node]) {
         let mut brokers = self.brokers.lock();
         let mut known = std::mem::take(&mut *brokers);
         for broker in now {
@@ -144,44 +143,44 @@ impl Cluster {
         }
     }
 
-    /// Keeps the first connection, if it is to where a broker wants to be reached.
-    async fn adopt(&self, address: &HostPort, wire: Wire) {
+    /// Keeps the first connection, if it is to an address that a broker advertises.
+    async fn keep_connection(&self, address: &HostPort, connection: BrokerConnection) {
         let brokers = self.candidates();
         if let Some(broker) = brokers.iter().find(|broker| broker.address == *address) {
-            *broker.link.lock().await = Link::Open(Arc::new(wire));
+            *broker.state.lock().await = BrokerState::Open(Arc::new(connection));
         }
     }
 
     fn candidates(&self) -> Vec<Arc<Broker>> {
         let brokers = self.brokers.lock();
         let mut brokers: Vec<_> = brokers.values().cloned().collect();
-        brokers.sort_by_key(|broker| (!broker.is_linked(), broker.id));
+        brokers.sort_by_key(|broker| (!broker.is_connected(), broker.id));
         brokers
     }
 
-    async fn ask_broker<R: Request>(
+    async fn request_from<R: Request>(
         &self,
         broker: &Broker,
         request: impl FnOnce(i16) -> R,
         deadline: Instant,
-    ) -> Result<R::Answer, Failure> {
-        let place = |failure: Failure| {
+    ) -> Result<R::Response, BrokerError> {
+        let place = |error: BrokerError| {
             let Broker { id, address, .. } = broker;
-            failure.at(format_args!("broker {id} at {address}"))
+            error.at(format_args!("broker {id} at {address}"))
         };
-        let wire = timeout_at(deadline, broker.wire(&self.security)).await;
-        let wire = wire
-            .unwrap_or_else(|_| Err(Failure::late()))
+        let connection = timeout_at(deadline, broker.connection(&self.security)).await;
+        let connection = connection
+            .unwrap_or_else(|_| Err(BrokerError::timed_out()))
             .map_err(place)?;
-        let asked = async {
-            let version = wire.version::<R>()?;
-            wire.call(&request(version), version).await
+        let requested = async {
+            let version = connection.version::<R>()?;
+            connection.call(&request(version), version).await
         };
-        let answer = timeout_at(deadline, asked).await.unwrap_or_else(|_| {
-            wire.give_up();
-            Err(Failure::late())
+        let response = timeout_at(deadline, requested).await.unwrap_or_else(|_| {
+            connection.give_up();
+            Err(BrokerError::timed_out())
         });
-        answer.map_err(place)
+        response.map_err(place)
     }
 }
 
@@ -190,82 +189,74 @@ impl Broker {
         Broker {
             id,
             address,
-            link: AsyncMutex::new(Link::None),
+            state: AsyncMutex::new(BrokerState::None),
         }
     }
 
     /// Whether there is a connection, as far as can be told without waiting.
-    fn is_linked(&self) -> bool {
-        let link = self.link.try_lock();
-        link.is_ok_and(|link| matches!(&*link, Link::Open(wire) if wire.is_good()))
+    fn is_connected(&self) -> bool {
+        let state = self.state.try_lock();
+        state.is_ok_and(
+            |state| matches!(&*state, BrokerState::Open(connection) if connection.is_good()),
+        )
     }
 
     /// The connection, opened if there is none.
-    async fn wire(&self, security: &Security) -> Result<Arc<Wire>, Failure> {
-        let mut link = self.link.lock().await;
-        match &*link {
-            Link::Open(wire) if wire.is_good() => return Ok(wire.clone()),
-            Link::Failed(at, failure) if at.elapsed() < SAME_TIME => return Err(failure.clone()),
+    async fn connection(&self, security: &Security) -> Result<Arc<BrokerConnection>, BrokerError> {
+        let mut state = self.state.lock().await;
+        match &*state {
+            BrokerState::Open(connection) if connection.is_good() => return Ok(connection.clone()),
+            BrokerState::Failed(at, error) if at.elapsed() < SAME_TIME => return Err(error.clone()),
             _ => {}
         }
         match protocol::open(&self.address, security).await {
-            Ok(wire) => {
-                let wire = Arc::new(wire);
-                *link = Link::Open(wire.clone());
-                Ok(wire)
+            Ok(connection) => {
+                let connection = Arc::new(connection);
+                *state = BrokerState::Open(connection.clone());
+                Ok(connection)
             }
-            Err(failure) => {
-                *link = Link::Failed(Instant::now(), failure.clone());
-                Err(failure)
+            Err(error) => {
+                *state = BrokerState::Failed(Instant::now(), error.clone());
+                Err(error)
             }
         }
     }
 }
 
-/// Connects to all at once, and stays with the first that answers a request.
-async fn first_answer(
+/// Connects to all at once, and keeps the first that responds to a request.
+async fn first_response(
     servers: &[HostPort],
     security: &Security,
     deadline: Instant,
-) -> Result<(HostPort, Wire, Metadata), Failure> {
+) -> Result<(HostPort, BrokerConnection, ClusterMetadata), BrokerError> {
     // One server is named by the connection already.
-    let place = |server: &HostPort, failure: Failure| match servers.len() {
-        1 => failure,
-        _ => failure.at(server),
+    let place = |server: &HostPort, error: BrokerError| match servers.len() {
+        1 => error,
+        _ => error.at(server),
     };
-    let tries = servers.iter().map(|server| async move {
-        let asked = async {
-            let wire = protocol::open(server, security).await?;
-            let version = wire.version::<MetadataRequest>()?;
-            let answer = wire.call(&metadata(Some(&[])), version).await?;
-            Ok((server.clone(), wire, answer))
+    let attempts = servers.iter().map(|server| async move {
+        let requested = async {
+            let connection = protocol::open(server, security).await?;
+            let version = connection.version::<MetadataRequest>()?;
+            let response = connection.call(&metadata(Some(&[])), version).await?;
+            Ok((server.clone(), connection, response))
         };
-        asked.await.map_err(|failure| place(server, failure))
+        requested.await.map_err(|error| place(server, error))
     });
-    let mut tries: FuturesUnordered<_> = tries.collect();
-    let mut failure = None;
+    let mut attempts: FuturesUnordered<_> = attempts.collect();
+    let mut error = None;
     loop {
-        match timeout_at(deadline, tries.next()).await {
+        match timeout_at(deadline, attempts.next()).await {
             Ok(Some(Ok(first))) => return Ok(first),
-            Ok(Some(Err(found))) => failure = Some(more_telling(failure, found)),
+            Ok(Some(Err(found))) => error = Some(more_specific(error, found)),
             Ok(None) => break,
             Err(_) => {
-                failure = Some(more_telling(failure, Failure::late()));
+                error = Some(more_specific(error, BrokerError::timed_out()));
                 break;
             }
         }
     }
-    Err(failure.unwrap_or_else(Failure::late))
-}
-
-fn metadata(names: Option<&[&str]>) -> MetadataRequest {
-    let topic = |name: &&str| {
-        let name = TopicName(StrBytes::from_string((*name).to_owned()));
-        MetadataRequestTopic::default().with_name(Some(name))
-    };
-    MetadataRequest::default()
-        .with_topics(names.map(|names| names.iter().map(topic).collect()))
-        .with_allow_auto_topic_creation(false)
+    Err(error.unwrap_or_else(BrokerError::timed_out))
 }
 
 fn address(node: &Node) -> Option<HostPort> {
@@ -275,9 +266,9 @@ fn address(node: &Node) -> Option<HostPort> {
     })
 }
 
-fn more_telling(before: Option<Failure>, now: Failure) -> Failure {
+fn more_specific(before: Option<BrokerError>, now: BrokerError) -> BrokerError {
     match before {
-        Some(before) if before.tells() > now.tells() => before,
+        Some(before) if before.specificity() > now.specificity() => before,
         _ => now,
     }
 }

@@ -1,254 +1,240 @@
-//! What groups have committed: asked of the broker that coordinates them, many groups a request.
+//! What groups have committed: requested from the broker that coordinates them, many groups in one
+//! request.
 
 use std::collections::HashMap;
 
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, join_all, try_join, try_join_all},
-};
-use kafka_protocol::{
-    ResponseError,
-    error::ParseResponseErrorCode,
-    messages::{GroupId, OffsetFetchRequest, offset_fetch_request::OffsetFetchRequestGroup},
-    protocol::StrBytes,
-};
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
+use kafka_protocol::{ResponseError, error::ParseResponseErrorCode};
 use tokio::time::Instant;
 
 use super::{
-    cluster::Cluster,
-    coordinator_cache::{ByCoordinator, Coordinators},
+    batch::{CommittedOffsets, LagBatch},
+    client::Client,
     errors,
-    protocol::{Cause, Committed, Failure, GroupOffsets},
-    retry::Patience,
+    protocol::{
+        BrokerError, ErrorCause, FetchedOffsets, GroupOffsets,
+        requests::{Unsettled, offset_fetch},
+    },
+    retry::Retry,
 };
 use crate::error::Result;
 
-/// Answers stay small, and a broker serves others in between.
+/// Responses stay small, and a broker serves others in between.
 const GROUPS_A_REQUEST: usize = 250;
-/// Since this version only settled offsets can be asked for (KIP-447, Kafka 2.5).
-const STABLE: i16 = 7;
-/// Since this version a request may name many groups (KIP-709, Kafka 3.0).
-const MANY_OFFSETS: i16 = 8;
-/// What a group has committed: by topic, partitions in ascending order.
-pub type Offsets = HashMap<String, Vec<(i32, Result<i64, ResponseError>)>>;
 
-/// Reads what groups have committed, and tells of each group as soon as it is known. A failure
-/// means that no broker answers; some groups are not told of then.
-pub async fn read(
-    cluster: &Cluster,
-    coordinators: &Coordinators,
-    groups: Vec<String>,
-    deadline: Instant,
-    tell: &(dyn Fn(String, Result<Offsets>) + Sync),
-) -> Result<(), Failure> {
-    let reader = Reader {
-        cluster,
-        coordinators,
-        tell,
-    };
-    reader.read(groups, Patience::until(deadline)).await
+/// Reads what the groups of a batch have committed, and reports each group as soon as it is known.
+/// An error means that no broker responds; some groups are not reported then.
+///
+/// A worklist of steps, each of which leads to others: a coordinator that does not respond holds up
+/// its own groups alone.
+pub async fn read(client: &Client, batch: &LagBatch<'_>, retry: Retry) -> Result<(), BrokerError> {
+    let reader = CommittedReader { client, batch };
+    let mut steps = vec![Step::Locate(batch.groups(), retry)];
+    let mut in_flight = FuturesUnordered::new();
+    loop {
+        in_flight.extend(steps.drain(..).map(|step| reader.run(step)));
+        match in_flight.next().await {
+            Some(next) => steps = next?,
+            None => return Ok(()),
+        }
+    }
 }
 
-struct Reader<'a> {
-    cluster: &'a Cluster,
-    coordinators: &'a Coordinators,
-    tell: &'a (dyn Fn(String, Result<Offsets>) + Sync),
+/// What to do for some groups.
+enum Step {
+    /// Find the brokers that coordinate them.
+    Locate(Vec<String>, Retry),
+    /// Fetch their offsets from their coordinator.
+    Fetch(i32, Vec<String>, Retry),
+    /// Wait, then locate them again: their coordinator has moved, or is not ready.
+    LocateAgain(Vec<String>, Retry),
 }
 
-/// Groups with the reason why another try may find their coordinator elsewhere, or ready.
-type Moved = Vec<(String, Failure)>;
+/// The outcome of one group.
+type Fetched = (String, Result<CommittedOffsets, BrokerError>);
 
-impl Reader<'_> {
-    fn read(&self, groups: Vec<String>, patience: Patience) -> BoxFuture<'_, Result<(), Failure>> {
-        let (known, unknown) = self.coordinators.sort(groups);
-        let others = async move {
-            let (mut found, mut moved) = (ByCoordinator::new(), Moved::new());
-            for (group, coordinator) in self
-                .coordinators
-                .find(self.cluster, &unknown, patience.deadline)
-                .await?
-            {
-                match coordinator {
-                    Ok(broker) => found.entry(broker).or_default().push(group),
-                    Err(failure) => self.sort_out(&group, Err(failure), &mut moved),
+struct CommittedReader<'a> {
+    client: &'a Client,
+    batch: &'a LagBatch<'a>,
+}
+
+impl CommittedReader<'_> {
+    /// Takes a step, and returns those that follow from it.
+    async fn run(&self, step: Step) -> Result<Vec<Step>, BrokerError> {
+        match step {
+            Step::Locate(groups, retry) => self.locate(groups, retry).await,
+            Step::Fetch(coordinator, groups, retry) => {
+                let fetched = self.fetch(coordinator, &groups, retry.attempt_deadline());
+                Ok(self.report(fetched.await, retry))
+            }
+            Step::LocateAgain(groups, retry) => {
+                let retry = retry.pause().await;
+                Ok(vec![Step::Locate(groups, retry)])
+            }
+        }
+    }
+
+    /// Groups with a known coordinator go on at once; the others are looked up, together.
+    async fn locate(&self, groups: Vec<String>, retry: Retry) -> Result<Vec<Step>, BrokerError> {
+        let (known, unknown) = self.client.coordinators.sort(groups);
+        if !known.is_empty() {
+            let fetches = known.into_iter();
+            let fetches = fetches.map(|(broker, groups)| Step::Fetch(broker, groups, retry));
+            let others = (!unknown.is_empty()).then_some(Step::Locate(unknown, retry));
+            return Ok(fetches.chain(others).collect());
+        }
+        let (coordinators, cluster) = (&self.client.coordinators, &self.client.cluster);
+        let located = coordinators.find(cluster, &unknown, retry.deadline).await?;
+        let mut by_coordinator = HashMap::<i32, Vec<String>>::new();
+        let mut failed = Vec::new();
+        for (group, coordinator) in located {
+            match coordinator {
+                Ok(broker) => by_coordinator.entry(broker).or_default().push(group),
+                Err(error) => failed.push((group, Err(error))),
+            }
+        }
+        let mut steps = self.report(failed, retry);
+        let fetches = by_coordinator.into_iter();
+        steps.extend(fetches.map(|(broker, groups)| Step::Fetch(broker, groups, retry)));
+        Ok(steps)
+    }
+
+    /// Reports groups to the batch, but for those that another attempt may find elsewhere, or ready.
+    fn report(&self, fetched: Vec<Fetched>, retry: Retry) -> Vec<Step> {
+        let mut again = Vec::new();
+        for (group, outcome) in fetched {
+            match outcome {
+                Err(error) if is_retriable(&error) && retry.has_time() => again.push(group),
+                outcome => {
+                    let outcome = outcome.map_err(|error| errors::of_group(&group, &error));
+                    self.batch.set_committed(&group, outcome);
                 }
             }
-            let again = self.read_again(moved, patience);
-            try_join(self.fetch_all(found, patience), again).await
-        };
-        async move {
-            try_join(self.fetch_all(known, patience), others).await?;
-            Ok(())
         }
-        .boxed()
+        if again.is_empty() {
+            return Vec::new();
+        }
+        self.client.coordinators.remove(&again);
+        vec![Step::LocateAgain(again, retry)]
     }
 
-    /// Asks for what has moved once more, unless the time is up.
-    async fn read_again(&self, moved: Moved, patience: Patience) -> Result<(), Failure> {
-        if moved.is_empty() {
-            return Ok(());
-        }
-        if !patience.has_time() {
-            for (group, failure) in moved {
-                let error = errors::of_group(&group, &failure);
-                (self.tell)(group, Err(error));
-            }
-            return Ok(());
-        }
-        self.coordinators
-            .forget(moved.iter().map(|(group, _)| group));
-        let patience = patience.wait().await;
-        let groups = moved.into_iter().map(|(group, _)| group);
-        self.read(groups.collect(), patience).await
-    }
-
-    /// Each coordinator by itself: one that does not answer holds up its own groups alone.
-    async fn fetch_all(&self, groups: ByCoordinator, patience: Patience) -> Result<(), Failure> {
-        let all = groups.into_iter().map(|(broker, groups)| async move {
-            let moved = self.fetch(broker, groups, patience.one_try()).await;
-            self.read_again(moved, patience).await
-        });
-        try_join_all(all).await.map(|_| ())
-    }
-
-    /// Tells of the groups of one coordinator, but for those that may be elsewhere by now.
-    async fn fetch(&self, broker: i32, groups: Vec<String>, deadline: Instant) -> Moved {
-        let settled = self.fetch_chunks(broker, &groups, Settled::Only, deadline);
-        let (open, mut moved): (Vec<_>, Moved) = settled
-            .await
+    /// The offsets of groups of one coordinator: the settled ones where a group has them.
+    async fn fetch(&self, coordinator: i32, groups: &[String], deadline: Instant) -> Vec<Fetched> {
+        let refuse = Unsettled::Refuse;
+        let fetched = self.fetch_all(coordinator, groups, refuse, deadline).await;
+        let (open, mut settled): (Vec<Fetched>, Vec<Fetched>) = fetched
             .into_iter()
-            .partition(|(_, failure)| is_open(failure));
+            .partition(|(_, outcome)| is_open(outcome));
         if !open.is_empty() {
             let open: Vec<String> = open.into_iter().map(|(group, _)| group).collect();
-            moved.extend(
-                self.fetch_chunks(broker, &open, Settled::OrBefore, deadline)
-                    .await,
-            );
+            let accept = Unsettled::Accept;
+            settled.extend(self.fetch_all(coordinator, &open, accept, deadline).await);
         }
-        moved
+        settled
     }
 
-    async fn fetch_chunks(
+    async fn fetch_all(
         &self,
-        broker: i32,
+        coordinator: i32,
         groups: &[String],
-        settled: Settled,
+        unsettled: Unsettled,
         deadline: Instant,
-    ) -> Moved {
+    ) -> Vec<Fetched> {
         let chunks = groups.chunks(GROUPS_A_REQUEST);
-        let chunks = chunks.map(|chunk| self.fetch_chunk(broker, chunk, settled, deadline));
+        let chunks = chunks.map(|chunk| self.fetch_chunk(coordinator, chunk, unsettled, deadline));
         join_all(chunks).await.into_iter().flatten().collect()
     }
 
-    fn fetch_chunk<'b>(
-        &'b self,
-        broker: i32,
-        groups: &'b [String],
-        settled: Settled,
+    /// One request, or one for each group with brokers before Kafka 3.0: the first response shows.
+    async fn fetch_chunk(
+        &self,
+        coordinator: i32,
+        groups: &[String],
+        unsettled: Unsettled,
         deadline: Instant,
-    ) -> BoxFuture<'b, Moved> {
-        async move {
-            let request = |version| offset_fetch(version, groups, settled);
-            let mut moved = Moved::new();
-            match self.cluster.ask(broker, request, deadline).await {
-                Err(failure) => groups.iter().for_each(|group| {
-                    self.sort_out(group, Err(failure.clone()), &mut moved);
-                }),
-                Ok(Committed::One(offsets)) => {
-                    let (first, rest) = groups.split_first().expect("a request names a group");
-                    self.sort_out(first, of_topics(offsets), &mut moved);
-                    let rest = rest.chunks(1);
-                    let rest = rest.map(|one| self.fetch_chunk(broker, one, settled, deadline));
-                    moved.extend(join_all(rest).await.into_iter().flatten());
-                }
-                Ok(Committed::Many(offsets)) => {
-                    let mut answers: HashMap<String, GroupOffsets> = offsets.into_iter().collect();
-                    for group in groups {
-                        let missing = || Failure::new(Cause::Garbled, "the answer lacks it");
-                        let outcome = answers.remove(group).ok_or_else(missing);
-                        self.sort_out(group, outcome.and_then(of_topics), &mut moved);
-                    }
-                }
+    ) -> Vec<Fetched> {
+        let request = |groups| self.request(coordinator, groups, unsettled, deadline);
+        match request(groups).await {
+            Ok(FetchedOffsets::One(offsets)) => {
+                let (first, rest) = groups.split_first().expect("a request names a group");
+                let rest = rest.iter().map(|group| async {
+                    let one = request(std::slice::from_ref(group)).await;
+                    (group.clone(), one.and_then(|found| of_one(group, found)))
+                });
+                let mut fetched = vec![(first.clone(), of_topics(offsets))];
+                fetched.extend(join_all(rest).await);
+                fetched
             }
-            moved
-        }
-        .boxed()
-    }
-
-    /// Tells of a group, unless another try may find it elsewhere.
-    fn sort_out(&self, group: &str, outcome: Result<Offsets, Failure>, moved: &mut Moved) {
-        match outcome {
-            Err(failure) if may_pass(&failure) => moved.push((group.to_owned(), failure)),
-            outcome => {
-                let outcome = outcome.map_err(|failure| errors::of_group(group, &failure));
-                (self.tell)(group.to_owned(), outcome);
+            Ok(FetchedOffsets::Many(offsets)) => {
+                let mut offsets: HashMap<String, GroupOffsets> = offsets.into_iter().collect();
+                let of_group = |group: &String| {
+                    let found = offsets.remove(group).ok_or_else(|| missing(group));
+                    (group.clone(), found.and_then(of_topics))
+                };
+                groups.iter().map(of_group).collect()
+            }
+            Err(error) => {
+                let failed = |group: &String| (group.clone(), Err(error.clone()));
+                groups.iter().map(failed).collect()
             }
         }
     }
-}
 
-/// Which offsets a coordinator may answer.
-///
-/// Since Kafka 4.0 it answers from what its followers are known to have, too. One that has just
-/// taken over does not know that yet: for a moment it answers old offsets, or none, without an
-/// error. Asked for settled offsets only (`require_stable`, KIP-447), it answers when it knows.
-#[derive(Clone, Copy)]
-enum Settled {
-    /// An open transaction that is about to commit offsets makes them an error.
-    Only,
-    /// Those before the open transaction.
-    OrBefore,
+    async fn request(
+        &self,
+        coordinator: i32,
+        groups: &[String],
+        unsettled: Unsettled,
+        deadline: Instant,
+    ) -> Result<FetchedOffsets, BrokerError> {
+        let request = |version| offset_fetch(version, groups, unsettled);
+        let cluster = &self.client.cluster;
+        cluster.request(coordinator, request, deadline).await
+    }
 }
 
 /// Whether a transaction is about to commit offsets of the group.
-fn is_open(failure: &Failure) -> bool {
-    failure.error() == Some(ResponseError::UnstableOffsetCommit)
+fn is_open(outcome: &Result<CommittedOffsets, BrokerError>) -> bool {
+    let error = outcome.as_ref().err().and_then(BrokerError::code);
+    error == Some(ResponseError::UnstableOffsetCommit)
 }
 
-/// Whether another try may succeed: the coordinator moves, or has died and another takes over.
-fn may_pass(failure: &Failure) -> bool {
-    match failure.cause {
-        Cause::Answered(error) => error.is_retriable(),
-        Cause::Late | Cause::HungUp | Cause::Unreachable | Cause::Unresolved => true,
-        Cause::Garbled | Cause::IsTls | Cause::IsPlain | Cause::Tls | Cause::Login => false,
-    }
-}
-
-/// Asks for all that groups have committed, in whatever topic. An older broker takes one group a
-/// request, which is the first then.
-fn offset_fetch(version: i16, groups: &[String], settled: Settled) -> OffsetFetchRequest {
-    let mut ids = groups
-        .iter()
-        .map(|group| GroupId(StrBytes::from_string(group.clone())));
-    let stable = matches!(settled, Settled::Only) && version >= STABLE;
-    let request = OffsetFetchRequest::default().with_require_stable(stable);
-    match version >= MANY_OFFSETS {
-        true => {
-            let group = |id| {
-                OffsetFetchRequestGroup::default()
-                    .with_group_id(id)
-                    .with_topics(None)
-            };
-            request.with_groups(ids.map(group).collect())
+/// Whether another attempt may succeed: the coordinator moves, or has died and another takes over.
+fn is_retriable(error: &BrokerError) -> bool {
+    use ErrorCause as Cause;
+    match error.cause {
+        Cause::Code(error) => error.is_retriable(),
+        Cause::TimedOut | Cause::Closed | Cause::Unreachable | Cause::Unresolved => true,
+        Cause::Malformed | Cause::SpeaksTls | Cause::SpeaksPlain | Cause::Tls | Cause::Login => {
+            false
         }
-        false => request
-            .with_group_id(ids.next().unwrap_or_default())
-            .with_topics(None),
     }
 }
 
-fn of_topics(group: GroupOffsets) -> Result<Offsets, Failure> {
-    if let Some(failure) = Failure::of_code(group.error) {
-        return Err(failure);
+fn of_one(group: &str, found: FetchedOffsets) -> Result<CommittedOffsets, BrokerError> {
+    match found {
+        FetchedOffsets::One(offsets) => of_topics(offsets),
+        FetchedOffsets::Many(_) => Err(missing(group)),
     }
-    let mut offsets = Offsets::with_capacity(group.topics.len());
+}
+
+fn missing(group: &str) -> BrokerError {
+    let text = format!("the response lacks group {group}");
+    BrokerError::new(ErrorCause::Malformed, text)
+}
+
+fn of_topics(group: GroupOffsets) -> Result<CommittedOffsets, BrokerError> {
+    if let Some(error) = BrokerError::from_number(group.error) {
+        return Err(error);
+    }
+    let mut offsets = CommittedOffsets::with_capacity(group.topics.len());
     for (topic, found) in group.topics {
         let mut partitions = Vec::with_capacity(found.len());
         for one in found {
             let offset = match one.error.err() {
                 None => Ok(one.offset),
                 Some(open @ ResponseError::UnstableOffsetCommit) => {
-                    return Err(Failure::answered(open));
+                    return Err(BrokerError::from_code(open));
                 }
                 Some(error) => Err(error),
             };

@@ -1,14 +1,13 @@
-//! The declared keys that say where a Kafka cluster is and as whom to ask, and the connection that
-//! they become.
+//! The connection to a Kafka cluster, and its declared keys.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Kafka,
     sasl::{KerberosKeys, Sasl, SaslKeys, SaslKind, TokenProvider},
+    stall_tracker::StallTrackers,
 };
 use crate::metadata::{
     problem::{Problem, Problems},
@@ -17,7 +16,14 @@ use crate::metadata::{
 };
 use crate::sampling::ConnectionKeys;
 
-/// A Kafka cluster, and as whom to ask it.
+/// The backend.
+#[derive(Default)]
+pub struct Kafka {
+    /// What outlives a connection.
+    pub(super) stalls: StallTrackers,
+}
+
+/// A Kafka cluster, with credentials.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Connection {
     /// Some of the brokers, sorted; the others are found through them.
@@ -84,15 +90,12 @@ impl ConnectionKeys<Kafka> for ClusterKeys {
         let mut problems = Problems::default();
         let mut servers = Vec::new();
         for server in &self.bootstrap_servers.0 {
-            match server_address(server) {
-                Ok(server) => servers.push(server),
-                Err(problem) => problems.push(problem),
-            }
+            servers.extend(problems.keep(server_address(server)));
         }
         // Equal sets of servers are one connection, however they are written.
         servers.sort_by_key(HostPort::to_string);
         servers.dedup();
-        let tls = keep(tls.check(false), &mut problems);
+        let tls = problems.keep(tls.check(false));
         let sasl = SaslKeys {
             kind: self.sasl,
             username: self.username,
@@ -111,7 +114,7 @@ impl ConnectionKeys<Kafka> for ClusterKeys {
             },
             aws_region: self.aws_region,
         };
-        let sasl = keep(sasl.check(), &mut problems);
+        let sasl = problems.keep(sasl.check());
         #[cfg(feature = "aws-msk-iam")]
         if let (Some(Some(Sasl::MskIam { .. })), Some(None)) = (&sasl, &tls) {
             problems.push(Problem::key("tls", "must be `enable` with AWS MSK IAM"));
@@ -125,23 +128,20 @@ impl ConnectionKeys<Kafka> for ClusterKeys {
     }
 }
 
+const EXAMPLE: &str = "broker-0.kafka:9092";
+
 fn server_address(server: &str) -> Result<HostPort, Problem> {
     let key = "bootstrapServers";
-    let allowed = "must be host:port, such as broker-0.kafka:9092";
     if server.contains("://") {
         // A URL may carry credentials: what comes before the host is not shown.
         let host = server.rsplit(['@', '/']).next().unwrap_or_default();
         return Err(Problem::value(
             key,
             host,
-            format!("has a scheme; it {allowed}"),
+            format!("has a scheme; it must be host:port, such as {EXAMPLE}"),
         ));
     }
-    HostPort::from_str(server).map_err(|_| Problem::value(key, server, allowed))
-}
-
-fn keep<T>(result: Result<T, Problems>, problems: &mut Problems) -> Option<T> {
-    result.map_err(|found| problems.0.extend(found.0)).ok()
+    HostPort::parse(server, EXAMPLE).map_err(|reason| Problem::value(key, server, reason))
 }
 
 #[cfg(test)]

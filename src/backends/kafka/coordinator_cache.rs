@@ -1,45 +1,44 @@
-//! Which brokers coordinate groups: asked for many at once, and remembered.
+//! Which brokers coordinate groups: requested for many at once, and cached.
 
 use std::{collections::HashMap, num::NonZero};
 
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, try_join_all},
-};
-use kafka_protocol::{messages::FindCoordinatorRequest, protocol::StrBytes};
+use futures_util::future::try_join_all;
 use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
     cluster::Cluster,
-    protocol::{Coordinator, Coordinators as Found, Failure},
+    protocol::{BrokerError, Coordinator, FoundCoordinators, requests::find_coordinator},
 };
 
-/// Coordinators of more groups than this are asked for anew.
-const REMEMBERED: NonZero<usize> = NonZero::new(100_000).expect("more than none");
-/// Since this version a request may name many groups (KIP-699, Kafka 3.0).
-const MANY_COORDINATORS: i16 = 4;
+/// How many groups have their coordinator cached.
+const CAPACITY: NonZero<usize> = NonZero::new(100_000).expect("is not zero");
 
 /// Which broker coordinates a group, as far as is known.
-pub struct Coordinators(Mutex<LruCache<String, i32>>);
+pub struct CoordinatorCache(Mutex<LruCache<String, i32>>);
 
-impl Default for Coordinators {
+impl Default for CoordinatorCache {
     fn default() -> Self {
-        Coordinators(Mutex::new(LruCache::new(REMEMBERED)))
+        let mut cache = LruCache::unbounded();
+        cache.resize(CAPACITY);
+        CoordinatorCache(Mutex::new(cache))
     }
 }
 
 /// Groups by the broker that coordinates them.
 pub type ByCoordinator = HashMap<i32, Vec<String>>;
 
-impl Coordinators {
+/// A group with the broker that coordinates it.
+pub type Located = (String, Result<i32, BrokerError>);
+
+impl CoordinatorCache {
     /// Those that are known, and the groups whose coordinator is not.
     pub fn sort(&self, groups: Vec<String>) -> (ByCoordinator, Vec<String>) {
-        let mut remembered = self.0.lock();
+        let mut cache = self.0.lock();
         let (mut known, mut unknown) = (ByCoordinator::new(), Vec::new());
         for group in groups {
-            match remembered.get(&group) {
+            match cache.get(&group) {
                 Some(broker) => known.entry(*broker).or_default().push(group),
                 None => unknown.push(group),
             }
@@ -47,64 +46,65 @@ impl Coordinators {
         (known, unknown)
     }
 
-    pub fn forget<'a>(&self, groups: impl Iterator<Item = &'a String>) {
-        let mut remembered = self.0.lock();
-        groups.for_each(|group| {
-            remembered.pop(group);
-        });
+    /// Drops what turned out to be wrong.
+    pub fn remove(&self, groups: &[String]) {
+        let mut cache = self.0.lock();
+        for group in groups {
+            cache.pop(group);
+        }
     }
 
-    /// Which broker coordinates each group.
-    pub fn find<'a>(
-        &'a self,
-        cluster: &'a Cluster,
-        groups: &'a [String],
+    /// Which broker coordinates each group: one request, or one for each group with brokers before
+    /// Kafka 3.0, as the first response shows.
+    pub async fn find(
+        &self,
+        cluster: &Cluster,
+        groups: &[String],
         deadline: Instant,
-    ) -> BoxFuture<'a, Result<Vec<Located>, Failure>> {
-        async move {
-            if groups.is_empty() {
-                return Ok(Vec::new());
+    ) -> Result<Vec<Located>, BrokerError> {
+        let Some((first, rest)) = groups.split_first() else {
+            return Ok(Vec::new());
+        };
+        match self.request(cluster, groups, deadline).await? {
+            FoundCoordinators::Many(found) => {
+                let found = found.into_iter();
+                let found = found.map(|(group, found)| self.keep(cluster, group, &found));
+                Ok(found.collect())
             }
-            let request = |version| find_coordinator(version, groups);
-            match cluster.ask_any(request, deadline).await? {
-                Found::Many(found) => {
-                    let found = found.into_iter();
-                    Ok(found
-                        .map(|(group, found)| self.locate(cluster, group, &found))
-                        .collect())
-                }
-                Found::One(found) => {
-                    let (first, rest) = groups.split_first().expect("a request names a group");
-                    let mut all = vec![self.locate(cluster, first.clone(), &found)];
-                    let rest = rest.chunks(1).map(|one| self.find(cluster, one, deadline));
-                    all.extend(try_join_all(rest).await?.into_iter().flatten());
-                    Ok(all)
-                }
+            FoundCoordinators::One(found) => {
+                let rest = rest.iter().map(|group| async move {
+                    let one = std::slice::from_ref(group);
+                    match self.request(cluster, one, deadline).await? {
+                        FoundCoordinators::One(found) => Ok(vec![(group.clone(), found)]),
+                        FoundCoordinators::Many(found) => Ok(found),
+                    }
+                });
+                let rest = try_join_all(rest).await?.into_iter().flatten();
+                let all = std::iter::once((first.clone(), found)).chain(rest);
+                Ok(all
+                    .map(|(group, found)| self.keep(cluster, group, &found))
+                    .collect())
             }
         }
-        .boxed()
     }
 
-    fn locate(&self, cluster: &Cluster, group: String, found: &Coordinator) -> Located {
-        if let Some(failure) = Failure::of_code(found.error) {
-            return (group, Err(failure));
+    async fn request(
+        &self,
+        cluster: &Cluster,
+        groups: &[String],
+        deadline: Instant,
+    ) -> Result<FoundCoordinators, BrokerError> {
+        let request = |version| find_coordinator(version, groups);
+        cluster.request_any(request, deadline).await
+    }
+
+    fn keep(&self, cluster: &Cluster, group: String, found: &Coordinator) -> Located {
+        if let Some(error) = BrokerError::from_number(found.error) {
+            return (group, Err(error));
         }
         let broker = found.node.id;
-        cluster.meet(&found.node);
+        cluster.add_broker(&found.node);
         self.0.lock().put(group.clone(), broker);
         (group, Ok(broker))
-    }
-}
-
-/// A group with the broker that coordinates it.
-pub type Located = (String, Result<i32, Failure>);
-
-/// An older broker takes one group a request, which is the first then.
-fn find_coordinator(version: i16, groups: &[String]) -> FindCoordinatorRequest {
-    let mut keys = groups.iter().cloned().map(StrBytes::from_string);
-    let request = FindCoordinatorRequest::default();
-    match version >= MANY_COORDINATORS {
-        true => request.with_coordinator_keys(keys.collect()),
-        false => request.with_key(keys.next().unwrap_or_default()),
     }
 }

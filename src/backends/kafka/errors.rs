@@ -1,20 +1,23 @@
-//! Kafka's errors in our words: what happened, and what to do next.
+//! Kafka's errors as ours: what happened, and what to do.
 
 use kafka_protocol::ResponseError;
 
 use super::{
     config::Connection,
-    protocol::{Cause, Failure},
+    protocol::{BrokerError, ErrorCause},
 };
-use crate::error::{Error, Kind};
+use crate::{
+    backends::tls,
+    error::{Error, Kind},
+};
 
 const GRANT: &str = "Grant the user DESCRIBE on it; the Kafka page of the documentation lists all rights that are needed.";
 
 /// The cluster cannot be reached, or refuses us.
-pub fn of_connection(failure: &Failure, connection: &Connection) -> Error {
-    let text = &failure.text;
-    let (kind, next) = match failure.cause {
-        Cause::Login => {
+pub fn of_connection(error: &BrokerError, connection: &Connection) -> Error {
+    let text = &error.text;
+    let (kind, next) = match error.cause {
+        ErrorCause::Login => {
             let user = connection.sasl.as_ref().map_or("", |sasl| sasl.username());
             return Error::new(
                 Kind::Unauthorized,
@@ -22,35 +25,26 @@ pub fn of_connection(failure: &Failure, connection: &Connection) -> Error {
                 "Check sasl, username and password, or the named connection's.",
             );
         }
-        Cause::IsPlain => (
-            Kind::Unreachable,
-            "The port does not speak TLS: leave out `tls`, or use the TLS port.",
-        ),
-        Cause::IsTls => (
-            Kind::Unreachable,
-            "Set `tls: enable`, or use the port without TLS.",
-        ),
-        Cause::Tls => (
-            Kind::Unreachable,
-            "Check that ca is the authority of the brokers' certificates, that each carries its broker's name (or tlsServerName), and cert and key if the brokers ask for them.",
-        ),
-        Cause::Unresolved => (
+        ErrorCause::SpeaksPlain => (Kind::Unreachable, tls::NOT_TLS_ADVICE),
+        ErrorCause::SpeaksTls => (Kind::Unreachable, tls::NEEDS_TLS_ADVICE),
+        ErrorCause::Tls => (Kind::Unreachable, tls::HANDSHAKE_ADVICE),
+        ErrorCause::Unresolved => (
             Kind::Unreachable,
             "Check the names in bootstrapServers, and those that the brokers advertise.",
         ),
-        Cause::HungUp => (
+        ErrorCause::Closed => (
             Kind::Unreachable,
             "If that stays so, check `tls: enable` and `sasl` against what the port expects.",
         ),
-        Cause::Late => (
+        ErrorCause::TimedOut => (
             Kind::TimedOut,
-            "Check that the brokers answer, and bootstrapServers, tls and sasl.",
+            "Check that the brokers respond, and bootstrapServers, tls and sasl.",
         ),
-        Cause::Garbled => (
+        ErrorCause::Malformed => (
             Kind::Unreachable,
             "Check that bootstrapServers are brokers of Kafka, 1.0 or newer.",
         ),
-        Cause::Unreachable | Cause::Answered(_) => (
+        ErrorCause::Unreachable | ErrorCause::Code(_) => (
             Kind::Unreachable,
             "Check that the brokers run, and bootstrapServers, tls and sasl.",
         ),
@@ -59,25 +53,25 @@ pub fn of_connection(failure: &Failure, connection: &Connection) -> Error {
 }
 
 /// The committed offsets of a group cannot be read.
-pub fn of_group(group: &str, failure: &Failure) -> Error {
+pub fn of_group(group: &str, error: &BrokerError) -> Error {
     use ResponseError as Code;
-    let what = format!("offsets of group {group}: {}", failure.text);
-    let (kind, next) = match failure.cause {
-        Cause::Answered(Code::GroupAuthorizationFailed) => {
+    let what = format!("offsets of group {group}: {}", error.text);
+    let (kind, next) = match error.cause {
+        ErrorCause::Code(Code::GroupAuthorizationFailed) => {
             let what = format!("the user lacks the right to DESCRIBE group {group}");
             return Error::new(Kind::Unauthorized, what, GRANT);
         }
-        Cause::Answered(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
+        ErrorCause::Code(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
             (Kind::Unauthorized, GRANT)
         }
-        Cause::Answered(Code::InvalidGroupId) => (Kind::Invalid, "Check consumerGroup."),
-        Cause::Answered(error) if error.is_retriable() => (
+        ErrorCause::Code(Code::InvalidGroupId) => (Kind::Invalid, "Check consumerGroup."),
+        ErrorCause::Code(code) if code.is_retriable() => (
             Kind::Unreachable,
-            "The group's coordinator moves or is down; this passes by itself, or the cluster needs help.",
+            "The group's coordinator moves or is down; usually transient; if it stays so, the cluster needs help.",
         ),
-        Cause::Late => (
+        ErrorCause::TimedOut => (
             Kind::TimedOut,
-            "Check that the group's coordinator answers.",
+            "Check that the group's coordinator responds.",
         ),
         _ => (
             Kind::Unreachable,
@@ -88,16 +82,29 @@ pub fn of_group(group: &str, failure: &Failure) -> Error {
 }
 
 /// A topic cannot be described.
-pub fn of_topic(topic: &str, failure: &Failure) -> Error {
+pub fn of_topic(topic: &str, error: &BrokerError) -> Error {
     use ResponseError as Code;
-    let kind = match failure.cause {
-        Cause::Answered(Code::UnknownTopicOrPartition) => return no_topic(topic),
-        Cause::Answered(Code::TopicAuthorizationFailed) => return no_right(topic),
-        Cause::Answered(Code::InvalidTopicException) => Kind::Invalid,
-        Cause::Late => Kind::TimedOut,
+    let kind = match error.cause {
+        ErrorCause::Code(Code::UnknownTopicOrPartition) => return no_topic(topic),
+        ErrorCause::Code(Code::TopicAuthorizationFailed) => return no_right(topic),
+        ErrorCause::Code(Code::InvalidTopicException) => Kind::Invalid,
+        ErrorCause::TimedOut => Kind::TimedOut,
         _ => Kind::Unreachable,
     };
-    Error::new(kind, format!("topic {topic}: {}", failure.text), "")
+    Error::new(kind, format!("topic {topic}: {}", error.text), "")
+}
+
+/// The list of all topics, which a regex needs, cannot be had.
+pub fn of_topic_list(error: &BrokerError) -> Error {
+    let kind = match error.cause {
+        ErrorCause::TimedOut => Kind::TimedOut,
+        _ => Kind::Unreachable,
+    };
+    Error::new(
+        kind,
+        format!("the list of all topics: {}", error.text),
+        "Name the topics without a regex, or raise callTimeout: a large cluster takes longer.",
+    )
 }
 
 /// A topic that does not exist.
@@ -133,22 +140,22 @@ pub fn no_leader(topic: &str, partition: i32) -> Error {
 }
 
 /// The offsets of a partition cannot be read.
-pub fn of_partition(topic: &str, partition: i32, failure: &Failure) -> Error {
+pub fn of_partition(topic: &str, partition: i32, error: &BrokerError) -> Error {
     use ResponseError as Code;
-    let kind = match failure.cause {
-        Cause::Answered(Code::UnknownTopicOrPartition) => {
+    let kind = match error.cause {
+        ErrorCause::Code(Code::UnknownTopicOrPartition) => {
             return Error::new(
                 Kind::NotFound,
                 format!("partition {partition} of topic {topic} does not exist"),
                 "The topic was deleted, or made anew and smaller.",
             );
         }
-        Cause::Answered(Code::TopicAuthorizationFailed) => return no_right(topic),
-        Cause::Answered(Code::LeaderNotAvailable) => return no_leader(topic, partition),
-        Cause::Late => Kind::TimedOut,
+        ErrorCause::Code(Code::TopicAuthorizationFailed) => return no_right(topic),
+        ErrorCause::Code(Code::LeaderNotAvailable) => return no_leader(topic, partition),
+        ErrorCause::TimedOut => Kind::TimedOut,
         _ => Kind::Unreachable,
     };
-    let text = &failure.text;
+    let text = &error.text;
     Error::new(
         kind,
         format!("offsets of partition {partition} of topic {topic}: {text}"),

@@ -1,60 +1,30 @@
 //! The declared keys that say which lag to measure and what to make of it, and KEDA's checks between
 //! them.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Deserialize;
 
 use super::{
-    Kafka,
-    lag::{LagRule, OffsetReset},
+    config::Kafka,
     partition_list::PartitionList,
-    query::{Isolation, Query, Topics, compile},
+    query::{Isolation, Query, TopicRegex, TopicSelection},
+    rule::{LagRule, OffsetReset},
 };
 use crate::metadata::{
-    patterns::expand,
+    patterns::Budget,
     problem::{Problem, Problems},
-    values::{Activation, NameList, Span, Target, TextValue, text_value},
+    values::{Activation, NameList, Span, Target, TextValue, text_value, words},
 };
 use crate::sampling::{Plan, TriggerKeys};
 
-macro_rules! words {
-    ($name:ident, $allowed:literal, $($word:literal => $value:expr),+) => {
-        impl TextValue for $name {
-            const ALLOWED: &'static str = $allowed;
-
-            fn parse(text: &str) -> Result<Self, String> {
-                match text {
-                    $($word => Ok($value),)+
-                    _ => Err(format!("must be {}", Self::ALLOWED)),
-                }
-            }
-        }
-        text_value!($name);
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                $(if *self == $value {
-                    return f.write_str($word);
-                })+
-                Ok(())
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-    };
-}
-words!(Isolation, "read_committed or read_uncommitted",
-    "read_committed" => Isolation::ReadCommitted,
-    "read_uncommitted" => Isolation::ReadUncommitted);
-words!(OffsetReset, "latest or earliest",
-    "latest" => OffsetReset::Latest,
-    "earliest" => OffsetReset::Earliest);
+words!(Isolation: "read_committed or read_uncommitted",
+    "read_committed" => ReadCommitted,
+    "read_uncommitted" => ReadUncommitted);
+words!(OffsetReset: "latest or earliest",
+    "latest" => Latest,
+    "earliest" => Earliest);
 
 /// Kafka's own rule for names (`org.apache.kafka.common.internals.Topic`).
 const LONGEST_TOPIC: usize = 249;
@@ -202,13 +172,10 @@ where
             }),
         };
         let topics = match (self.topic, self.topics) {
-            (Some(_), Some(_)) => {
-                let reason = "is mutually exclusive with `topic`";
-                Err(Problem::key("topics", reason))
-            }
+            (Some(_), Some(_)) => Err(Problem::exclusive("topics", "topic")),
             (Some(topic), None) => named("topic", topic.names()),
             (None, Some(topics)) => named("topics", topics.0),
-            (None, None) => Ok((Topics::OfGroup, None)),
+            (None, None) => Ok((TopicSelection::OfGroup, None)),
         };
         let (topics, readable) = match topics {
             Ok(topics) => topics,
@@ -278,8 +245,9 @@ impl<T> LagKeys<T> {
 }
 
 /// The topics of a list, and the readable part of the metric's name.
-fn named(key: &str, entries: Vec<String>) -> Result<(Topics, Option<String>), Problem> {
+fn named(key: &str, entries: Vec<String>) -> Result<(TopicSelection, Option<String>), Problem> {
     let (mut names, mut regexes) = (BTreeSet::new(), BTreeSet::new());
+    let mut budget = Budget::default();
     for entry in &entries {
         let bad = |reason: String| Problem::value(key, entry, reason);
         if key == "topics" && entry.starts_with('^') {
@@ -291,12 +259,11 @@ fn named(key: &str, entries: Vec<String>) -> Result<(Topics, Option<String>), Pr
                     last.trim_start_matches("error: ")
                 ))
             };
-            compile(entry).map_err(error)?;
-            regexes.insert(entry.clone());
+            regexes.insert(TopicRegex::new(entry).map_err(error)?);
             continue;
         }
         let expanded = match key {
-            "topics" => expand(entry).map_err(bad)?,
+            "topics" => budget.expand(entry).map_err(bad)?,
             _ => vec![entry.clone()],
         };
         for name in expanded {
@@ -304,7 +271,10 @@ fn named(key: &str, entries: Vec<String>) -> Result<(Topics, Option<String>), Pr
             names.insert(name);
         }
     }
-    Ok((Topics::Named { names, regexes }, Some(entries.join("-"))))
+    Ok((
+        TopicSelection::Named { names, regexes },
+        Some(entries.join("-")),
+    ))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Where partitions begin and end: asked of the broker that leads them, all that a batch wants in
-//! one request. Who has moved is looked for.
+//! Where partitions begin and end: requested from the broker that leads them, all that a batch wants
+//! in one request. A partition whose leader has moved is located again.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -7,239 +7,238 @@ use std::{
 };
 
 use futures_util::{
-    FutureExt,
-    future::{BoxFuture, try_join, try_join_all},
+    StreamExt,
+    future::{try_join, try_join_all},
+    stream::FuturesUnordered,
 };
-use kafka_protocol::{
-    ResponseError,
-    messages::{
-        ListOffsetsRequest, TopicName,
-        list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
-    },
-    protocol::StrBytes,
-};
+use kafka_protocol::ResponseError;
 use tokio::time::Instant;
 
 use super::{
-    batch::{Board, Bounds, Partitions, Source},
+    batch::{Bounds, LagBatch, PartitionBounds, Partitions, QueryId, Source},
     client::Client,
     errors,
-    partition_selection::{Known, Names},
-    protocol::{self, Cause, Failure},
+    partition_selection::{RequestedTopics, TopicInfo},
+    protocol::{
+        BrokerError, ErrorCause, ListedOffsets,
+        requests::{LogEnd, list_offsets},
+    },
     query::Isolation,
-    retry::Patience,
-    topic_cache::Topics,
+    retry::Retry,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-/// Which end of a partition, as ListOffsets has it.
-#[derive(Clone, Copy)]
-enum End {
-    /// The first offset that retention left.
-    Earliest = -2,
-    /// The offset after the last message.
-    Latest = -1,
+/// Reads the log offsets that queries of a batch need, and reports them to the batch. An error means
+/// that no broker responds; some partitions are not reported then.
+pub async fn read(
+    client: &Client,
+    batch: &LagBatch<'_>,
+    queries: Vec<QueryId>,
+    retry: Retry,
+) -> Result<(), BrokerError> {
+    let topics = topic_info(client, batch.topics_of(&queries), retry.deadline).await?;
+    let sources = batch.select(&queries, &topics).into_iter();
+    let reads = sources.map(|(source, partitions)| {
+        let reader = SourceReader {
+            client,
+            batch,
+            source,
+        };
+        reader.read(partitions, retry)
+    });
+    try_join_all(reads).await.map(|_| ())
 }
 
-/// Finds out which partitions the queries of a board concern, reads them and tells the board. A
-/// failure means that no broker answers; some partitions are not told of then.
-pub async fn read(client: &Client, board: &Board<'_>, deadline: Instant) -> Result<(), Failure> {
-    let known = known(client, board.names(), deadline).await?;
-    let reader = Reader { client, board };
-    let patience = Patience::until(deadline);
-    let sources = board.place(&known).into_iter();
-    let all =
-        sources.map(|(source, partitions)| reader.read(source, source.1, partitions, patience));
-    try_join_all(all).await.map(|_| ())
-}
-
-async fn known(client: &Client, names: Names, deadline: Instant) -> Result<Known, Failure> {
+/// What the cluster has of the topics. The list of all topics, which regexes need, is large: where
+/// it cannot be had, that is the error of the regexes alone.
+async fn topic_info(
+    client: &Client,
+    requested: RequestedTopics,
+    deadline: Instant,
+) -> Result<TopicInfo, BrokerError> {
     let Client {
-        cluster,
-        topics: remembered,
-        ..
+        cluster, topics, ..
     } = client;
     let mut regexes = HashMap::new();
-    if !names.regexes.is_empty() {
-        let all = remembered.list(cluster, deadline).await?;
-        for regex in names.regexes {
-            let matching = Topics::matching(&all, &regex);
+    if !requested.regexes.is_empty() {
+        let all = topics.list(cluster, deadline).await;
+        let all = all.map_err(|error| errors::of_topic_list(&error));
+        for regex in requested.regexes {
+            let matching = all.as_ref().map_err(Error::clone);
+            let matching = matching.and_then(|all| regex.matching(all));
             regexes.insert(regex, matching);
         }
     }
-    let mut topics: BTreeSet<&str> = names.topics.iter().map(String::as_str).collect();
-    topics.extend(regexes.values().flatten().flatten().map(String::as_str));
-    let topics = remembered.describe(cluster, &topics, deadline).await?;
-    Ok(Known { regexes, topics })
+    let mut names: BTreeSet<&str> = requested.topics.iter().map(String::as_str).collect();
+    names.extend(regexes.values().flatten().flatten().map(String::as_str));
+    let described = topics.describe(cluster, &names, deadline).await?;
+    Ok(TopicInfo::new(regexes, described))
 }
 
-struct Reader<'a> {
+/// What came of one partition.
+enum PartitionRead {
+    Read(Bounds),
+    /// Another attempt may find it at another broker.
+    Moved(BrokerError),
+    Failed(Error),
+}
+
+/// Partitions whose leader has moved or gone.
+type Moved = Vec<(Arc<str>, i32, BrokerError)>;
+
+/// Reads the partitions of one source, wherever they move meanwhile.
+struct SourceReader<'a> {
     client: &'a Client,
-    board: &'a Board<'a>,
+    batch: &'a LagBatch<'a>,
+    source: Source,
 }
 
-/// Partitions with the reason why another try may find them elsewhere.
-type Moved = Vec<(Arc<str>, i32, Failure)>;
-
-type Outcomes = Vec<(Arc<str>, i32, Result<Bounds>)>;
-
-impl Reader<'_> {
-    /// Reads partitions of a source at the broker that leads them by now.
-    fn read(
-        &self,
-        source: Source,
-        leader: i32,
-        partitions: Partitions,
-        patience: Patience,
-    ) -> BoxFuture<'_, Result<(), Failure>> {
-        async move {
-            let (outcomes, moved) = self.ask(source.0, leader, partitions, patience).await;
-            self.board.tell_ends(source, outcomes);
+impl SourceReader<'_> {
+    async fn read(self, partitions: Partitions, mut retry: Retry) -> Result<(), BrokerError> {
+        let mut by_leader = BTreeMap::from([(self.source.leader, partitions)]);
+        loop {
+            let moved = self.read_from(by_leader, retry).await;
             if moved.is_empty() {
                 return Ok(());
             }
-            if !patience.has_time() {
-                let failed = moved.into_iter().map(|(topic, partition, failure)| {
-                    let error = errors::of_partition(&topic, partition, &failure);
-                    (topic, partition, Err(error))
-                });
-                self.board.tell_ends(source, failed.collect());
+            if !retry.has_time() {
+                self.batch.set_bounds(self.source, failed(moved));
                 return Ok(());
             }
-            let patience = patience.wait().await;
-            let (gone, found) = self.look_for(moved, patience).await?;
-            self.board.tell_ends(source, gone);
-            let found = found.into_iter();
-            let all =
-                found.map(|(leader, partitions)| self.read(source, leader, partitions, patience));
-            try_join_all(all).await.map(|_| ())
+            retry = retry.pause().await;
+            by_leader = self.locate(moved, retry.deadline).await?;
         }
-        .boxed()
     }
 
-    async fn ask(
+    /// Reads partitions from their leaders, and reports each leader's as they come. Returns those
+    /// that have moved.
+    async fn read_from(&self, by_leader: BTreeMap<i32, Partitions>, retry: Retry) -> Moved {
+        let requests = by_leader
+            .into_iter()
+            .map(|(leader, partitions)| self.request(leader, partitions, retry.attempt_deadline()));
+        let mut requests: FuturesUnordered<_> = requests.collect();
+        let mut moved = Moved::new();
+        while let Some(partitions) = requests.next().await {
+            let mut known = PartitionBounds::new();
+            for (topic, partition, read) in partitions {
+                match read {
+                    PartitionRead::Read(bounds) => known.push((topic, partition, Ok(bounds))),
+                    PartitionRead::Failed(error) => known.push((topic, partition, Err(error))),
+                    PartitionRead::Moved(error) => moved.push((topic, partition, error)),
+                }
+            }
+            self.batch.set_bounds(self.source, known);
+        }
+        moved
+    }
+
+    /// Both ends of partitions, from one broker.
+    async fn request(
         &self,
-        isolation: Isolation,
         leader: i32,
         partitions: Partitions,
-        patience: Patience,
-    ) -> (Outcomes, Moved) {
-        let cluster = &self.client.cluster;
-        let ask = |end| {
-            let partitions = &partitions;
-            let request = move |_| list_offsets(partitions, isolation, end);
-            cluster.ask(leader, request, patience.one_try())
+        deadline: Instant,
+    ) -> Vec<(Arc<str>, i32, PartitionRead)> {
+        let Source { isolation, .. } = self.source;
+        let request = |end| self.list(leader, &partitions, isolation, end, deadline);
+        let listed = try_join(request(LogEnd::Earliest), request(LogEnd::Latest)).await;
+        let (starts, ends) = match listed {
+            Ok(listed) => listed,
+            Err(error) => {
+                let moved = |(topic, n)| (topic, n, PartitionRead::Moved(error.clone()));
+                return each(&partitions).map(moved).collect();
+            }
         };
-        let (mut outcomes, mut moved) = (Outcomes::new(), Moved::new());
-        match try_join(ask(End::Earliest), ask(End::Latest)).await {
-            Ok((starts, ends)) => {
-                let (starts, ends) = (offsets(&starts), offsets(&ends));
-                for (topic, numbers) in &partitions {
-                    for number in numbers {
-                        let key = (&**topic, *number);
-                        let bounds =
-                            offset(&starts, key).and_then(|start| Ok((start, offset(&ends, key)?)));
-                        match bounds {
-                            Ok(bounds) => outcomes.push((topic.clone(), *number, Ok(bounds))),
-                            Err(failure) if may_pass(&failure) => {
-                                moved.push((topic.clone(), *number, failure));
-                            }
-                            Err(failure) => {
-                                let error = errors::of_partition(topic, *number, &failure);
-                                outcomes.push((topic.clone(), *number, Err(error)));
-                            }
-                        }
-                    }
-                }
-            }
-            Err(failure) => {
-                for (topic, numbers) in partitions {
-                    let all = numbers.into_iter();
-                    moved.extend(all.map(|number| (topic.clone(), number, failure.clone())));
-                }
-            }
-        }
-        (outcomes, moved)
+        let (starts, ends) = (by_partition(&starts), by_partition(&ends));
+        let read = |(topic, number): (Arc<str>, i32)| {
+            let start = offset(&starts, &topic, number);
+            let bounds = start.and_then(|start| Ok((start, offset(&ends, &topic, number)?)));
+            let read = of_outcome(&topic, number, bounds);
+            (topic, number, read)
+        };
+        each(&partitions).map(read).collect()
     }
 
-    /// Finds out where partitions went: those that are gone or without a leader, and the others by
-    /// the broker that leads them.
-    async fn look_for(
+    async fn list(
+        &self,
+        leader: i32,
+        partitions: &Partitions,
+        isolation: Isolation,
+        end: LogEnd,
+        deadline: Instant,
+    ) -> Result<ListedOffsets, BrokerError> {
+        let request = |_| list_offsets(partitions, isolation, end);
+        let cluster = &self.client.cluster;
+        cluster.request(leader, request, deadline).await
+    }
+
+    /// Finds the brokers that lead partitions now, and reports those that are gone or without one.
+    async fn locate(
         &self,
         moved: Moved,
-        patience: Patience,
-    ) -> Result<(Outcomes, BTreeMap<i32, Partitions>), Failure> {
+        deadline: Instant,
+    ) -> Result<BTreeMap<i32, Partitions>, BrokerError> {
         let Client {
             cluster, topics, ..
         } = self.client;
         let names: BTreeSet<&str> = moved.iter().map(|(topic, ..)| &**topic).collect();
-        topics.forget(names.iter().copied());
-        let found = topics.describe(cluster, &names, patience.deadline).await?;
-        let mut gone = Outcomes::new();
-        let mut led = BTreeMap::<i32, Partitions>::new();
+        topics.remove(names.iter().copied());
+        let described = topics.describe(cluster, &names, deadline).await?;
+        let described = TopicInfo::new(HashMap::new(), described);
+        let mut by_leader = BTreeMap::<i32, Partitions>::new();
+        let mut gone = PartitionBounds::new();
         for (topic, partition, _) in moved {
-            let leader = match found.get(&*topic) {
-                None => Err(errors::no_topic(&topic)),
-                Some(Err(error)) => Err(error.clone()),
-                Some(Ok(leaders)) => {
-                    match leaders.iter().find(|(number, _)| *number == partition) {
-                        Some((_, Some(leader))) => Ok(*leader),
-                        Some((_, None)) => Err(errors::no_leader(&topic, partition)),
-                        None => Err(errors::no_partition(&topic, partition, leaders.len())),
-                    }
-                }
-            };
-            match leader {
+            match described.leader(&topic, partition) {
                 Ok(leader) => {
-                    let topics = led.entry(leader).or_default();
+                    let topics = by_leader.entry(leader).or_default();
                     topics.entry(topic).or_default().insert(partition);
                 }
                 Err(error) => gone.push((topic, partition, Err(error))),
             }
         }
-        Ok((gone, led))
+        self.batch.set_bounds(self.source, gone);
+        Ok(by_leader)
     }
 }
 
-/// Whether another try may succeed: the leader has moved or gone.
-fn may_pass(failure: &Failure) -> bool {
+fn each(partitions: &Partitions) -> impl Iterator<Item = (Arc<str>, i32)> {
+    let topics = partitions.iter();
+    topics.flat_map(|(topic, numbers)| numbers.iter().map(|number| (topic.clone(), *number)))
+}
+
+fn failed(moved: Moved) -> PartitionBounds {
+    let failed = moved.into_iter().map(|(topic, partition, error)| {
+        let error = errors::of_partition(&topic, partition, &error);
+        (topic, partition, Err(error))
+    });
+    failed.collect()
+}
+
+fn of_outcome(topic: &str, partition: i32, bounds: Result<Bounds, BrokerError>) -> PartitionRead {
+    match bounds {
+        Ok(bounds) => PartitionRead::Read(bounds),
+        Err(error) if is_retriable(&error) => PartitionRead::Moved(error),
+        Err(error) => PartitionRead::Failed(errors::of_partition(topic, partition, &error)),
+    }
+}
+
+/// Whether another attempt may succeed: the leader has moved or gone.
+fn is_retriable(error: &BrokerError) -> bool {
     let refused = [
         ResponseError::TopicAuthorizationFailed,
         ResponseError::ClusterAuthorizationFailed,
     ];
-    failure
-        .error()
-        .is_none_or(|error| !refused.contains(&error))
+    error.code().is_none_or(|error| !refused.contains(&error))
 }
 
-fn list_offsets(partitions: &Partitions, isolation: Isolation, end: End) -> ListOffsetsRequest {
-    let topics = partitions.iter().map(|(topic, numbers)| {
-        let partitions = numbers.iter().map(|number| {
-            ListOffsetsPartition::default()
-                .with_partition_index(*number)
-                .with_timestamp(end as i64)
-        });
-        ListOffsetsTopic::default()
-            .with_name(TopicName(StrBytes::from_string(topic.to_string())))
-            .with_partitions(partitions.collect())
-    });
-    ListOffsetsRequest::default()
-        .with_replica_id((-1).into())
-        .with_isolation_level(match isolation {
-            Isolation::ReadUncommitted => 0,
-            Isolation::ReadCommitted => 1,
-        })
-        .with_topics(topics.collect())
-}
+type OffsetsByPartition<'a> = HashMap<(&'a str, i32), Result<i64, BrokerError>>;
 
-type Offsets<'a> = HashMap<(&'a str, i32), Result<i64, Failure>>;
-
-fn offsets(answer: &protocol::Ends) -> Offsets<'_> {
-    let topics = answer.0.iter();
+fn by_partition(response: &ListedOffsets) -> OffsetsByPartition<'_> {
+    let topics = response.0.iter();
     let partitions = topics.flat_map(|(topic, partitions)| {
         partitions.iter().map(|found| {
-            let outcome = match Failure::of_code(found.error) {
-                Some(failure) => Err(failure),
+            let outcome = match BrokerError::from_number(found.error) {
+                Some(error) => Err(error),
                 None => Ok(found.offset),
             };
             ((topic.as_str(), found.partition), outcome)
@@ -249,10 +248,17 @@ fn offsets(answer: &protocol::Ends) -> Offsets<'_> {
 }
 
 /// An offset that there must be: both ends of a log are known, and never negative.
-fn offset(offsets: &Offsets<'_>, key: (&str, i32)) -> Result<i64, Failure> {
-    match offsets.get(&key) {
+fn offset(
+    offsets: &OffsetsByPartition<'_>,
+    topic: &str,
+    partition: i32,
+) -> Result<i64, BrokerError> {
+    match offsets.get(&(topic, partition)) {
         Some(Ok(offset)) if *offset >= 0 => Ok(*offset),
-        Some(Err(failure)) => Err(failure.clone()),
-        _ => Err(Failure::new(Cause::Garbled, "the answer lacks it")),
+        Some(Err(error)) => Err(error.clone()),
+        _ => {
+            let text = "the response lacks it";
+            Err(BrokerError::new(ErrorCause::Malformed, text))
+        }
     }
 }

@@ -11,13 +11,13 @@ mod config;
 mod coordinator_cache;
 mod errors;
 mod keys;
-mod lag;
 mod log_offsets;
 mod partition_list;
 mod partition_selection;
 mod protocol;
 mod query;
 mod retry;
+mod rule;
 mod sample;
 mod sasl;
 mod stall_tracker;
@@ -31,29 +31,16 @@ use tokio::time::Instant;
 
 use client::Client;
 use config::ClusterKeys;
-pub use config::Connection;
+pub use config::{Connection, Kafka};
 use keys::{LagKeys, OneTopic};
-use lag::LagRule;
-pub use lag::Sample;
-pub use query::Query;
-use stall_tracker::Memory;
+pub use query::{Query, Sample};
+use rule::LagRule;
 
-use crate::sampling::TriggerType;
 use crate::{
     error::Result,
     metadata::values::NameList,
-    sampling::{Backend, Batch, BatchQuery, Pace},
+    sampling::{Backend, Batch, Pace, TriggerType},
 };
-
-/// The backend.
-#[derive(Default)]
-pub struct Kafka {
-    /// What outlives a connection.
-    memory: Memory,
-}
-
-/// One query of a batch.
-type PendingQuery = BatchQuery<Query, Sample>;
 
 impl Backend for Kafka {
     const NAME: &'static str = "kafka";
@@ -86,7 +73,12 @@ impl Backend for Kafka {
     }
 
     async fn connect(&self, connection: &Connection, deadline: Instant) -> Result<Self::Client> {
-        Client::connect(connection, self.memory.of(connection), deadline).await
+        Client::connect(
+            connection,
+            self.stalls.of(&connection.to_string()),
+            deadline,
+        )
+        .await
     }
 
     async fn sample(
@@ -95,6 +87,6 @@ impl Backend for Kafka {
         batch: Batch<Self>,
         deadline: Instant,
     ) -> Result<()> {
-        sample::answer(client, batch, deadline).await
+        sample::sample_batch(client, batch, deadline).await
     }
 }

@@ -5,85 +5,106 @@ use std::{
     sync::Arc,
 };
 
+use kafka_protocol::ResponseError;
+
 use super::{
-    committed_offsets::Offsets,
     errors,
-    query::{Query, Topics},
-    topic_cache::Leaders,
+    query::{Query, TopicRegex, TopicSelection},
 };
 use crate::error::{Error, Result};
 
-/// The topics that queries name.
-#[derive(Default)]
-pub struct Names {
-    pub topics: BTreeSet<String>,
-    pub regexes: BTreeSet<String>,
-}
-
-/// What the cluster says of them.
-pub struct Known {
-    pub regexes: HashMap<String, Result<Vec<String>>>,
-    pub topics: HashMap<String, Result<Arc<Leaders>>>,
-}
+/// A topic's partitions in ascending order, each with the broker that leads it.
+pub type Leaders = Vec<(i32, Option<i32>)>;
 
 /// Partitions of a topic, each with the broker that leads it.
-pub type Led = Vec<(i32, i32)>;
+pub type LedPartitions = Vec<(i32, i32)>;
 
-impl Names {
-    /// Adds those of a query; where it wants whatever its group has committed in, of `offsets`.
-    pub fn add(&mut self, query: &Query, offsets: Option<&Offsets>) {
+/// The partitions that count for a query, by topic.
+pub type SelectedPartitions = Vec<(Arc<str>, LedPartitions)>;
+
+/// What a group has committed, by topic: only the topics matter here.
+type ByTopic = HashMap<String, Vec<(i32, Result<i64, ResponseError>)>>;
+
+/// The topics that queries name.
+#[derive(Default)]
+pub struct RequestedTopics {
+    pub topics: BTreeSet<String>,
+    pub regexes: BTreeSet<TopicRegex>,
+}
+
+impl RequestedTopics {
+    /// Adds those of a query; where it wants whatever its group has committed in, of `committed`.
+    pub fn add(&mut self, query: &Query, committed: Option<&ByTopic>) {
         match &query.topics {
-            Topics::Named { names, regexes } => {
-                extend(&mut self.topics, names);
-                extend(&mut self.regexes, regexes);
+            TopicSelection::Named { names, regexes } => {
+                self.topics.extend(names.iter().cloned());
+                self.regexes.extend(regexes.iter().cloned());
             }
-            Topics::OfGroup => {
-                let committed = offsets.into_iter().flat_map(Offsets::keys);
+            TopicSelection::OfGroup => {
+                let committed = committed.into_iter().flat_map(ByTopic::keys);
                 self.topics.extend(committed.cloned());
             }
         }
     }
 }
 
-fn extend(names: &mut BTreeSet<String>, more: &BTreeSet<String>) {
-    for name in more {
-        if !names.contains(name) {
-            names.insert(name.clone());
-        }
-    }
+/// What the cluster has of the requested topics.
+pub struct TopicInfo {
+    regexes: HashMap<TopicRegex, Result<Vec<String>>>,
+    topics: HashMap<Arc<str>, Result<Arc<Leaders>>>,
 }
 
-impl Known {
-    /// The partitions that count for a query, by topic.
-    pub fn places(
-        &self,
-        query: &Query,
-        offsets: Option<&Offsets>,
-        shared: &HashMap<&str, Arc<str>>,
-    ) -> Result<Vec<(Arc<str>, Led)>> {
-        let topics = self.topics_of(query, offsets)?.into_iter();
-        let places = topics.map(|topic| {
-            let found = self.topics.get(topic);
-            let found = found.ok_or_else(|| errors::no_topic(topic))?;
-            let leaders = found.as_ref().map_err(Error::clone)?;
-            Ok((shared[topic].clone(), led(query, topic, leaders)?))
+impl TopicInfo {
+    /// Of the topics that match each regex, and of the partitions of each topic.
+    pub fn new(
+        regexes: HashMap<TopicRegex, Result<Vec<String>>>,
+        topics: HashMap<String, Result<Arc<Leaders>>>,
+    ) -> Self {
+        let topics = topics.into_iter();
+        TopicInfo {
+            regexes,
+            topics: topics.map(|(name, found)| (name.into(), found)).collect(),
+        }
+    }
+
+    /// The broker that leads a partition.
+    pub fn leader(&self, topic: &str, partition: i32) -> Result<i32> {
+        let (_, leaders) = self.leaders(topic)?;
+        let found = leaders.binary_search_by_key(&partition, |(number, _)| *number);
+        let at = found.map_err(|_| errors::no_partition(topic, partition, leaders.len()))?;
+        let (_, leader) = leaders[at];
+        leader.ok_or_else(|| errors::no_leader(topic, partition))
+    }
+
+    /// The partitions that count for a query.
+    pub fn select(&self, query: &Query, committed: Option<&ByTopic>) -> Result<SelectedPartitions> {
+        let topics = self.topics_of(query, committed)?.into_iter();
+        let selected = topics.map(|topic| {
+            let (name, leaders) = self.leaders(topic)?;
+            Ok((name.clone(), self.led(query, topic, leaders)?))
         });
-        places.collect()
+        selected.collect()
+    }
+
+    fn leaders(&self, topic: &str) -> Result<(&Arc<str>, &Leaders)> {
+        let found = self.topics.get_key_value(topic);
+        let (name, leaders) = found.ok_or_else(|| errors::no_topic(topic))?;
+        Ok((name, leaders.as_ref().map_err(Error::clone)?))
     }
 
     /// The topics that count for a query.
     fn topics_of<'a>(
         &'a self,
         query: &'a Query,
-        offsets: Option<&'a Offsets>,
+        committed: Option<&'a ByTopic>,
     ) -> Result<BTreeSet<&'a str>> {
         let mut topics = BTreeSet::new();
         match &query.topics {
-            Topics::OfGroup => {
-                let committed = offsets.into_iter().flat_map(Offsets::keys);
+            TopicSelection::OfGroup => {
+                let committed = committed.into_iter().flat_map(ByTopic::keys);
                 topics.extend(committed.map(String::as_str));
             }
-            Topics::Named { names, regexes } => {
+            TopicSelection::Named { names, regexes } => {
                 topics.extend(names.iter().map(String::as_str));
                 for regex in regexes {
                     let matching = self.regexes[regex].as_ref().map_err(Error::clone)?;
@@ -93,20 +114,15 @@ impl Known {
         }
         Ok(topics)
     }
-}
 
-fn led(query: &Query, topic: &str, leaders: &Leaders) -> Result<Led> {
-    let led = |(partition, leader): (i32, Option<i32>)| match leader {
-        Some(leader) => Ok((partition, leader)),
-        None => Err(errors::no_leader(topic, partition)),
-    };
-    if query.partitions.is_empty() {
-        return leaders.iter().copied().map(led).collect();
+    fn led(&self, query: &Query, topic: &str, leaders: &Leaders) -> Result<LedPartitions> {
+        let led = |partition| Ok((partition, self.leader(topic, partition)?));
+        match query.partitions.is_empty() {
+            true => leaders
+                .iter()
+                .map(|(partition, _)| led(*partition))
+                .collect(),
+            false => query.partitions.iter().map(led).collect(),
+        }
     }
-    let wanted = query.partitions.iter().map(|number| {
-        let found = leaders.binary_search_by_key(&number, |(partition, _)| *partition);
-        let at = found.map_err(|_| errors::no_partition(topic, number, leaders.len()))?;
-        led(leaders[at])
-    });
-    wanted.collect()
 }

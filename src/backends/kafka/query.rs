@@ -1,16 +1,27 @@
-//! What is measured: the lag of one group, in which topics and partitions.
+//! What is measured: the lag of one group, in some topics and partitions.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    cmp::Ordering,
+    collections::BTreeSet,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
-use regex::RegexBuilder;
+use regex::{Regex, RegexBuilder};
+use tokio::time::Instant;
 
 use super::partition_list::PartitionList;
+use crate::{
+    error::{Error, Kind, Result},
+    sampling::BatchQuery,
+};
 
 /// A group's lag in some topics.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Query {
     pub group: String,
-    pub topics: Topics,
+    pub topics: TopicSelection,
     /// Only these partitions of each topic; empty: all.
     pub partitions: PartitionList,
     pub isolation: Isolation,
@@ -18,23 +29,134 @@ pub struct Query {
 
 /// Which topics.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Topics {
+pub enum TopicSelection {
     /// Those in which the group has committed offsets.
     OfGroup,
     Named {
         names: BTreeSet<String>,
-        /// Each starts with `^` and is known to compile.
-        regexes: BTreeSet<String>,
+        regexes: BTreeSet<TopicRegex>,
     },
+}
+
+/// A regex of topics, which starts with `^`. Compiled once; equal if its text is.
+#[derive(Clone, Debug)]
+pub struct TopicRegex(Regex);
+
+/// More topics than this are no longer one trigger's business.
+const MOST_TOPICS: usize = 10_000;
+/// A regex larger than this when compiled is a slip, or an attack.
+const LARGEST_REGEX: usize = 1 << 20;
+
+impl TopicRegex {
+    /// As in Kafka's clients it may match anywhere but for its `^`.
+    pub fn new(text: &str) -> Result<Self, regex::Error> {
+        let built = RegexBuilder::new(text).size_limit(LARGEST_REGEX).build();
+        built.map(TopicRegex)
+    }
+
+    pub fn text(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The topics that match. None is an error: a regex with a slip must not read as 0.
+    pub fn matching(&self, all: &[String]) -> Result<Vec<String>> {
+        let text = self.text();
+        // Kafka's own topics match only a regex that names them.
+        let internal = text.starts_with("^__");
+        let matching = all
+            .iter()
+            .filter(|name| (internal || !name.starts_with("__")) && self.0.is_match(name));
+        let matching: Vec<String> = matching.cloned().collect();
+        match matching.len() {
+            0 => Err(Error::new(
+                Kind::NotFound,
+                format!("no topic matches {text}"),
+                "Check the regex; a user without the right to DESCRIBE a topic does not see it.",
+            )),
+            1..=MOST_TOPICS => Ok(matching),
+            _ => Err(Error::new(
+                Kind::Exhausted,
+                format!("more than {MOST_TOPICS} topics match {text}"),
+                "Use a narrower regex; a partial sum would be wrong.",
+            )),
+        }
+    }
+}
+
+impl PartialEq for TopicRegex {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for TopicRegex {}
+
+impl PartialOrd for TopicRegex {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for TopicRegex {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text().cmp(other.text())
+    }
+}
+
+impl Hash for TopicRegex {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text().hash(state);
+    }
+}
+
+/// One query of a batch.
+pub type PendingQuery = BatchQuery<Query, Sample>;
+
+/// What a group has read of some partitions, and what there is. Many triggers share it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Every partition of the query, with or without lag.
+    pub partitions: Arc<[Partition]>,
+}
+
+/// One partition, in Kafka's words. Offsets count messages (and control records) from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    /// What the group will read next; `None`: it has committed nothing.
+    pub committed: Option<Committed>,
+    /// The first offset that retention left.
+    pub start: i64,
+    /// The offset after the last message; with read_committed the last stable offset.
+    pub end: i64,
+}
+
+/// A committed offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    pub offset: i64,
+    /// Since when the group has been seen behind the end at this very offset.
+    pub unmoved_since: Option<Instant>,
+}
+
+impl Partition {
+    /// How much of the partition the group has not read. A commit beyond the end is none: it hides
+    /// no lag of other partitions.
+    pub fn lag(&self, committed: Committed) -> i64 {
+        // Retention may have deleted what was never read (kedacore/keda#7936).
+        (self.end - committed.offset.max(self.start)).max(0)
+    }
 }
 
 impl Query {
     /// How many bytes of memory the names take, about.
     pub fn bytes(&self) -> usize {
-        let Topics::Named { names, regexes } = &self.topics else {
+        let TopicSelection::Named { names, regexes } = &self.topics else {
             return 0;
         };
-        let all = names.iter().chain(regexes);
+        let regexes = regexes.iter().map(TopicRegex::text);
+        let all = names.iter().map(String::as_str).chain(regexes);
         all.map(|name| size_of::<String>() + name.len()).sum()
     }
 }
@@ -42,13 +164,13 @@ impl Query {
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "lag of group {}", self.group)?;
-        if let Topics::Named { names, regexes } = &self.topics {
+        if let TopicSelection::Named { names, regexes } = &self.topics {
             // Enough to recognise it: this is part of errors and log lines.
             let shown: Vec<&str> = names
                 .iter()
-                .chain(regexes)
-                .take(3)
                 .map(String::as_str)
+                .chain(regexes.iter().map(TopicRegex::text))
+                .take(3)
                 .collect();
             write!(f, " in {}", shown.join(", "))?;
             match names.len() + regexes.len() - shown.len() {
@@ -74,12 +196,4 @@ pub enum Isolation {
     ReadCommitted,
     /// All.
     ReadUncommitted,
-}
-
-/// A regex larger than this when compiled is a slip, or an attack.
-const LARGEST_REGEX: usize = 1 << 20;
-
-/// A topic regex, compiled. As in Kafka's clients it may match anywhere but for its `^`.
-pub fn compile(regex: &str) -> Result<regex::Regex, regex::Error> {
-    RegexBuilder::new(regex).size_limit(LARGEST_REGEX).build()
 }

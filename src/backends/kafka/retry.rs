@@ -1,42 +1,50 @@
-//! How long to look for what has moved.
+//! How long and how often something that has moved is located again.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-/// The part of the time that is left that one try may take.
-const ONE_TRY: f64 = 0.6;
+/// The part of the remaining time that one attempt may take, so that another is left when a broker
+/// does not respond.
+const ONE_ATTEMPT: f64 = 0.5;
+/// The first pause, doubled each time: leaders and coordinators move within tens of milliseconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often what has moved is looked for: the first pause doubles until the time is up.
+/// The deadline of one attempt of those that end by `deadline`.
+pub fn attempt_deadline(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now).mul_f64(ONE_ATTEMPT)
+}
+
+/// Attempts until a deadline, with growing pauses.
 #[derive(Clone, Copy)]
-pub struct Patience {
+pub struct Retry {
     pub deadline: Instant,
     pause: Duration,
 }
 
-impl Patience {
+impl Retry {
     pub fn until(deadline: Instant) -> Self {
-        Patience {
+        Retry {
             deadline,
-            pause: Duration::from_millis(50),
+            pause: FIRST_PAUSE,
         }
     }
 
-    /// How long one try may take, so that another is left when nobody answers.
-    pub fn one_try(&self) -> Instant {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        Instant::now() + left.mul_f64(ONE_TRY)
+    /// The deadline of the next attempt.
+    pub fn attempt_deadline(&self) -> Instant {
+        attempt_deadline(self.deadline)
     }
 
-    /// Whether there is time for another try.
+    /// Whether there is time for a pause and another attempt.
     pub fn has_time(&self) -> bool {
         self.deadline.saturating_duration_since(Instant::now()) > self.pause * 3
     }
 
-    /// Waits before the next try; returns the patience that is left for it.
-    pub async fn wait(self) -> Self {
-        tokio::time::sleep(self.pause).await;
-        Patience {
+    /// Waits before the next attempt; returns the retry for that.
+    pub async fn pause(self) -> Self {
+        sleep(self.pause).await;
+        Retry {
             pause: self.pause * 2,
             ..self
         }

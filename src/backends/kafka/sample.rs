@@ -1,102 +1,57 @@
-//! Reads a batch: the offsets of every group, and the ends of every partition by the broker that
-//! leads it, all under way at once.
+//! Samples a batch: what every group has committed, and where every partition begins and ends, all
+//! in flight at once.
 
-use futures_util::{FutureExt, StreamExt, TryStreamExt, future::try_join};
-use parking_lot::Mutex;
-use std::collections::HashMap;
-use tokio::{sync::mpsc, time::Instant};
-use tokio_stream::wrappers::ReceiverStream;
+use futures_util::{StreamExt, future::try_join, stream::FuturesUnordered};
+use tokio::time::Instant;
 
 use super::{
-    PendingQuery,
-    batch::Board,
+    batch::{LagBatch, QueryId},
     client::Client,
-    committed_offsets::{self, Offsets},
-    log_offsets,
-    protocol::Failure,
-    query::Topics,
+    committed_offsets, log_offsets,
+    protocol::BrokerError,
+    query::PendingQuery,
+    retry::Retry,
 };
 use crate::error::Result;
 
-/// Reads of ends that are under way at once, for groups that have answered together.
-const AT_ONCE: usize = 8;
+/// Reads of log offsets that are in flight at once.
+const READS_AT_ONCE: usize = 8;
 
-/// Answers the queries of a batch within `limit`. An error means that no broker answers.
-pub async fn answer(client: &Client, asks: Vec<PendingQuery>, deadline: Instant) -> Result<()> {
-    let (of_group, named): (Vec<_>, Vec<_>) = asks
-        .into_iter()
-        .partition(|ask| matches!(ask.query().topics, Topics::OfGroup));
-    let named = answer_named(client, named, deadline);
-    let all = try_join(named, answer_of_group(client, of_group, deadline)).await;
-    all.map(|_| ()).map_err(|failure| client.lost(&failure))
+/// Completes the queries of a batch. An error means that no broker responds.
+pub async fn sample_batch(
+    client: &Client,
+    queries: Vec<PendingQuery>,
+    deadline: Instant,
+) -> Result<()> {
+    let batch = LagBatch::new(&client.stalls, queries);
+    let retry = Retry::until(deadline);
+    let committed = committed_offsets::read(client, &batch, retry);
+    let read = try_join(committed, read_log_offsets(client, &batch, retry)).await;
+    read.map(|_| ()).map_err(|error| client.lost(&error))
 }
 
-/// Topics are known beforehand: offsets of groups and ends of partitions go out together.
-async fn answer_named(
+/// Reads log offsets for queries as their topics become known: those with named topics at once, and
+/// the others as their groups' committed offsets come in, whatever has come by then together.
+async fn read_log_offsets(
     client: &Client,
-    asks: Vec<PendingQuery>,
-    deadline: Instant,
-) -> Result<(), Failure> {
-    if asks.is_empty() {
-        return Ok(());
-    }
-    let board = Board::new(&client.progress, asks);
-    let tell = |group: String, offsets| board.tell_group(&group, offsets);
-    let Client {
-        cluster,
-        coordinators,
-        ..
-    } = client;
-    let groups = committed_offsets::read(cluster, coordinators, board.groups(), deadline, &tell);
-    try_join(groups, log_offsets::read(client, &board, deadline)).await?;
-    Ok(())
-}
-
-/// Topics are those in which the group has offsets: ends are read as groups answer, of whatever
-/// has answered by then together.
-async fn answer_of_group(
-    client: &Client,
-    asks: Vec<PendingQuery>,
-    deadline: Instant,
-) -> Result<(), Failure> {
-    if asks.is_empty() {
-        return Ok(());
-    }
-    let mut waiting = HashMap::<String, Vec<PendingQuery>>::new();
-    for ask in asks {
-        let group = ask.query().group.clone();
-        waiting.entry(group).or_default().push(ask);
-    }
-    let groups: Vec<String> = waiting.keys().cloned().collect();
-    let waiting = Mutex::new(waiting);
-    // Room for every group, which is told of once.
-    let (teller, told) = mpsc::channel(groups.len());
-    let groups = async move {
-        let tell = |group, offsets| {
-            // The other half of this function listens until we are done.
-            let _ = teller.try_send((group, offsets));
-        };
-        committed_offsets::read(
-            &client.cluster,
-            &client.coordinators,
-            groups,
-            deadline,
-            &tell,
-        )
-        .await
-    };
-    let known = ReceiverStream::new(told).ready_chunks(1000);
-    let rest = known.map(|groups: Vec<(String, Result<Offsets>)>| {
-        let asks = groups
-            .iter()
-            .flat_map(|(group, _)| waiting.lock().remove(group));
-        let board = Board::new(&client.progress, asks.flatten().collect());
-        for (group, offsets) in groups {
-            board.tell_group(&group, offsets);
+    batch: &LagBatch<'_>,
+    retry: Retry,
+) -> Result<(), BrokerError> {
+    let mut reads = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            Some(queries) = batch.next_ready(), if reads.len() < READS_AT_ONCE => {
+                // A regex needs the list of all topics, which others do not wait for.
+                let (regexes, plain): (Vec<QueryId>, Vec<QueryId>) =
+                    queries.into_iter().partition(|query| batch.has_regex(*query));
+                for queries in [plain, regexes] {
+                    if !queries.is_empty() {
+                        reads.push(log_offsets::read(client, batch, queries, retry));
+                    }
+                }
+            }
+            Some(read) = reads.next() => read?,
+            else => return Ok(()),
         }
-        async move { log_offsets::read(client, &board, deadline).await }.boxed()
-    });
-    let rest = rest.buffer_unordered(AT_ONCE).try_collect::<()>();
-    try_join(groups, rest).await?;
-    Ok(())
+    }
 }

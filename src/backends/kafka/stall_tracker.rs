@@ -6,47 +6,71 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{config::Connection, query::Isolation};
+use super::query::{Isolation, Partition};
 
-/// What nobody has asked for this long is forgotten; longer than the engine keeps triggers.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(15 * 60);
+/// A group that no query has read for this long is evicted; longer than the engine keeps triggers.
+const EVICTED_AFTER: Duration = Duration::from_secs(15 * 60);
 
-/// The progress of every connection.
+/// The stalls of every connection.
 #[derive(Default)]
-pub struct Memory(Mutex<HashMap<Connection, Arc<Progress>>>);
+pub struct StallTrackers(Mutex<HashMap<String, Arc<StallTracker>>>);
 
-impl Memory {
-    /// The progress of the groups of a cluster.
-    pub fn of(&self, connection: &Connection) -> Arc<Progress> {
+impl StallTrackers {
+    /// The stalls of the groups of a cluster, by the name of its connection: where a group is does not
+    /// depend on who reads it.
+    pub fn of(&self, connection: &str) -> Arc<StallTracker> {
         let mut all = self.0.lock();
-        all.retain(|_, progress| Arc::strong_count(progress) > 1 || !progress.is_forgotten());
-        all.entry(connection.clone()).or_default().clone()
+        all.retain(|_, stalls| Arc::strong_count(stalls) > 1 || !stalls.is_idle());
+        all.entry(connection.to_owned()).or_default().clone()
     }
 }
 
 /// Where the groups of one cluster are, and since when.
 #[derive(Default)]
-pub struct Progress(Mutex<Groups>);
+pub struct StallTracker(Mutex<Groups>);
 
 #[derive(Default)]
 struct Groups {
     groups: HashMap<(String, Isolation), Group>,
-    swept: Option<Instant>,
+    last_eviction: Option<Instant>,
 }
 
 struct Group {
-    noted: Instant,
+    updated: Instant,
     /// The partitions with lag: the offset, and since when it has been seen there.
     behind: HashMap<(Arc<str>, i32), (i64, Instant)>,
 }
 
-impl Progress {
-    /// Notes where a group is in partitions, all read at `now`; for each, whether it is behind the
-    /// end. Returns since when it has been seen behind at this very offset.
+impl StallTracker {
+    /// Records where a group is in partitions, all read at `at`, and sets since when it has been seen
+    /// there.
+    pub fn record(
+        &self,
+        group: &str,
+        isolation: Isolation,
+        partitions: &mut [Partition],
+        at: Instant,
+    ) {
+        let committed = partitions.iter().filter_map(|partition| {
+            let offset = partition.committed?.offset;
+            let is_behind = offset.max(partition.start) < partition.end;
+            Some((&partition.topic, partition.partition, offset, is_behind))
+        });
+        let since = self.update(group, isolation, committed, at);
+        let committed = partitions
+            .iter_mut()
+            .filter_map(|partition| partition.committed.as_mut());
+        for (committed, since) in committed.zip(since) {
+            committed.unmoved_since = since;
+        }
+    }
+
+    /// Takes offsets of partitions; for each, whether it is behind the end. Returns since when it
+    /// has been seen behind at this very offset.
     ///
     /// A group that has read everything is not stuck, however long it stays where it is: its time
     /// runs from the first message that it could have read.
-    pub fn note<'a>(
+    fn update<'a>(
         &self,
         group: &str,
         isolation: Isolation,
@@ -54,14 +78,14 @@ impl Progress {
         now: Instant,
     ) -> Vec<Option<Instant>> {
         let mut groups = self.0.lock();
-        groups.sweep(now);
+        groups.evict_idle(now);
         let fresh = || Group {
-            noted: now,
+            updated: now,
             behind: HashMap::new(),
         };
         let key = (group.to_owned(), isolation);
         let group = groups.groups.entry(key).or_insert_with(fresh);
-        group.noted = now;
+        group.updated = now;
         let since = partitions.map(|(topic, partition, offset, is_behind)| {
             let key = (topic.clone(), partition);
             if !is_behind {
@@ -77,22 +101,22 @@ impl Progress {
         since.collect()
     }
 
-    fn is_forgotten(&self) -> bool {
+    fn is_idle(&self) -> bool {
         let groups = self.0.lock();
         groups
             .groups
             .values()
-            .all(|group| group.noted.elapsed() > FORGOTTEN_AFTER)
+            .all(|group| group.updated.elapsed() > EVICTED_AFTER)
     }
 }
 
 impl Groups {
-    fn sweep(&mut self, now: Instant) {
-        let due = |swept: Instant| now.duration_since(swept) > FORGOTTEN_AFTER / 4;
-        if self.swept.is_none_or(due) {
-            self.swept = Some(now);
+    fn evict_idle(&mut self, now: Instant) {
+        let due = |last_eviction: Instant| now.duration_since(last_eviction) > EVICTED_AFTER / 4;
+        if self.last_eviction.is_none_or(due) {
+            self.last_eviction = Some(now);
             self.groups
-                .retain(|_, group| now.duration_since(group.noted) <= FORGOTTEN_AFTER);
+                .retain(|_, group| now.duration_since(group.updated) <= EVICTED_AFTER);
         }
     }
 }
@@ -103,13 +127,13 @@ mod tests {
 
     #[test]
     fn time_runs_while_a_group_is_behind_and_does_not_move() {
-        let progress = Progress::default();
+        let stalls = StallTracker::default();
         let topic: Arc<str> = "t".into();
         let start = Instant::now();
         let note = |offset, behind, after| {
             let now = start + Duration::from_secs(after);
             let one = [(&topic, 0, offset, behind)].into_iter();
-            progress.note("g", Isolation::ReadCommitted, one, now)[0]
+            stalls.update("g", Isolation::ReadCommitted, one, now)[0]
                 .map(|since| since.duration_since(start).as_secs())
         };
         assert_eq!(note(5, false, 0), None, "has read everything");
@@ -126,15 +150,15 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_nobody_asks_for_are_forgotten() {
-        let progress = Progress::default();
+    fn groups_that_no_query_reads_are_evicted() {
+        let stalls = StallTracker::default();
         let topic: Arc<str> = "t".into();
         let start = Instant::now();
         for (group, after) in [("old", 0), ("new", 1000)] {
             let one = [(&topic, 0, 1, true)].into_iter();
             let now = start + Duration::from_secs(after);
-            progress.note(group, Isolation::ReadCommitted, one, now);
+            stalls.update(group, Isolation::ReadCommitted, one, now);
         }
-        assert_eq!(progress.0.lock().groups.len(), 1);
+        assert_eq!(stalls.0.lock().groups.len(), 1);
     }
 }

@@ -66,7 +66,7 @@ fn every_key_has_its_effect() {
 #[test]
 fn no_topic_means_those_of_the_group() {
     let plan = plan("kafka", &with(&[("partitionLimitation", "1")]));
-    assert_eq!(plan.query.topics, Topics::OfGroup);
+    assert_eq!(plan.query.topics, TopicSelection::OfGroup);
     assert!(plan.query.partitions.is_empty(), "is ignored, as in KEDA");
     assert_eq!(plan.readable_name, "kafka-g-topics");
 }

@@ -7,22 +7,22 @@ use bytes::Bytes;
 
 /// What came ends too early, or is not what it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Garbled;
+pub struct Malformed;
 
 /// Elements for which room is made before they are read.
 const LIKELY: usize = 64;
 
 /// What is left of an answer.
-pub struct Reader<'a> {
+pub struct Decoder<'a> {
     rest: &'a [u8],
     /// Lengths are compact, and structures end with tagged fields.
     flexible: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Decoder<'a> {
     /// An answer after its header, which is the number of the request.
-    pub fn new(answer: &'a [u8], flexible: bool) -> Result<Self, Garbled> {
-        let mut reader = Reader {
+    pub fn new(answer: &'a [u8], flexible: bool) -> Result<Self, Malformed> {
+        let mut reader = Decoder {
             rest: answer,
             flexible,
         };
@@ -33,100 +33,100 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Garbled> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Garbled)?;
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Malformed)?;
         self.rest = rest;
         Ok(taken)
     }
 
-    fn number<const N: usize>(&mut self) -> Result<[u8; N], Garbled> {
-        let (number, rest) = self.rest.split_first_chunk().ok_or(Garbled)?;
+    fn number<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (number, rest) = self.rest.split_first_chunk().ok_or(Malformed)?;
         self.rest = rest;
         Ok(*number)
     }
 
-    pub fn skip(&mut self, length: usize) -> Result<(), Garbled> {
+    pub fn skip(&mut self, length: usize) -> Result<(), Malformed> {
         self.take(length).map(|_| ())
     }
 
-    pub fn i16(&mut self) -> Result<i16, Garbled> {
+    pub fn i16(&mut self) -> Result<i16, Malformed> {
         self.number().map(i16::from_be_bytes)
     }
 
-    pub fn i32(&mut self) -> Result<i32, Garbled> {
+    pub fn i32(&mut self) -> Result<i32, Malformed> {
         self.number().map(i32::from_be_bytes)
     }
 
-    pub fn i64(&mut self) -> Result<i64, Garbled> {
+    pub fn i64(&mut self) -> Result<i64, Malformed> {
         self.number().map(i64::from_be_bytes)
     }
 
-    fn varint(&mut self) -> Result<u32, Garbled> {
+    fn varint(&mut self) -> Result<u32, Malformed> {
         let mut number = 0;
         for shift in (0..35).step_by(7) {
             let [byte] = self.number()?;
             number |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
-                return u32::try_from(number).map_err(|_| Garbled);
+                return u32::try_from(number).map_err(|_| Malformed);
             }
         }
-        Err(Garbled)
+        Err(Malformed)
     }
 
     /// A length of something, of which `None` is null. What is not flexible has lengths of two
     /// kinds, and reads them by itself.
     fn length(
         &mut self,
-        fixed: fn(&mut Self) -> Result<i32, Garbled>,
-    ) -> Result<Option<usize>, Garbled> {
+        fixed: fn(&mut Self) -> Result<i32, Malformed>,
+    ) -> Result<Option<usize>, Malformed> {
         let length = match self.flexible {
             true => i64::from(self.varint()?) - 1,
             false => i64::from(fixed(self)?),
         };
         match usize::try_from(length) {
             // Whatever it is the length of takes a byte at least.
-            Ok(length) if length > self.rest.len() => Err(Garbled),
+            Ok(length) if length > self.rest.len() => Err(Malformed),
             Ok(length) => Ok(Some(length)),
             Err(_) if length == -1 => Ok(None),
-            Err(_) => Err(Garbled),
+            Err(_) => Err(Malformed),
         }
     }
 
-    fn short_length(&mut self) -> Result<Option<usize>, Garbled> {
+    fn short_length(&mut self) -> Result<Option<usize>, Malformed> {
         self.length(|reader| reader.i16().map(i32::from))
     }
 
-    fn long_length(&mut self) -> Result<Option<usize>, Garbled> {
-        self.length(Reader::i32)
+    fn long_length(&mut self) -> Result<Option<usize>, Malformed> {
+        self.length(Decoder::i32)
     }
 
-    pub fn nullable_string(&mut self) -> Result<Option<String>, Garbled> {
+    pub fn nullable_string(&mut self) -> Result<Option<String>, Malformed> {
         let Some(length) = self.short_length()? else {
             return Ok(None);
         };
-        let text = str::from_utf8(self.take(length)?).map_err(|_| Garbled)?;
+        let text = str::from_utf8(self.take(length)?).map_err(|_| Malformed)?;
         Ok(Some(text.to_owned()))
     }
 
-    pub fn skip_nullable_string(&mut self) -> Result<(), Garbled> {
+    pub fn skip_nullable_string(&mut self) -> Result<(), Malformed> {
         let length = self.short_length()?;
         self.skip(length.unwrap_or_default())
     }
 
-    pub fn string(&mut self) -> Result<String, Garbled> {
-        self.nullable_string()?.ok_or(Garbled)
+    pub fn string(&mut self) -> Result<String, Malformed> {
+        self.nullable_string()?.ok_or(Malformed)
     }
 
-    pub fn bytes(&mut self) -> Result<Bytes, Garbled> {
-        let length = self.long_length()?.ok_or(Garbled)?;
+    pub fn bytes(&mut self) -> Result<Bytes, Malformed> {
+        let length = self.long_length()?.ok_or(Malformed)?;
         Ok(Bytes::copy_from_slice(self.take(length)?))
     }
 
     /// The elements of an array; none of null. Each ends with its tags, if it has any.
     pub fn array<T>(
         &mut self,
-        mut element: impl FnMut(&mut Self) -> Result<T, Garbled>,
-    ) -> Result<Vec<T>, Garbled> {
+        mut element: impl FnMut(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
         let count = self.long_length()?.unwrap_or_default();
         let mut elements = Vec::with_capacity(count.min(LIKELY));
         for _ in 0..count {
@@ -139,16 +139,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips an array of numbers of four bytes.
-    pub fn numbers(&mut self) -> Result<(), Garbled> {
+    pub fn numbers(&mut self) -> Result<(), Malformed> {
         let count = self.long_length()?.unwrap_or_default();
-        self.skip(count.checked_mul(4).ok_or(Garbled)?)
+        self.skip(count.checked_mul(4).ok_or(Malformed)?)
     }
 
-    fn skip_tags(&mut self) -> Result<(), Garbled> {
+    fn skip_tags(&mut self) -> Result<(), Malformed> {
         for _ in 0..self.varint()? {
             self.varint()?;
             let length = self.varint()?;
-            self.skip(usize::try_from(length).map_err(|_| Garbled)?)?;
+            self.skip(usize::try_from(length).map_err(|_| Malformed)?)?;
         }
         Ok(())
     }

@@ -6,75 +6,75 @@ use kafka_protocol::ResponseError;
 
 /// A failure of a request, or of the connection that it needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    pub cause: Cause,
+pub struct BrokerError {
+    pub cause: ErrorCause,
     /// Where, and in whose words. Never a secret.
     pub text: String,
 }
 
 /// What kind of failure, in the order of how much it explains when several brokers fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum ErrorCause {
     /// No answer in time.
-    Late,
+    TimedOut,
     /// The broker hung up.
-    HungUp,
+    Closed,
     /// No connection.
     Unreachable,
     /// The name of the broker has no address.
     Unresolved,
     /// What came is not Kafka's protocol, or of a version that we do not speak.
-    Garbled,
+    Malformed,
     /// We speak plainly to a port that speaks TLS.
-    IsTls,
+    SpeaksTls,
     /// We speak TLS to a port that does not.
-    IsPlain,
+    SpeaksPlain,
     /// TLS was spoken and came to nothing.
     Tls,
     /// The broker, or the token endpoint, does not let us in.
     Login,
     /// The broker's answer is an error.
-    Answered(ResponseError),
+    Code(ResponseError),
 }
 
-impl Failure {
-    pub fn new(cause: Cause, text: impl Into<String>) -> Self {
-        Failure {
+impl BrokerError {
+    pub fn new(cause: ErrorCause, text: impl Into<String>) -> Self {
+        BrokerError {
             cause,
             text: text.into(),
         }
     }
 
     /// The broker answered with an error. `None`: it did not.
-    pub fn of_code(code: i16) -> Option<Self> {
+    pub fn from_number(code: i16) -> Option<Self> {
         use kafka_protocol::error::ParseResponseErrorCode;
-        code.err().map(Failure::answered)
+        code.err().map(BrokerError::from_code)
     }
 
     /// An error that a broker answered.
-    pub fn answered(error: ResponseError) -> Self {
-        Failure::new(Cause::Answered(error), words(error))
+    pub fn from_code(error: ResponseError) -> Self {
+        BrokerError::new(ErrorCause::Code(error), words(error))
     }
 
     /// Reading or writing failed.
-    pub fn of_io(error: &io::Error) -> Self {
+    pub fn from_io(error: &io::Error) -> Self {
         // What rustls has to say comes as an error inside.
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
         match (tls, error.kind()) {
-            (Some(tls), _) => Failure::new(Cause::Tls, format!("TLS: {}", tls_words(tls))),
+            (Some(tls), _) => BrokerError::new(ErrorCause::Tls, format!("TLS: {}", tls_words(tls))),
             (None, io::ErrorKind::UnexpectedEof) => {
-                Failure::new(Cause::HungUp, "the broker hung up")
+                BrokerError::new(ErrorCause::Closed, "the broker hung up")
             }
             (None, io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
-                Failure::new(Cause::HungUp, format!("the broker hung up: {error}"))
+                BrokerError::new(ErrorCause::Closed, format!("the broker hung up: {error}"))
             }
-            (None, _) => Failure::new(Cause::Unreachable, error.to_string()),
+            (None, _) => BrokerError::new(ErrorCause::Unreachable, error.to_string()),
         }
     }
 
     /// No answer came in time.
-    pub fn late() -> Self {
-        Failure::new(Cause::Late, "no answer in time")
+    pub fn timed_out() -> Self {
+        BrokerError::new(ErrorCause::TimedOut, "no answer in time")
     }
 
     /// The same failure, said to have happened at `place`.
@@ -84,25 +84,25 @@ impl Failure {
     }
 
     /// What the broker answered, if it did.
-    pub fn error(&self) -> Option<ResponseError> {
+    pub fn code(&self) -> Option<ResponseError> {
         match self.cause {
-            Cause::Answered(error) => Some(error),
+            ErrorCause::Code(error) => Some(error),
             _ => None,
         }
     }
 
     /// How much this explains beside failures of other brokers.
-    pub fn tells(&self) -> u8 {
+    pub fn specificity(&self) -> u8 {
         match self.cause {
-            Cause::Late => 0,
-            Cause::HungUp => 1,
-            Cause::Unreachable => 2,
-            Cause::Unresolved => 3,
-            Cause::Garbled => 4,
-            Cause::IsTls | Cause::IsPlain => 5,
-            Cause::Tls => 6,
-            Cause::Login => 7,
-            Cause::Answered(_) => 8,
+            ErrorCause::TimedOut => 0,
+            ErrorCause::Closed => 1,
+            ErrorCause::Unreachable => 2,
+            ErrorCause::Unresolved => 3,
+            ErrorCause::Malformed => 4,
+            ErrorCause::SpeaksTls | ErrorCause::SpeaksPlain => 5,
+            ErrorCause::Tls => 6,
+            ErrorCause::Login => 7,
+            ErrorCause::Code(_) => 8,
         }
     }
 }
@@ -146,11 +146,11 @@ mod tests {
 
     #[test]
     fn errors_are_told_by_the_names_that_kafkas_documentation_has() {
-        let failure = Failure::of_code(16).unwrap();
+        let failure = BrokerError::from_number(16).unwrap();
         assert_eq!(failure.text, "NOT_COORDINATOR");
-        assert_eq!(failure.error(), Some(ResponseError::NotCoordinator));
-        assert_eq!(Failure::of_code(0), None);
-        let unknown = Failure::of_code(4711).unwrap();
+        assert_eq!(failure.code(), Some(ResponseError::NotCoordinator));
+        assert_eq!(BrokerError::from_number(0), None);
+        let unknown = BrokerError::from_number(4711).unwrap();
         assert_eq!(unknown.text, "error 4711, which is not known here");
     }
 }

@@ -4,6 +4,7 @@
 mod auth;
 mod decode;
 mod error;
+pub mod requests;
 mod responses;
 mod transport;
 
@@ -33,11 +34,12 @@ use tokio::{
     time::Instant,
 };
 
-use decode::{Garbled, Reader};
-pub use error::{Cause, Failure};
-use responses::{Answer, Challenge, Handshake, Understood};
+use decode::{Decoder, Malformed};
+pub use error::{BrokerError, ErrorCause};
+use responses::{ApiVersions, Challenge, Handshake, Response};
 pub use responses::{
-    Committed, Coordinator, Coordinators, Ends, GroupOffsets, Metadata, Node, Topic,
+    ClusterMetadata, Coordinator, FetchedOffsets, FoundCoordinators, GroupOffsets, ListedOffsets,
+    Node, TopicMetadata,
 };
 pub use transport::{Security, open};
 
@@ -46,9 +48,9 @@ const NAME: StrBytes = StrBytes::from_static_str("backlog-scaler");
 /// Requests that may wait to be sent before those who send more wait as well.
 const UNSENT: usize = 64;
 /// An answer larger than this is none: what was read as its length is something else.
-const LARGEST_ANSWER: usize = 100 << 20;
+const LARGEST_RESPONSE: usize = 100 << 20;
 /// Answers up to this size are read into room that is made at once.
-const LIKELY_ANSWER: usize = 1 << 20;
+const LIKELY_RESPONSE: usize = 1 << 20;
 /// A TLS record of kind "alert": how a port that speaks TLS answers one that does not.
 const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
@@ -57,44 +59,44 @@ const LOGIN_LASTS: f64 = 0.8;
 
 /// A request of Kafka's protocol.
 pub trait Request: Encodable {
-    type Answer: Answer;
+    type Response: Response;
 }
 
 impl Request for ApiVersionsRequest {
-    type Answer = Understood;
+    type Response = ApiVersions;
 }
 
 impl Request for FindCoordinatorRequest {
-    type Answer = Coordinators;
+    type Response = FoundCoordinators;
 }
 
 impl Request for ListOffsetsRequest {
-    type Answer = Ends;
+    type Response = ListedOffsets;
 }
 
 impl Request for MetadataRequest {
-    type Answer = Metadata;
+    type Response = ClusterMetadata;
 }
 
 impl Request for OffsetFetchRequest {
-    type Answer = Committed;
+    type Response = FetchedOffsets;
 }
 
 impl Request for SaslAuthenticateRequest {
-    type Answer = Challenge;
+    type Response = Challenge;
 }
 
 impl Request for SaslHandshakeRequest {
-    type Answer = Handshake;
+    type Response = Handshake;
 }
 
 /// An open connection. Dropping it closes it.
-pub struct Wire {
+pub struct BrokerConnection {
     requests: mpsc::Sender<Outgoing>,
     correlation: AtomicI32,
     /// What the broker understands, by the number of the request's kind.
     versions: HashMap<i16, RangeInclusive<i16>>,
-    end: Arc<OnceLock<Failure>>,
+    end: Arc<OnceLock<BrokerError>>,
     /// When the broker wants to see our login again.
     retires: Option<Instant>,
 }
@@ -102,22 +104,22 @@ pub struct Wire {
 /// A request on its way.
 struct Outgoing {
     frame: Bytes,
-    waiting: Waiting,
+    in_flight: InFlight,
 }
 
 /// Who waits for an answer.
-struct Waiting {
+struct InFlight {
     correlation: i32,
     answer: oneshot::Sender<Bytes>,
 }
 
-impl Wire {
+impl BrokerConnection {
     /// Speaks over a stream. What the broker understands is not known yet.
     fn over(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
         let (requests, outgoing) = mpsc::channel(UNSENT);
         let end = Arc::new(OnceLock::new());
         tokio::spawn(run(stream, outgoing, end.clone()));
-        Wire {
+        BrokerConnection {
             requests,
             correlation: AtomicI32::new(0),
             versions: HashMap::new(),
@@ -141,55 +143,62 @@ impl Wire {
 
     /// Nobody has answered for too long: whoever comes next shall use another connection.
     pub fn give_up(&self) {
-        let _ = self.end.set(Failure::late());
+        let _ = self.end.set(BrokerError::timed_out());
     }
 
     /// The newest version of a request that both sides know.
-    pub fn version<R: Request>(&self) -> Result<i16, Failure> {
-        let (api, ours) = (R::Answer::API, R::Answer::VERSIONS);
+    pub fn version<R: Request>(&self) -> Result<i16, BrokerError> {
+        let (api, ours) = (R::Response::API, R::Response::VERSIONS);
         let Some(theirs) = self.versions.get(&(api as i16)) else {
             let text = format!("the broker does not know {api:?}");
-            return Err(Failure::new(Cause::Garbled, text));
+            return Err(BrokerError::new(ErrorCause::Malformed, text));
         };
         let newest = *ours.end().min(theirs.end());
         if ours.contains(&newest) && theirs.contains(&newest) {
             return Ok(newest);
         }
         let text = format!("the broker knows {api:?} in versions {theirs:?}, and we in {ours:?}");
-        Err(Failure::new(Cause::Garbled, text))
+        Err(BrokerError::new(ErrorCause::Malformed, text))
     }
 
     /// Sends a request, and waits for its answer.
-    pub async fn call<R: Request>(&self, request: &R, version: i16) -> Result<R::Answer, Failure> {
+    pub async fn call<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+    ) -> Result<R::Response, BrokerError> {
         let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
-        let frame = frame(request, version, correlation).map_err(|error| garbled::<R>(&error))?;
+        let frame = frame(request, version, correlation).map_err(|error| malformed::<R>(&error))?;
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting {
+        let in_flight = InFlight {
             correlation,
             answer,
         };
         // The reason for either is kept in `end`.
         let ended = || self.end.get().cloned().unwrap_or_else(hung_up);
         self.requests
-            .send(Outgoing { frame, waiting })
+            .send(Outgoing { frame, in_flight })
             .await
             .map_err(|_| ended())?;
         let answer = answered.await.map_err(|_| ended())?;
-        read::<R::Answer>(&answer, version).map_err(|Garbled| garbled::<R>(&"cannot be read"))
+        read::<R::Response>(&answer, version).map_err(|Malformed| malformed::<R>(&"cannot be read"))
     }
 }
 
-fn read<A: Answer>(answer: &[u8], version: i16) -> Result<A, Garbled> {
-    let mut reader = Reader::new(answer, version >= A::FLEXIBLE)?;
+fn read<A: Response>(answer: &[u8], version: i16) -> Result<A, Malformed> {
+    let mut reader = Decoder::new(answer, version >= A::FLEXIBLE)?;
     A::read(&mut reader, version)
 }
 
-fn hung_up() -> Failure {
-    Failure::new(Cause::HungUp, "the broker hung up")
+fn hung_up() -> BrokerError {
+    BrokerError::new(ErrorCause::Closed, "the broker hung up")
 }
 
-fn garbled<R: Request>(error: &impl std::fmt::Display) -> Failure {
-    Failure::new(Cause::Garbled, format!("{:?}: {error}", R::Answer::API))
+fn malformed<R: Request>(error: &impl std::fmt::Display) -> BrokerError {
+    BrokerError::new(
+        ErrorCause::Malformed,
+        format!("{:?}: {error}", R::Response::API),
+    )
 }
 
 /// A request with its header and its length.
@@ -199,7 +208,7 @@ fn frame<R: Request>(
     correlation: i32,
 ) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
     let header = RequestHeader::default()
-        .with_request_api_key(R::Answer::API as i16)
+        .with_request_api_key(R::Response::API as i16)
         .with_request_api_version(version)
         .with_correlation_id(correlation)
         .with_client_id(Some(NAME));
@@ -216,63 +225,66 @@ fn frame<R: Request>(
 async fn run(
     stream: impl AsyncRead + AsyncWrite,
     mut outgoing: mpsc::Receiver<Outgoing>,
-    end: Arc<OnceLock<Failure>>,
+    end: Arc<OnceLock<BrokerError>>,
 ) {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::new(reader);
-    let waiting = Mutex::new(VecDeque::new());
+    let in_flight = Mutex::new(VecDeque::new());
     let writing = async {
         while let Some(request) = outgoing.recv().await {
-            waiting.lock().push_back(request.waiting);
+            in_flight.lock().push_back(request.in_flight);
             writer.write_all(&request.frame).await?;
             writer.flush().await?;
         }
-        // Nobody holds the wire any more.
+        // Nobody holds the connection any more.
         Ok(())
     };
     let reading = async {
         loop {
             let answer = read_frame(&mut reader).await?;
-            let next: Option<Waiting> = waiting.lock().pop_front();
+            let next: Option<InFlight> = in_flight.lock().pop_front();
             let correlation = answer.first_chunk().map(|bytes| i32::from_be_bytes(*bytes));
             match next {
                 Some(next) if Some(next.correlation) == correlation => {
-                    // Whoever asked may have stopped waiting.
+                    // Whoever asked may have stopped in_flight.
                     let _ = next.answer.send(answer);
                 }
                 _ => {
-                    return Err(Failure::new(
-                        Cause::Garbled,
+                    return Err(BrokerError::new(
+                        ErrorCause::Malformed,
                         "an answer that nobody asked for",
                     ));
                 }
             }
         }
     };
-    let ended: Result<(), Failure> = tokio::select! {
-        ended = writing => ended.map_err(|error: io::Error| Failure::of_io(&error)),
+    let ended: Result<(), BrokerError> = tokio::select! {
+        ended = writing => ended.map_err(|error: io::Error| BrokerError::from_io(&error)),
         ended = reading => ended,
     };
     if let Err(failure) = ended {
         let _ = end.set(failure);
     }
-    // Those who wait learn of it as their senders are dropped, with `waiting` and `outgoing`.
+    // Those who wait learn of it as their senders are dropped, with `in_flight` and `outgoing`.
 }
 
-async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> Result<Bytes, Failure> {
+async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> Result<Bytes, BrokerError> {
     let mut head = [0; 4];
-    let read = |error: io::Error| Failure::of_io(&error);
+    let read = |error: io::Error| BrokerError::from_io(&error);
     reader.read_exact(&mut head).await.map_err(read)?;
     if head.starts_with(&TLS_ALERT) {
-        return Err(Failure::new(Cause::IsTls, "the port speaks TLS"));
+        return Err(BrokerError::new(
+            ErrorCause::SpeaksTls,
+            "the port speaks TLS",
+        ));
     }
     let length = usize::try_from(i32::from_be_bytes(head)).unwrap_or(usize::MAX);
-    if length > LARGEST_ANSWER {
+    if length > LARGEST_RESPONSE {
         let text = "what answers does not speak Kafka's protocol";
-        return Err(Failure::new(Cause::Garbled, text));
+        return Err(BrokerError::new(ErrorCause::Malformed, text));
     }
     // Room is made as bytes come, and not for what is claimed.
-    let mut body = Vec::with_capacity(length.min(LIKELY_ANSWER));
+    let mut body = Vec::with_capacity(length.min(LIKELY_RESPONSE));
     let mut claimed = reader.take(length as u64);
     match claimed.read_to_end(&mut body).await.map_err(read)? {
         all if all == length => Ok(Bytes::from(body)),

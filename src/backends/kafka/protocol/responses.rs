@@ -10,10 +10,10 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use kafka_protocol::messages::ApiKey;
 
-use super::decode::{Garbled, Reader};
+use super::decode::{Decoder, Malformed};
 
 /// An answer to one kind of request.
-pub trait Answer: Sized {
+pub trait Response: Sized {
     /// The kind of request.
     const API: ApiKey;
     /// The versions that are read here.
@@ -21,23 +21,23 @@ pub trait Answer: Sized {
     /// The first version with compact lengths and tagged fields (KIP-482).
     const FLEXIBLE: i16;
 
-    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled>;
+    fn read(reader: &mut Decoder<'_>, version: i16) -> Result<Self, Malformed>;
 }
 
 /// Which versions of which requests the broker understands.
-pub struct Understood {
+pub struct ApiVersions {
     pub error: i16,
     /// By the number of the request's kind: the oldest and the newest.
     pub versions: Vec<(i16, RangeInclusive<i16>)>,
 }
 
-impl Answer for Understood {
+impl Response for ApiVersions {
     const API: ApiKey = ApiKey::ApiVersions;
     const VERSIONS: RangeInclusive<i16> = 0..=0;
     const FLEXIBLE: i16 = 3;
 
-    fn read(reader: &mut Reader<'_>, _: i16) -> Result<Self, Garbled> {
-        Ok(Understood {
+    fn read(reader: &mut Decoder<'_>, _: i16) -> Result<Self, Malformed> {
+        Ok(ApiVersions {
             error: reader.i16()?,
             versions: reader.array(|one| Ok((one.i16()?, one.i16()?..=one.i16()?)))?,
         })
@@ -51,16 +51,16 @@ pub struct Handshake {
     pub mechanisms: Vec<String>,
 }
 
-impl Answer for Handshake {
+impl Response for Handshake {
     const API: ApiKey = ApiKey::SaslHandshake;
     // Version 0 goes on in another framing.
     const VERSIONS: RangeInclusive<i16> = 1..=1;
     const FLEXIBLE: i16 = i16::MAX;
 
-    fn read(reader: &mut Reader<'_>, _: i16) -> Result<Self, Garbled> {
+    fn read(reader: &mut Decoder<'_>, _: i16) -> Result<Self, Malformed> {
         Ok(Handshake {
             error: reader.i16()?,
-            mechanisms: reader.array(Reader::string)?,
+            mechanisms: reader.array(Decoder::string)?,
         })
     }
 }
@@ -74,12 +74,12 @@ pub struct Challenge {
     pub lifetime: i64,
 }
 
-impl Answer for Challenge {
+impl Response for Challenge {
     const API: ApiKey = ApiKey::SaslAuthenticate;
     const VERSIONS: RangeInclusive<i16> = 0..=2;
     const FLEXIBLE: i16 = 2;
 
-    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+    fn read(reader: &mut Decoder<'_>, version: i16) -> Result<Self, Malformed> {
         Ok(Challenge {
             error: reader.i16()?,
             message: reader.nullable_string()?,
@@ -98,7 +98,7 @@ pub struct Node {
 }
 
 impl Node {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Garbled> {
+    fn read(reader: &mut Decoder<'_>) -> Result<Self, Malformed> {
         Ok(Node {
             id: reader.i32()?,
             host: reader.string()?,
@@ -108,26 +108,26 @@ impl Node {
 }
 
 /// The cluster.
-pub struct Metadata {
+pub struct ClusterMetadata {
     pub brokers: Vec<Node>,
-    pub topics: Vec<Topic>,
+    pub topics: Vec<TopicMetadata>,
 }
 
 /// A topic, or why it cannot be described.
-pub struct Topic {
+pub struct TopicMetadata {
     pub error: i16,
     pub name: String,
     /// Each with the broker that leads it; −1: none does.
     pub partitions: Vec<(i32, i32)>,
 }
 
-impl Answer for Metadata {
+impl Response for ClusterMetadata {
     const API: ApiKey = ApiKey::Metadata;
     // Before version 4 asking for a topic could make it.
     const VERSIONS: RangeInclusive<i16> = 4..=12;
     const FLEXIBLE: i16 = 9;
 
-    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+    fn read(reader: &mut Decoder<'_>, version: i16) -> Result<Self, Malformed> {
         reader.skip(4)?; // throttle time
         let brokers = reader.array(|one| {
             let node = Node::read(one)?;
@@ -136,13 +136,13 @@ impl Answer for Metadata {
         })?;
         reader.nullable_string()?; // cluster id
         reader.skip(4)?; // controller
-        let topics = reader.array(|one| Topic::read(one, version))?;
-        Ok(Metadata { brokers, topics })
+        let topics = reader.array(|one| TopicMetadata::read(one, version))?;
+        Ok(ClusterMetadata { brokers, topics })
     }
 }
 
-impl Topic {
-    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+impl TopicMetadata {
+    fn read(reader: &mut Decoder<'_>, version: i16) -> Result<Self, Malformed> {
         let error = reader.i16()?;
         let name = reader.nullable_string()?.unwrap_or_default();
         if version >= 10 {
@@ -165,7 +165,7 @@ impl Topic {
         if version >= 8 {
             reader.skip(4)?; // operations that are allowed
         }
-        Ok(Topic {
+        Ok(TopicMetadata {
             error,
             name,
             partitions,
@@ -174,7 +174,7 @@ impl Topic {
 }
 
 /// Which brokers coordinate groups.
-pub enum Coordinators {
+pub enum FoundCoordinators {
     /// Before version 4: of the one group that was asked for.
     One(Coordinator),
     Many(Vec<(String, Coordinator)>),
@@ -186,12 +186,12 @@ pub struct Coordinator {
     pub node: Node,
 }
 
-impl Answer for Coordinators {
+impl Response for FoundCoordinators {
     const API: ApiKey = ApiKey::FindCoordinator;
     const VERSIONS: RangeInclusive<i16> = 0..=6;
     const FLEXIBLE: i16 = 3;
 
-    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+    fn read(reader: &mut Decoder<'_>, version: i16) -> Result<Self, Malformed> {
         if version >= 1 {
             reader.skip(4)?; // throttle time
         }
@@ -202,19 +202,19 @@ impl Answer for Coordinators {
                 one.nullable_string()?; // the error in words
                 Ok((key, Coordinator { error, node }))
             })?;
-            return Ok(Coordinators::Many(many));
+            return Ok(FoundCoordinators::Many(many));
         }
         let error = reader.i16()?;
         if version >= 1 {
             reader.nullable_string()?; // the error in words
         }
         let node = Node::read(reader)?;
-        Ok(Coordinators::One(Coordinator { error, node }))
+        Ok(FoundCoordinators::One(Coordinator { error, node }))
     }
 }
 
 /// What groups have committed.
-pub enum Committed {
+pub enum FetchedOffsets {
     /// Before version 8: of the one group that was asked for.
     One(GroupOffsets),
     Many(Vec<(String, GroupOffsets)>),
@@ -234,29 +234,29 @@ pub struct PartitionOffset {
     pub offset: i64,
 }
 
-impl Answer for Committed {
+impl Response for FetchedOffsets {
     const API: ApiKey = ApiKey::OffsetFetch;
     // Since version 2 all topics of a group can be asked for.
     const VERSIONS: RangeInclusive<i16> = 2..=9;
     const FLEXIBLE: i16 = 6;
 
-    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+    fn read(reader: &mut Decoder<'_>, version: i16) -> Result<Self, Malformed> {
         if version >= 3 {
             reader.skip(4)?; // throttle time
         }
         match version >= 8 {
-            false => Ok(Committed::One(GroupOffsets::read(reader, version)?)),
+            false => Ok(FetchedOffsets::One(GroupOffsets::read(reader, version)?)),
             true => {
                 let group =
-                    |one: &mut Reader<'_>| Ok((one.string()?, GroupOffsets::read(one, version)?));
-                Ok(Committed::Many(reader.array(group)?))
+                    |one: &mut Decoder<'_>| Ok((one.string()?, GroupOffsets::read(one, version)?));
+                Ok(FetchedOffsets::Many(reader.array(group)?))
             }
         }
     }
 }
 
 impl GroupOffsets {
-    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+    fn read(reader: &mut Decoder<'_>, version: i16) -> Result<Self, Malformed> {
         let topics = by_topic(reader, |one| {
             let (partition, offset) = (one.i32()?, one.i64()?);
             if version >= 5 {
@@ -276,15 +276,15 @@ impl GroupOffsets {
 }
 
 /// An end of partitions.
-pub struct Ends(pub Vec<(String, Vec<PartitionOffset>)>);
+pub struct ListedOffsets(pub Vec<(String, Vec<PartitionOffset>)>);
 
-impl Answer for Ends {
+impl Response for ListedOffsets {
     const API: ApiKey = ApiKey::ListOffsets;
     // Since version 2 with the isolation level.
     const VERSIONS: RangeInclusive<i16> = 2..=10;
     const FLEXIBLE: i16 = 6;
 
-    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Garbled> {
+    fn read(reader: &mut Decoder<'_>, version: i16) -> Result<Self, Malformed> {
         reader.skip(4)?; // throttle time
         let ends = by_topic(reader, |one| {
             let (partition, error) = (one.i32()?, one.i16()?);
@@ -299,13 +299,13 @@ impl Answer for Ends {
                 offset,
             })
         })?;
-        Ok(Ends(ends))
+        Ok(ListedOffsets(ends))
     }
 }
 
 fn by_topic(
-    reader: &mut Reader<'_>,
-    mut partition: impl FnMut(&mut Reader<'_>) -> Result<PartitionOffset, Garbled>,
-) -> Result<Vec<(String, Vec<PartitionOffset>)>, Garbled> {
+    reader: &mut Decoder<'_>,
+    mut partition: impl FnMut(&mut Decoder<'_>) -> Result<PartitionOffset, Malformed>,
+) -> Result<Vec<(String, Vec<PartitionOffset>)>, Malformed> {
     reader.array(|topic| Ok((topic.string()?, topic.array(&mut partition)?)))
 }

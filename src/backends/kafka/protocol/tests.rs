@@ -38,8 +38,8 @@ fn name(name: &'static str) -> TopicName {
     TopicName(StrBytes::from_static_str(name))
 }
 
-fn answer<A: Answer>(sent: &[u8], version: i16) -> A {
-    read(sent, version).unwrap_or_else(|Garbled| panic!("version {version}: {sent:?}"))
+fn answer<A: Response>(sent: &[u8], version: i16) -> A {
+    read(sent, version).unwrap_or_else(|Malformed| panic!("version {version}: {sent:?}"))
 }
 
 fn metadata(version: i16) -> Vec<u8> {
@@ -72,8 +72,8 @@ fn metadata(version: i16) -> Vec<u8> {
 
 #[test]
 fn metadata_are_read_in_every_version() {
-    for version in Metadata::VERSIONS {
-        let found: Metadata = answer(&metadata(version), version);
+    for version in ClusterMetadata::VERSIONS {
+        let found: ClusterMetadata = answer(&metadata(version), version);
         let ports: Vec<i32> = found.brokers.iter().map(|node| node.port).collect();
         assert_eq!(ports, [9093, 9094]);
         assert_eq!(found.brokers[1].host, "broker");
@@ -107,10 +107,10 @@ fn coordinators(version: i16) -> Vec<u8> {
 
 #[test]
 fn coordinators_are_read_in_every_version() {
-    for version in Coordinators::VERSIONS {
+    for version in FoundCoordinators::VERSIONS {
         let found = match answer(&coordinators(version), version) {
-            Coordinators::One(found) if version < 4 => found,
-            Coordinators::Many(mut found) if version >= 4 => {
+            FoundCoordinators::One(found) if version < 4 => found,
+            FoundCoordinators::Many(mut found) if version >= 4 => {
                 assert_eq!(found[0].0, "billing");
                 found.remove(0).1
             }
@@ -155,10 +155,10 @@ fn committed(version: i16) -> Vec<u8> {
 
 #[test]
 fn offsets_of_groups_are_read_in_every_version() {
-    for version in Committed::VERSIONS {
+    for version in FetchedOffsets::VERSIONS {
         let found = match answer(&committed(version), version) {
-            Committed::One(found) if version < 8 => found,
-            Committed::Many(mut found) if version >= 8 => {
+            FetchedOffsets::One(found) if version < 8 => found,
+            FetchedOffsets::Many(mut found) if version >= 8 => {
                 assert_eq!(found[0].0, "billing");
                 found.remove(0).1
             }
@@ -192,8 +192,8 @@ fn ends(version: i16) -> Vec<u8> {
 
 #[test]
 fn ends_are_read_in_every_version() {
-    for version in Ends::VERSIONS {
-        let Ends(found) = answer(&ends(version), version);
+    for version in ListedOffsets::VERSIONS {
+        let ListedOffsets(found) = answer(&ends(version), version);
         let [(topic, partitions)] = &found[..] else {
             panic!("one topic")
         };
@@ -240,7 +240,7 @@ fn handshake() -> Vec<u8> {
 
 #[test]
 fn the_answers_before_a_login_are_read() {
-    let found: Understood = answer(&understood(), 0);
+    let found: ApiVersions = answer(&understood(), 0);
     assert_eq!(found.versions, [(3, 1..=3), (9, 1..=9)]);
     let found: Handshake = answer(&handshake(), 1);
     assert_eq!(
@@ -259,7 +259,7 @@ fn the_answers_before_a_login_are_read() {
 /// or a demand for memory.
 #[test]
 fn what_is_garbled_does_no_harm() {
-    fn garble<A: Answer>(sent: &[u8], version: i16) {
+    fn corrupt<A: Response>(sent: &[u8], version: i16) {
         // The last bytes of some answers are not ours to read.
         for end in 0..sent.len() - 5 {
             let cut = read::<A>(&sent[..end], version);
@@ -278,9 +278,11 @@ fn what_is_garbled_does_no_harm() {
             }
         }
     }
-    Metadata::VERSIONS.for_each(|version| garble::<Metadata>(&metadata(version), version));
-    Coordinators::VERSIONS.for_each(|v| garble::<Coordinators>(&coordinators(v), v));
-    Committed::VERSIONS.for_each(|version| garble::<Committed>(&committed(version), version));
-    Ends::VERSIONS.for_each(|version| garble::<Ends>(&ends(version), version));
-    garble::<Understood>(&understood(), 0);
+    ClusterMetadata::VERSIONS
+        .for_each(|version| corrupt::<ClusterMetadata>(&metadata(version), version));
+    FoundCoordinators::VERSIONS.for_each(|v| corrupt::<FoundCoordinators>(&coordinators(v), v));
+    FetchedOffsets::VERSIONS
+        .for_each(|version| corrupt::<FetchedOffsets>(&committed(version), version));
+    ListedOffsets::VERSIONS.for_each(|version| corrupt::<ListedOffsets>(&ends(version), version));
+    corrupt::<ApiVersions>(&understood(), 0);
 }

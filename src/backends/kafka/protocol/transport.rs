@@ -8,7 +8,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::{
-    Cause, Failure, Wire,
+    BrokerConnection, BrokerError, ErrorCause,
     auth::{self, Login},
 };
 use crate::{
@@ -40,39 +40,44 @@ impl Security {
 }
 
 /// Opens a connection that a broker has let in.
-pub async fn open(address: &HostPort, security: &Security) -> Result<Wire, Failure> {
+pub async fn open(
+    address: &HostPort,
+    security: &Security,
+) -> Result<BrokerConnection, BrokerError> {
     let stream = connect(address).await?;
-    let mut wire = match &security.tls {
-        None => Wire::over(stream),
+    let mut connection = match &security.tls {
+        None => BrokerConnection::over(stream),
         Some((tls, config)) => {
             let name = tls::server_name(tls, "bootstrapServers", address)
-                .map_err(|error| Failure::new(Cause::Tls, error.to_string()))?;
+                .map_err(|error| BrokerError::new(ErrorCause::Tls, error.to_string()))?;
             let connector = TlsConnector::from(config.clone());
             let handshake = connector.connect(name, stream).await;
-            Wire::over(handshake.map_err(|error| of_handshake(&error))?)
+            BrokerConnection::over(handshake.map_err(|error| of_handshake(&error))?)
         }
     };
-    learn_versions(&mut wire).await?;
+    learn_versions(&mut connection).await?;
     if let Some(login) = &security.login {
-        auth::log_in(&mut wire, &address.host, login).await?;
+        auth::log_in(&mut connection, &address.host, login).await?;
     }
-    Ok(wire)
+    Ok(connection)
 }
 
-async fn connect(address: &HostPort) -> Result<TcpStream, Failure> {
+async fn connect(address: &HostPort) -> Result<TcpStream, BrokerError> {
     let resolved = lookup_host((address.host.as_str(), address.port)).await;
     let resolved = resolved.map_err(|error| {
         let text = error.to_string();
-        Failure::new(Cause::Unresolved, text)
+        BrokerError::new(ErrorCause::Unresolved, text)
     })?;
-    let mut failure = Failure::new(Cause::Unresolved, "the name has no address");
+    let mut failure = BrokerError::new(ErrorCause::Unresolved, "the name has no address");
     for candidate in resolved {
         match TcpStream::connect(candidate).await {
             Ok(stream) => {
                 let set = stream.set_nodelay(true);
-                return set.map(|()| stream).map_err(|error| Failure::of_io(&error));
+                return set
+                    .map(|()| stream)
+                    .map_err(|error| BrokerError::from_io(&error));
             }
-            Err(error) => failure = Failure::new(Cause::Unreachable, error.to_string()),
+            Err(error) => failure = BrokerError::new(ErrorCause::Unreachable, error.to_string()),
         }
     }
     Err(failure)
@@ -80,26 +85,26 @@ async fn connect(address: &HostPort) -> Result<TcpStream, Failure> {
 
 /// A port that does not speak TLS takes our greeting for a request that is far too large, and
 /// hangs up; anything else answers what TLS cannot read.
-fn of_handshake(error: &std::io::Error) -> Failure {
+fn of_handshake(error: &std::io::Error) -> BrokerError {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
         Some(rustls::Error::InvalidMessage(_)) => {
-            Failure::new(Cause::IsPlain, "what answers does not speak TLS")
+            BrokerError::new(ErrorCause::SpeaksPlain, "what answers does not speak TLS")
         }
-        Some(_) => Failure::of_io(error),
-        None => Failure::new(
-            Cause::IsPlain,
+        Some(_) => BrokerError::from_io(error),
+        None => BrokerError::new(
+            ErrorCause::SpeaksPlain,
             "the broker hung up when TLS began, as a port without TLS does",
         ),
     }
 }
 
 /// Every broker since Kafka 0.10 answers version 0 of this question.
-async fn learn_versions(wire: &mut Wire) -> Result<(), Failure> {
-    let answer = wire.call(&ApiVersionsRequest::default(), 0).await?;
-    if let Some(failure) = Failure::of_code(answer.error) {
+async fn learn_versions(connection: &mut BrokerConnection) -> Result<(), BrokerError> {
+    let answer = connection.call(&ApiVersionsRequest::default(), 0).await?;
+    if let Some(failure) = BrokerError::from_number(answer.error) {
         return Err(failure);
     }
-    wire.versions = answer.versions.into_iter().collect();
+    connection.versions = answer.versions.into_iter().collect();
     Ok(())
 }

@@ -12,7 +12,7 @@ use libgssapi::{
     oid::{GSS_MECH_KRB5, GSS_NT_HOSTBASED_SERVICE, GSS_NT_KRB5_PRINCIPAL, OidSet},
 };
 
-use super::{Failure, Wire, refused, show, ticket};
+use super::{BrokerConnection, BrokerError, refused, show, ticket};
 use crate::backends::kafka::sasl::{Kerberos, Proof};
 
 /// The layers that a broker offers after the ticket: only its messages would be protected by the
@@ -20,14 +20,18 @@ use crate::backends::kafka::sasl::{Kerberos, Proof};
 const NO_LAYER: u8 = 1;
 
 /// Shows a ticket for the broker on `host`.
-pub async fn log_in(wire: &Wire, host: &str, kerberos: &Kerberos) -> Result<Duration, Failure> {
+pub async fn log_in(
+    connection: &BrokerConnection,
+    host: &str,
+    kerberos: &Kerberos,
+) -> Result<Duration, BrokerError> {
     let (kerberos, host) = (kerberos.clone(), host.to_owned());
     let mut exchange = blocking(move || Exchange::new(&kerberos, &host)).await?;
     let mut challenge = None;
     loop {
         let (next, message) = blocking(move || exchange.step(challenge)).await?;
         exchange = next;
-        let (answer, lifetime) = show(wire, message.into()).await?;
+        let (answer, lifetime) = show(connection, message.into()).await?;
         if matches!(exchange.stage, Stage::Done) {
             return Ok(lifetime);
         }
@@ -37,7 +41,7 @@ pub async fn log_in(wire: &Wire, host: &str, kerberos: &Kerberos) -> Result<Dura
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, Failure> {
+) -> Result<T, BrokerError> {
     let done = tokio::task::spawn_blocking(work).await;
     let done = done.unwrap_or_else(|error| Err(error.to_string()));
     done.map_err(|error| refused(format!("Kerberos: {error}")))

@@ -19,7 +19,7 @@ use rsasl::prelude::{Mechname, SASLClient, SASLConfig};
 
 use token::Tokens;
 
-use super::{Cause, Failure, Wire};
+use super::{BrokerConnection, BrokerError, ErrorCause};
 #[cfg(feature = "gssapi")]
 use crate::backends::kafka::sasl::Kerberos;
 use crate::{
@@ -96,19 +96,19 @@ fn scram(username: &str, password: &Secret) -> Result<Arc<SASLConfig>> {
 
 /// Shows who we are. On success the broker, which is on `host`, takes requests.
 pub async fn log_in(
-    wire: &mut Wire,
+    connection: &mut BrokerConnection,
     #[cfg_attr(
         not(feature = "gssapi"),
         expect(unused_variables, reason = "only a ticket is for a host")
     )]
     host: &str,
     login: &Login,
-) -> Result<(), Failure> {
+) -> Result<(), BrokerError> {
     let mechanism = login.mechanism();
     let wanted =
         SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
     // Version 0 is another framing, which we do not speak.
-    let answer = wire.call(&wanted, 1).await?;
+    let answer = connection.call(&wanted, 1).await?;
     match answer.error.err() {
         None => {}
         Some(ResponseError::UnsupportedSaslMechanism) => {
@@ -122,37 +122,40 @@ pub async fn log_in(
                 "the port takes no login: it is for clients without sasl",
             ));
         }
-        Some(error) => return Err(refused(Failure::answered(error).text)),
+        Some(error) => return Err(refused(BrokerError::from_code(error).text)),
     }
     let lifetime = match login {
         Login::Plain { username, password } => {
             let message = format!("\0{username}\0{}", password.expose());
-            show(wire, message.into()).await?.1
+            show(connection, message.into()).await?.1
         }
-        Login::Token(tokens) => with_token(wire, tokens).await?,
+        Login::Token(tokens) => with_token(connection, tokens).await?,
         #[cfg(feature = "gssapi")]
-        Login::Kerberos(kerberos) => kerberos::log_in(wire, host, kerberos).await?,
+        Login::Kerberos(kerberos) => kerberos::log_in(connection, host, kerberos).await?,
         Login::Scram { credentials, .. } => {
-            with_scram(wire, mechanism, credentials.clone()).await?
+            with_scram(connection, mechanism, credentials.clone()).await?
         }
     };
-    wire.retire_after(lifetime);
+    connection.retire_after(lifetime);
     Ok(())
 }
 
 /// RFC 7628, section 3.1.
-async fn with_token(wire: &Wire, tokens: &Tokens) -> Result<Duration, Failure> {
+async fn with_token(
+    connection: &BrokerConnection,
+    tokens: &Tokens,
+) -> Result<Duration, BrokerError> {
     let token = tokens.token().await.map_err(refused)?;
     let mut message = format!("n,,\x01auth=Bearer {}", token.expose());
     for (key, value) in tokens.extensions() {
         message.push_str(&format!("\x01{key}={value}"));
     }
     message.push_str("\x01\x01");
-    let reason = match show(wire, message.into()).await {
+    let reason = match show(connection, message.into()).await {
         Ok((reason, lifetime)) if reason.is_empty() => return Ok(lifetime),
         // Section 3.2.3: the reason has come, and failure is to follow.
         Ok((reason, _)) => {
-            let _ = show(wire, Bytes::from_static(b"\x01")).await;
+            let _ = show(connection, Bytes::from_static(b"\x01")).await;
             refused(String::from_utf8_lossy(&reason))
         }
         Err(failure) => failure,
@@ -163,10 +166,10 @@ async fn with_token(wire: &Wire, tokens: &Tokens) -> Result<Duration, Failure> {
 
 /// RFC 5802 and RFC 7677.
 async fn with_scram(
-    wire: &Wire,
+    connection: &BrokerConnection,
     mechanism: &str,
     credentials: Arc<SASLConfig>,
-) -> Result<Duration, Failure> {
+) -> Result<Duration, BrokerError> {
     let unusable = |error: &dyn std::fmt::Display| refused(format!("{mechanism}: {error}"));
     let name = Mechname::parse(mechanism.as_bytes()).map_err(|error| unusable(&error))?;
     let mut session = SASLClient::new(credentials)
@@ -182,7 +185,7 @@ async fn with_scram(
             // The broker has proved that it knows the password, too.
             return Ok(lifetime);
         }
-        let (answer, lasts) = show(wire, message.into_inner().into()).await?;
+        let (answer, lasts) = show(connection, message.into_inner().into()).await?;
         if iterations(&answer).is_some_and(|wanted| wanted > MOST_ITERATIONS) {
             let text = format!("the broker wants more than {MOST_ITERATIONS} iterations");
             return Err(unusable(&text));
@@ -203,10 +206,13 @@ fn iterations(challenge: &[u8]) -> Option<u64> {
 
 /// Sends a message of the mechanism. Returns the broker's, and how long the login is good for; 0:
 /// for ever.
-pub async fn show(wire: &Wire, message: Bytes) -> Result<(Bytes, Duration), Failure> {
+pub async fn show(
+    connection: &BrokerConnection,
+    message: Bytes,
+) -> Result<(Bytes, Duration), BrokerError> {
     let request = SaslAuthenticateRequest::default().with_auth_bytes(message);
-    let version = wire.version::<SaslAuthenticateRequest>()?;
-    let answer = wire.call(&request, version).await?;
+    let version = connection.version::<SaslAuthenticateRequest>()?;
+    let answer = connection.call(&request, version).await?;
     match answer.error.err() {
         None => {
             let lifetime = u64::try_from(answer.lifetime).unwrap_or_default();
@@ -214,14 +220,14 @@ pub async fn show(wire: &Wire, message: Bytes) -> Result<(Bytes, Duration), Fail
         }
         Some(error) => {
             let message = answer.message.filter(|message| !message.is_empty());
-            let text = message.unwrap_or_else(|| Failure::answered(error).text);
+            let text = message.unwrap_or_else(|| BrokerError::from_code(error).text);
             Err(refused(text))
         }
     }
 }
 
-pub fn refused(text: impl Into<String>) -> Failure {
-    Failure::new(Cause::Login, text)
+pub fn refused(text: impl Into<String>) -> BrokerError {
+    BrokerError::new(ErrorCause::Login, text)
 }
 
 #[cfg(test)]

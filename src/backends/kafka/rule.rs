@@ -1,50 +1,14 @@
-//! Lag: what a read found in each partition, and what a trigger makes of it.
+//! How a trigger evaluates lag: KEDA's rules.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::query::{Partition, Sample};
 use crate::{
     metadata::values::{Activation, Target},
     sampling::{Reading, Rule},
 };
-
-/// What a group has read of some partitions, and what there is. Many triggers share it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sample {
-    /// Every partition of the query, with or without lag.
-    pub partitions: Arc<[Partition]>,
-}
-
-/// One partition, in Kafka's words. Offsets count messages (and control records) from 0.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Partition {
-    pub topic: Arc<str>,
-    pub partition: i32,
-    /// What the group will read next; `None`: it has committed nothing.
-    pub committed: Option<Committed>,
-    /// The first offset that retention left.
-    pub start: i64,
-    /// The offset after the last message; with read_committed the last stable offset.
-    pub end: i64,
-}
-
-/// A committed offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Committed {
-    pub offset: i64,
-    /// Since when the group has been seen behind the end at this very offset.
-    pub unmoved_since: Option<Instant>,
-}
-
-impl Partition {
-    /// How much of the partition the group has not read. A commit beyond the end is none: it hides
-    /// no lag of other partitions.
-    fn lag(&self, committed: Committed) -> i64 {
-        // Retention may have deleted what was never read (kedacore/keda#7936).
-        (self.end - committed.offset.max(self.start)).max(0)
-    }
-}
 
 /// Where a group starts that has committed nothing: Kafka's `auto.offset.reset`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +20,7 @@ pub enum OffsetReset {
     Earliest,
 }
 
-/// What a trigger makes of a sample: KEDA's rules (`kafka_scaler.go`, `getLagForPartition` and
+/// How a trigger evaluates a sample: KEDA's rules (`kafka_scaler.go`, `getLagForPartition` and
 /// `getTotalLag`), with the exceptions that the README lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LagRule {

@@ -1,6 +1,9 @@
 //! A table of cases for the rule.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::backends::kafka::query::Committed;
 
 const PLAIN: LagRule = LagRule {
     threshold: Target(10),
