@@ -107,10 +107,10 @@ fn invalid(key: &str, error: impl std::fmt::Display) -> Error {
 pub const HANDSHAKE_ADVICE: &str = "Check that ca is the authority of the server's certificate, that \
     the certificate carries the server's name (or set tlsServerName), and cert and key if the server \
     asks for a client certificate.";
-/// What to do when a server answers TLS without TLS.
+/// What to do when a server responses TLS without TLS.
 pub const NOT_TLS_ADVICE: &str =
     "The port does not speak TLS: leave out `tls`, or use the port with TLS.";
-/// What to do when a server answers plain text with TLS.
+/// What to do when a server responses plain text with TLS.
 pub const NEEDS_TLS_ADVICE: &str = "Set `tls: enable`, or use the port without TLS.";
 
 /// Accepts whatever certificate: `tlsSkipVerify`.

@@ -193,7 +193,7 @@ impl Broker {
         }
     }
 
-    /// Whether there is a connection, as far as can be told without waiting.
+    /// Whether there is a connection, as far as is known without waiting.
     fn is_connected(&self) -> bool {
         let state = self.state.try_lock();
         state.is_ok_and(

@@ -62,7 +62,7 @@ pub struct ClusterKeys {
     /// With `oauthbearer`: where tokens come from.
     #[serde(default)]
     sasl_token_provider: TokenProvider,
-    /// With `oauthbearer`: the scopes to ask for, comma-separated.
+    /// With `oauthbearer`: the scopes to request, comma-separated.
     scopes: Option<NameList>,
     /// With `oauthbearer`: the URL that hands out tokens for client credentials (OAuth 2.0).
     oauth_token_endpoint_uri: Option<String>,

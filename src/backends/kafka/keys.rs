@@ -129,7 +129,7 @@ pub struct LagKeys<T> {
     /// The brokers' version. Accepted, and not needed.
     #[expect(dead_code, reason = "accepted for KEDA's sake")]
     version: Option<String>,
-    /// Accepted, and not needed: only the topics in question are asked about.
+    /// Accepted, and not needed: only the topics in question are requested.
     #[serde(default = "yes")]
     full_metadata: bool,
 }

@@ -210,7 +210,7 @@ async fn stuck_partitions_keep_the_trigger_active_and_leave_the_value() {
     ];
     let work = with(lag(kafka, "stuck", "stuck"), keys);
 
-    // KEDA asks several times for one evaluation: a call is no interval of time.
+    // KEDA calls several times for one evaluation: a call is no interval of time.
     for _ in 0..3 {
         assert_eq!(scaler.evaluate(&work).await.unwrap().value, 9.0);
     }

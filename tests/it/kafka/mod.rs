@@ -12,7 +12,7 @@ use backlog_scaler::keda::proto::ScaledObjectRef;
 use testkit::{kafka::Kafka, scaler};
 
 /// A trigger on a group's lag in one topic; nothing is remembered between evaluations, and nothing
-/// old answers.
+/// old responses.
 pub fn lag(kafka: &Kafka, group: &str, topic: &str) -> ScaledObjectRef {
     at(&kafka.servers(), group, topic)
 }

@@ -56,7 +56,7 @@ async fn a_coordinator_that_moves_is_found() {
         settles(&scaler, &lag(kafka, group, "coordinated"), 4.0).await;
     }
     assert_ne!(kafka.coordinator(&groups[0]), victim);
-    // It moves back while everybody is up: that is NOT_COORDINATOR, the stale one still answers.
+    // It moves back while everybody is up: that is NOT_COORDINATOR, the stale one still responds.
     kafka.restart(victim).await;
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(5) {
@@ -131,7 +131,7 @@ async fn whoever_took_the_dead_broker_for_the_controller_finds_another() {
     kafka.commit("controlled", "controlled", &[(0, 1), (1, 0), (2, 0)]);
     let work = lag(kafka, "controlled", "controlled");
     // Brokers name any of themselves as the controller: of twelve connections some will have
-    // been told of this one.
+    // seen this one.
     let mut scalers = Vec::new();
     for _ in 0..12 {
         let scaler = Scaler::start().await;
@@ -140,7 +140,7 @@ async fn whoever_took_the_dead_broker_for_the_controller_finds_another() {
     }
     let victim = kafka.coordinator("controlled") % 3 + 1;
     kafka.kill(victim);
-    // What is remembered of topics is over, so that they are asked for anew.
+    // What is remembered of topics is over, so that they are requested again.
     tokio::time::sleep(Duration::from_secs(11)).await;
     let started = Instant::now();
     let all = scalers.iter().map(|scaler| settles(scaler, &work, 4.0));
@@ -150,7 +150,7 @@ async fn whoever_took_the_dead_broker_for_the_controller_finds_another() {
     assert!(settled, "not all after {:?}", started.elapsed());
 }
 
-/// Asks until the value has been right for a while. In between there may be errors that say what
+/// Evaluates until the value has been right for a while. In between there may be errors that say what
 /// is wrong, but no other value.
 async fn settles(
     scaler: &Scaler,

@@ -257,11 +257,11 @@ async fn the_wrong_protocol_for_a_port_is_told_within_the_deadline() {
     let login_to_plain = with(lag(kafka, "g", "t"), login);
     let refused = at("127.0.0.1:1", "g", "t");
     let http = at(
-        &answering(b"HTTP/1.1 400 Bad Request\r\n\r\n").await,
+        &responding(b"HTTP/1.1 400 Bad Request\r\n\r\n").await,
         "g",
         "t",
     );
-    let silent = at(&answering(b"").await, "g", "t");
+    let silent = at(&responding(b"").await, "g", "t");
     let unknown = at("no-such-host.invalid:9092", "g", "t");
     for (name, trigger, says) in [
         ("plain to TLS", plain_to_tls, "Set `tls: enable`"),
@@ -270,7 +270,7 @@ async fn the_wrong_protocol_for_a_port_is_told_within_the_deadline() {
         ("login to plain", login_to_plain, "sasl"),
         ("refused", refused, "Connection refused"),
         ("HTTP", http, "does not speak Kafka's protocol"),
-        ("silent", silent, "no answer in time"),
+        ("silent", silent, "no response in time"),
         ("does not resolve", unknown, "no-such-host.invalid"),
     ] {
         let started = std::time::Instant::now();
@@ -290,7 +290,7 @@ async fn the_wrong_protocol_for_a_port_is_told_within_the_deadline() {
 }
 
 /// A port that says the same to everybody and keeps the connection.
-async fn answering(bytes: &'static [u8]) -> String {
+async fn responding(bytes: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
@@ -330,12 +330,12 @@ async fn a_token_endpoint_supplies_tokens_and_its_refusal_is_told() {
     ];
     let work = with(at(&kafka.sasl(), "token", "token"), keys);
     assert_eq!(scaler.evaluate(&work).await.unwrap().value, 4.0);
-    let asked = endpoint.last.lock().unwrap().clone();
-    assert!(asked.contains("grant_type=client_credentials"), "{asked}");
-    assert!(asked.contains("scope=kafka+lag"), "{asked}");
+    let sent = endpoint.last.lock().unwrap().clone();
+    assert!(sent.contains("grant_type=client_credentials"), "{sent}");
+    assert!(sent.contains("scope=kafka+lag"), "{sent}");
     // alice:cl1ent-secret
     let login = "basic ywxpy2u6y2wxzw50lxnly3jlda==";
-    assert!(asked.to_lowercase().contains(login), "{asked}");
+    assert!(sent.to_lowercase().contains(login), "{sent}");
 
     let wrong = with(work, [("username", "mallory")]);
     let error = scaler.evaluate(&wrong).await.unwrap_err();
@@ -363,7 +363,7 @@ impl TokenEndpoint {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/token", listener.local_addr().unwrap());
         let last = Arc::new(Mutex::new(String::new()));
-        let asked = last.clone();
+        let sent = last.clone();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = vec![0; 4096];
@@ -380,12 +380,12 @@ impl TokenEndpoint {
                         r#"{"error":"invalid_client"}"#.to_owned(),
                     ),
                 };
-                *asked.lock().unwrap() = request;
-                let answer = format!(
+                *sent.lock().unwrap() = request;
+                let response = format!(
                     "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
                     body.len()
                 );
-                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.write_all(response.as_bytes()).await.unwrap();
             }
         });
         TokenEndpoint { url, last }

@@ -155,7 +155,7 @@ fn written(kafka: &kafka::Kafka, topic: &str, partition: i32) -> bool {
     led
 }
 
-/// Asks until the value is right. In between there may be errors, but no other value than one of
+/// Evaluates until the value is right. In between there may be errors, but no other value than one of
 /// before.
 async fn eventually(
     scaler: &Scaler,

@@ -33,9 +33,9 @@ async fn probe(temporal: &Temporal, example: &str) -> Value {
         child.wait_with_output().unwrap()
     };
     let output = tokio::task::spawn_blocking(run).await.unwrap();
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(output.status.success(), "{answer:#}");
-    let objects = answer["objects"].as_array().unwrap().iter();
+    let response: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{response:#}");
+    let objects = response["objects"].as_array().unwrap().iter();
     let objects = objects.map(|object| {
         let triggers = object["triggers"].as_array().unwrap().iter();
         let values: Vec<&Value> = triggers.map(|trigger| &trigger["value"]).collect();

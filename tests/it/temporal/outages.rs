@@ -101,8 +101,8 @@ async fn something_that_is_not_temporal_is_recognised() {
     tokio::spawn(async move {
         let mut held = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
-            let answer = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
-            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+            let response = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, response).await;
             held.push(stream);
         }
     });

@@ -12,7 +12,7 @@ pub struct Malformed;
 /// Elements for which room is made before they are read.
 const LIKELY: usize = 64;
 
-/// What is left of an answer.
+/// The rest of a response.
 pub struct Decoder<'a> {
     rest: &'a [u8],
     /// Lengths are compact, and structures end with tagged fields.
@@ -20,10 +20,10 @@ pub struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    /// An answer after its header, which is the number of the request.
-    pub fn new(answer: &'a [u8], flexible: bool) -> Result<Self, Malformed> {
+    /// A response after its header, which is the number of the request.
+    pub fn new(response: &'a [u8], flexible: bool) -> Result<Self, Malformed> {
         let mut reader = Decoder {
-            rest: answer,
+            rest: response,
             flexible,
         };
         reader.skip(4)?;

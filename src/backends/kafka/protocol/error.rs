@@ -1,10 +1,10 @@
-//! Why a broker did not answer, or did not answer what was asked.
+//! Why a request to a broker failed.
 
 use std::{fmt, io};
 
 use kafka_protocol::ResponseError;
 
-/// A failure of a request, or of the connection that it needed.
+/// The error of a request, or of the connection that it needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerError {
     pub cause: ErrorCause,
@@ -12,10 +12,10 @@ pub struct BrokerError {
     pub text: String,
 }
 
-/// What kind of failure, in the order of how much it explains when several brokers fail.
+/// The kind of error, in the order of how specific it is when several brokers fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCause {
-    /// No answer in time.
+    /// No response in time.
     TimedOut,
     /// The broker hung up.
     Closed,
@@ -33,7 +33,7 @@ pub enum ErrorCause {
     Tls,
     /// The broker, or the token endpoint, does not let us in.
     Login,
-    /// The broker's answer is an error.
+    /// The broker's response is an error.
     Code(ResponseError),
 }
 
@@ -45,13 +45,13 @@ impl BrokerError {
         }
     }
 
-    /// The broker answered with an error. `None`: it did not.
+    /// From the error number of a response; `None`: it is none.
     pub fn from_number(code: i16) -> Option<Self> {
         use kafka_protocol::error::ParseResponseErrorCode;
         code.err().map(BrokerError::from_code)
     }
 
-    /// An error that a broker answered.
+    /// An error that a broker returned.
     pub fn from_code(error: ResponseError) -> Self {
         BrokerError::new(ErrorCause::Code(error), words(error))
     }
@@ -72,18 +72,18 @@ impl BrokerError {
         }
     }
 
-    /// No answer came in time.
+    /// No response came in time.
     pub fn timed_out() -> Self {
-        BrokerError::new(ErrorCause::TimedOut, "no answer in time")
+        BrokerError::new(ErrorCause::TimedOut, "no response in time")
     }
 
-    /// The same failure, said to have happened at `place`.
+    /// The same error, with the place where it happened: `place`.
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         self.text = format!("{place}: {}", self.text);
         self
     }
 
-    /// What the broker answered, if it did.
+    /// The error that the broker returned, if it did.
     pub fn code(&self) -> Option<ResponseError> {
         match self.cause {
             ErrorCause::Code(error) => Some(error),
@@ -91,7 +91,7 @@ impl BrokerError {
         }
     }
 
-    /// How much this explains beside failures of other brokers.
+    /// How specific this is beside the errors of other brokers.
     pub fn specificity(&self) -> u8 {
         match self.cause {
             ErrorCause::TimedOut => 0,
@@ -146,9 +146,9 @@ mod tests {
 
     #[test]
     fn errors_are_told_by_the_names_that_kafkas_documentation_has() {
-        let failure = BrokerError::from_number(16).unwrap();
-        assert_eq!(failure.text, "NOT_COORDINATOR");
-        assert_eq!(failure.code(), Some(ResponseError::NotCoordinator));
+        let error = BrokerError::from_number(16).unwrap();
+        assert_eq!(error.text, "NOT_COORDINATOR");
+        assert_eq!(error.code(), Some(ResponseError::NotCoordinator));
         assert_eq!(BrokerError::from_number(0), None);
         let unknown = BrokerError::from_number(4711).unwrap();
         assert_eq!(unknown.text, "error 4711, which is not known here");

@@ -1,5 +1,5 @@
-//! One connection to a broker. Requests go out as they come and their answers return in the same
-//! order, so that many are under way at once (<https://kafka.apache.org/protocol#protocol_network>).
+//! One connection to a broker. Requests are pipelined: responses return in the order of
+//! the requests (<https://kafka.apache.org/protocol#protocol_network>).
 
 mod auth;
 mod decode;
@@ -34,6 +34,8 @@ use tokio::{
     time::Instant,
 };
 
+use tokio_util::sync::{CancellationToken, DropGuard};
+
 use decode::{Decoder, Malformed};
 pub use error::{BrokerError, ErrorCause};
 use responses::{ApiVersions, Challenge, Handshake, Response};
@@ -47,11 +49,11 @@ pub use transport::{Security, open};
 const NAME: StrBytes = StrBytes::from_static_str("backlog-scaler");
 /// Requests that may wait to be sent before those who send more wait as well.
 const UNSENT: usize = 64;
-/// An answer larger than this is none: what was read as its length is something else.
-const LARGEST_RESPONSE: usize = 100 << 20;
-/// Answers up to this size are read into room that is made at once.
+/// A larger response is refused: most likely its length is something else.
+const LARGEST_RESPONSE: usize = 32 << 20;
+/// Responses up to this size get their buffer at once.
 const LIKELY_RESPONSE: usize = 1 << 20;
-/// A TLS record of kind "alert": how a port that speaks TLS answers one that does not.
+/// A TLS record of kind "alert": the response of a port that speaks TLS to plain text.
 const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
 /// The part of a login's lifetime after which a new connection is made (KIP-368).
@@ -99,6 +101,7 @@ pub struct BrokerConnection {
     end: Arc<OnceLock<BrokerError>>,
     /// When the broker wants to see our login again.
     retires: Option<Instant>,
+    _task: DropGuard,
 }
 
 /// A request on its way.
@@ -107,10 +110,10 @@ struct Outgoing {
     in_flight: InFlight,
 }
 
-/// Who waits for an answer.
+/// A request that waits for its response.
 struct InFlight {
     correlation: i32,
-    answer: oneshot::Sender<Bytes>,
+    response: oneshot::Sender<Bytes>,
 }
 
 impl BrokerConnection {
@@ -118,13 +121,17 @@ impl BrokerConnection {
     fn over(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
         let (requests, outgoing) = mpsc::channel(UNSENT);
         let end = Arc::new(OnceLock::new());
-        tokio::spawn(run(stream, outgoing, end.clone()));
+        // Ends with its owner, even while a peer that reads nothing blocks a write.
+        let closed = CancellationToken::new();
+        let task = run(stream, outgoing, end.clone());
+        tokio::spawn(closed.clone().run_until_cancelled_owned(task));
         BrokerConnection {
             requests,
             correlation: AtomicI32::new(0),
             versions: HashMap::new(),
             end,
             retires: None,
+            _task: closed.drop_guard(),
         }
     }
 
@@ -141,7 +148,7 @@ impl BrokerConnection {
         }
     }
 
-    /// Nobody has answered for too long: whoever comes next shall use another connection.
+    /// A response took too long: the next request uses another connection.
     pub fn give_up(&self) {
         let _ = self.end.set(BrokerError::timed_out());
     }
@@ -161,7 +168,7 @@ impl BrokerConnection {
         Err(BrokerError::new(ErrorCause::Malformed, text))
     }
 
-    /// Sends a request, and waits for its answer.
+    /// Sends a request, and waits for its response.
     pub async fn call<R: Request>(
         &self,
         request: &R,
@@ -169,10 +176,10 @@ impl BrokerConnection {
     ) -> Result<R::Response, BrokerError> {
         let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
         let frame = frame(request, version, correlation).map_err(|error| malformed::<R>(&error))?;
-        let (answer, answered) = oneshot::channel();
+        let (response, responded) = oneshot::channel();
         let in_flight = InFlight {
             correlation,
-            answer,
+            response,
         };
         // The reason for either is kept in `end`.
         let ended = || self.end.get().cloned().unwrap_or_else(hung_up);
@@ -180,13 +187,14 @@ impl BrokerConnection {
             .send(Outgoing { frame, in_flight })
             .await
             .map_err(|_| ended())?;
-        let answer = answered.await.map_err(|_| ended())?;
-        read::<R::Response>(&answer, version).map_err(|Malformed| malformed::<R>(&"cannot be read"))
+        let response = responded.await.map_err(|_| ended())?;
+        read::<R::Response>(&response, version)
+            .map_err(|Malformed| malformed::<R>(&"cannot be read"))
     }
 }
 
-fn read<A: Response>(answer: &[u8], version: i16) -> Result<A, Malformed> {
-    let mut reader = Decoder::new(answer, version >= A::FLEXIBLE)?;
+fn read<A: Response>(response: &[u8], version: i16) -> Result<A, Malformed> {
+    let mut reader = Decoder::new(response, version >= A::FLEXIBLE)?;
     A::read(&mut reader, version)
 }
 
@@ -221,7 +229,7 @@ fn frame<R: Request>(
     Ok(frame.freeze())
 }
 
-/// Writes requests and hands out answers until either side ends it.
+/// Writes requests and hands out responses until either side ends it.
 async fn run(
     stream: impl AsyncRead + AsyncWrite,
     mut outgoing: mpsc::Receiver<Outgoing>,
@@ -241,18 +249,20 @@ async fn run(
     };
     let reading = async {
         loop {
-            let answer = read_frame(&mut reader).await?;
+            let response = read_frame(&mut reader).await?;
             let next: Option<InFlight> = in_flight.lock().pop_front();
-            let correlation = answer.first_chunk().map(|bytes| i32::from_be_bytes(*bytes));
+            let correlation = response
+                .first_chunk()
+                .map(|bytes| i32::from_be_bytes(*bytes));
             match next {
                 Some(next) if Some(next.correlation) == correlation => {
-                    // Whoever asked may have stopped in_flight.
-                    let _ = next.answer.send(answer);
+                    // The caller may have stopped waiting.
+                    let _ = next.response.send(response);
                 }
                 _ => {
                     return Err(BrokerError::new(
                         ErrorCause::Malformed,
-                        "an answer that nobody asked for",
+                        "a response without a request",
                     ));
                 }
             }
@@ -262,8 +272,8 @@ async fn run(
         ended = writing => ended.map_err(|error: io::Error| BrokerError::from_io(&error)),
         ended = reading => ended,
     };
-    if let Err(failure) = ended {
-        let _ = end.set(failure);
+    if let Err(error) = ended {
+        let _ = end.set(error);
     }
     // Those who wait learn of it as their senders are dropped, with `in_flight` and `outgoing`.
 }
@@ -280,7 +290,7 @@ async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> Result<Bytes, Brok
     }
     let length = usize::try_from(i32::from_be_bytes(head)).unwrap_or(usize::MAX);
     if length > LARGEST_RESPONSE {
-        let text = "what answers does not speak Kafka's protocol";
+        let text = "the server does not speak Kafka's protocol";
         return Err(BrokerError::new(ErrorCause::Malformed, text));
     }
     // Room is made as bytes come, and not for what is claimed.

@@ -1,8 +1,7 @@
-//! What brokers answer: of each kind of answer what we use of it, in all versions that we ask for.
+//! Responses of brokers: of each kind the fields that are used, in all versions that are requested.
 //!
-//! Requests are `kafka-protocol`'s. Its answers take the number of elements that the other side
-//! claims for the truth, and reserve memory for them: whoever names a server of his own as a
-//! broker could end this process. Here a count is checked against the bytes that are left.
+//! Requests are `kafka-protocol`'s. Its responses trust the number of elements that the other side
+//! claims, and reserve memory for them: a server that is named as a broker could end this process. Here a count is checked against the bytes that are left.
 //! Formats: <https://kafka.apache.org/protocol#protocol_messages>.
 
 use std::ops::RangeInclusive;
@@ -12,7 +11,7 @@ use kafka_protocol::messages::ApiKey;
 
 use super::decode::{Decoder, Malformed};
 
-/// An answer to one kind of request.
+/// A response to one kind of request.
 pub trait Response: Sized {
     /// The kind of request.
     const API: ApiKey;
@@ -123,7 +122,7 @@ pub struct TopicMetadata {
 
 impl Response for ClusterMetadata {
     const API: ApiKey = ApiKey::Metadata;
-    // Before version 4 asking for a topic could make it.
+    // Before version 4 requesting a topic could create it.
     const VERSIONS: RangeInclusive<i16> = 4..=12;
     const FLEXIBLE: i16 = 9;
 
@@ -175,7 +174,7 @@ impl TopicMetadata {
 
 /// Which brokers coordinate groups.
 pub enum FoundCoordinators {
-    /// Before version 4: of the one group that was asked for.
+    /// Before version 4: of the one group in the request.
     One(Coordinator),
     Many(Vec<(String, Coordinator)>),
 }
@@ -215,7 +214,7 @@ impl Response for FoundCoordinators {
 
 /// What groups have committed.
 pub enum FetchedOffsets {
-    /// Before version 8: of the one group that was asked for.
+    /// Before version 8: of the one group in the request.
     One(GroupOffsets),
     Many(Vec<(String, GroupOffsets)>),
 }
@@ -236,7 +235,7 @@ pub struct PartitionOffset {
 
 impl Response for FetchedOffsets {
     const API: ApiKey = ApiKey::OffsetFetch;
-    // Since version 2 all topics of a group can be asked for.
+    // Since version 2 all topics of a group can be requested.
     const VERSIONS: RangeInclusive<i16> = 2..=9;
     const FLEXIBLE: i16 = 6;
 

@@ -1,4 +1,4 @@
-//! Answers as Kafka's own definitions have them, in every version, and as nobody should send them.
+//! Responses as Kafka's own definitions have them, in every version, and malformed ones.
 
 use kafka_protocol::{
     messages::{
@@ -20,7 +20,7 @@ use kafka_protocol::{
 
 use super::{responses::PartitionOffset, *};
 
-/// An answer as it comes: the number of the request, and tags of which we know nothing.
+/// A response as it comes: the number of the request, and tags of which we know nothing.
 fn sent<M: Encodable + HeaderVersion>(message: &M, version: i16) -> Vec<u8> {
     let mut sent = BytesMut::new();
     sent.put_i32(7);
@@ -38,7 +38,7 @@ fn name(name: &'static str) -> TopicName {
     TopicName(StrBytes::from_static_str(name))
 }
 
-fn answer<A: Response>(sent: &[u8], version: i16) -> A {
+fn response<A: Response>(sent: &[u8], version: i16) -> A {
     read(sent, version).unwrap_or_else(|Malformed| panic!("version {version}: {sent:?}"))
 }
 
@@ -73,7 +73,7 @@ fn metadata(version: i16) -> Vec<u8> {
 #[test]
 fn metadata_are_read_in_every_version() {
     for version in ClusterMetadata::VERSIONS {
-        let found: ClusterMetadata = answer(&metadata(version), version);
+        let found: ClusterMetadata = response(&metadata(version), version);
         let ports: Vec<i32> = found.brokers.iter().map(|node| node.port).collect();
         assert_eq!(ports, [9093, 9094]);
         assert_eq!(found.brokers[1].host, "broker");
@@ -108,7 +108,7 @@ fn coordinators(version: i16) -> Vec<u8> {
 #[test]
 fn coordinators_are_read_in_every_version() {
     for version in FoundCoordinators::VERSIONS {
-        let found = match answer(&coordinators(version), version) {
+        let found = match response(&coordinators(version), version) {
             FoundCoordinators::One(found) if version < 4 => found,
             FoundCoordinators::Many(mut found) if version >= 4 => {
                 assert_eq!(found[0].0, "billing");
@@ -156,7 +156,7 @@ fn committed(version: i16) -> Vec<u8> {
 #[test]
 fn offsets_of_groups_are_read_in_every_version() {
     for version in FetchedOffsets::VERSIONS {
-        let found = match answer(&committed(version), version) {
+        let found = match response(&committed(version), version) {
             FetchedOffsets::One(found) if version < 8 => found,
             FetchedOffsets::Many(mut found) if version >= 8 => {
                 assert_eq!(found[0].0, "billing");
@@ -193,7 +193,7 @@ fn ends(version: i16) -> Vec<u8> {
 #[test]
 fn ends_are_read_in_every_version() {
     for version in ListedOffsets::VERSIONS {
-        let ListedOffsets(found) = answer(&ends(version), version);
+        let ListedOffsets(found) = response(&ends(version), version);
         let [(topic, partitions)] = &found[..] else {
             panic!("one topic")
         };
@@ -240,27 +240,27 @@ fn handshake() -> Vec<u8> {
 
 #[test]
 fn the_answers_before_a_login_are_read() {
-    let found: ApiVersions = answer(&understood(), 0);
+    let found: ApiVersions = response(&understood(), 0);
     assert_eq!(found.versions, [(3, 1..=3), (9, 1..=9)]);
-    let found: Handshake = answer(&handshake(), 1);
+    let found: Handshake = response(&handshake(), 1);
     assert_eq!(
         (found.error, found.mechanisms.join(" ")),
         (33, "PLAIN GSSAPI".into())
     );
     for version in Challenge::VERSIONS {
-        let found: Challenge = answer(&challenge(version), version);
+        let found: Challenge = response(&challenge(version), version);
         assert_eq!((found.error, found.message.as_deref()), (58, Some("no")));
         assert_eq!(&found.bytes[..], b"r=1");
         assert_eq!(found.lifetime, if version >= 1 { 3_600_000 } else { 0 });
     }
 }
 
-/// Whatever is cut off or overwritten, the answer is an error or other values, and never a panic
+/// Whatever is cut off or overwritten, the result is an error or other values, and never a panic
 /// or a demand for memory.
 #[test]
 fn what_is_garbled_does_no_harm() {
     fn corrupt<A: Response>(sent: &[u8], version: i16) {
-        // The last bytes of some answers are not ours to read.
+        // The last bytes of some responses are not read here.
         for end in 0..sent.len() - 5 {
             let cut = read::<A>(&sent[..end], version);
             assert!(cut.is_err(), "cut at {end}, version {version}");
@@ -285,4 +285,19 @@ fn what_is_garbled_does_no_harm() {
         .for_each(|version| corrupt::<FetchedOffsets>(&committed(version), version));
     ListedOffsets::VERSIONS.for_each(|version| corrupt::<ListedOffsets>(&ends(version), version));
     corrupt::<ApiVersions>(&understood(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_owner_even_if_the_peer_reads_nothing() {
+    let (ours, mut theirs) = tokio::io::duplex(16);
+    let connection = BrokerConnection::over(ours);
+    // Longer than what fits, so that the write cannot end.
+    let request = crate::backends::kafka::protocol::requests::metadata(Some(&["orders"; 10]));
+    let call = connection.call(&request, 9);
+    let late = tokio::time::timeout(Duration::from_millis(50), call).await;
+    assert!(late.is_err());
+    drop(connection);
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(5), theirs.read_to_end(&mut rest));
+    ended.await.expect("closed").expect("no error");
 }

@@ -1,4 +1,4 @@
-//! From an address to a connection that answers: TCP, TLS, versions, login.
+//! From an address to a connection that is ready: TCP, TLS, versions, login.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ async fn connect(address: &HostPort) -> Result<TcpStream, BrokerError> {
         let text = error.to_string();
         BrokerError::new(ErrorCause::Unresolved, text)
     })?;
-    let mut failure = BrokerError::new(ErrorCause::Unresolved, "the name has no address");
+    let mut error = BrokerError::new(ErrorCause::Unresolved, "the name has no address");
     for candidate in resolved {
         match TcpStream::connect(candidate).await {
             Ok(stream) => {
@@ -77,19 +77,19 @@ async fn connect(address: &HostPort) -> Result<TcpStream, BrokerError> {
                     .map(|()| stream)
                     .map_err(|error| BrokerError::from_io(&error));
             }
-            Err(error) => failure = BrokerError::new(ErrorCause::Unreachable, error.to_string()),
+            Err(refused) => error = BrokerError::new(ErrorCause::Unreachable, refused.to_string()),
         }
     }
-    Err(failure)
+    Err(error)
 }
 
 /// A port that does not speak TLS takes our greeting for a request that is far too large, and
-/// hangs up; anything else answers what TLS cannot read.
+/// hangs up; anything else responds with what TLS cannot read.
 fn of_handshake(error: &std::io::Error) -> BrokerError {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
         Some(rustls::Error::InvalidMessage(_)) => {
-            BrokerError::new(ErrorCause::SpeaksPlain, "what answers does not speak TLS")
+            BrokerError::new(ErrorCause::SpeaksPlain, "the server does not speak TLS")
         }
         Some(_) => BrokerError::from_io(error),
         None => BrokerError::new(
@@ -99,12 +99,12 @@ fn of_handshake(error: &std::io::Error) -> BrokerError {
     }
 }
 
-/// Every broker since Kafka 0.10 answers version 0 of this question.
+/// Every broker since Kafka 0.10 supports version 0 of this request.
 async fn learn_versions(connection: &mut BrokerConnection) -> Result<(), BrokerError> {
-    let answer = connection.call(&ApiVersionsRequest::default(), 0).await?;
-    if let Some(failure) = BrokerError::from_number(answer.error) {
-        return Err(failure);
+    let response = connection.call(&ApiVersionsRequest::default(), 0).await?;
+    if let Some(error) = BrokerError::from_number(response.error) {
+        return Err(error);
     }
-    connection.versions = answer.versions.into_iter().collect();
+    connection.versions = response.versions.into_iter().collect();
     Ok(())
 }

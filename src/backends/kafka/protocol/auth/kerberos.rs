@@ -1,6 +1,6 @@
 //! SASL GSSAPI: logging in with a Kerberos ticket (RFC 4752).
 //!
-//! MIT's library asks the ticket server by itself and blocks meanwhile, so its calls run on threads
+//! MIT's library contacts the ticket server itself and blocks meanwhile, so its calls run on threads
 //! for that. It reads `/etc/krb5.conf`, or what `KRB5_CONFIG` names.
 
 use std::time::Duration;
@@ -31,11 +31,11 @@ pub async fn log_in(
     loop {
         let (next, message) = blocking(move || exchange.step(challenge)).await?;
         exchange = next;
-        let (answer, lifetime) = show(connection, message.into()).await?;
+        let (response, lifetime) = show(connection, message.into()).await?;
         if matches!(exchange.stage, Stage::Done) {
             return Ok(lifetime);
         }
-        challenge = Some(answer.to_vec());
+        challenge = Some(response.to_vec());
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
     metadata::values::Secret,
 };
 
-/// Kafka's own limit (`ScramMechanism`). Whoever is named as a broker could ask for hours of work.
+/// Kafka's own limit (`ScramMechanism`). A server that is named as a broker could demand hours of work.
 const MOST_ITERATIONS: u64 = 16_384;
 
 /// How to show who we are.
@@ -108,11 +108,11 @@ pub async fn log_in(
     let wanted =
         SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
     // Version 0 is another framing, which we do not speak.
-    let answer = connection.call(&wanted, 1).await?;
-    match answer.error.err() {
+    let response = connection.call(&wanted, 1).await?;
+    match response.error.err() {
         None => {}
         Some(ResponseError::UnsupportedSaslMechanism) => {
-            let offered = answer.mechanisms.join(", ");
+            let offered = response.mechanisms.join(", ");
             return Err(refused(format!(
                 "the broker does not offer {mechanism}, but {offered}"
             )));
@@ -158,7 +158,7 @@ async fn with_token(
             let _ = show(connection, Bytes::from_static(b"\x01")).await;
             refused(String::from_utf8_lossy(&reason))
         }
-        Err(failure) => failure,
+        Err(error) => error,
     };
     tokens.forget().await;
     Err(reason)
@@ -185,16 +185,16 @@ async fn with_scram(
             // The broker has proved that it knows the password, too.
             return Ok(lifetime);
         }
-        let (answer, lasts) = show(connection, message.into_inner().into()).await?;
-        if iterations(&answer).is_some_and(|wanted| wanted > MOST_ITERATIONS) {
+        let (response, lasts) = show(connection, message.into_inner().into()).await?;
+        if iterations(&response).is_some_and(|wanted| wanted > MOST_ITERATIONS) {
             let text = format!("the broker wants more than {MOST_ITERATIONS} iterations");
             return Err(unusable(&text));
         }
-        (challenge, lifetime) = (Some(answer), lasts);
+        (challenge, lifetime) = (Some(response), lasts);
     }
 }
 
-/// How much work a challenge asks for: its attribute `i` (RFC 5802, section 5.1).
+/// How much work a challenge demands: its attribute `i` (RFC 5802, section 5.1).
 fn iterations(challenge: &[u8]) -> Option<u64> {
     let attributes = challenge.split(|byte| *byte == b',');
     let mut counts = attributes.filter_map(|attribute| attribute.strip_prefix(b"i="));
@@ -212,14 +212,14 @@ pub async fn show(
 ) -> Result<(Bytes, Duration), BrokerError> {
     let request = SaslAuthenticateRequest::default().with_auth_bytes(message);
     let version = connection.version::<SaslAuthenticateRequest>()?;
-    let answer = connection.call(&request, version).await?;
-    match answer.error.err() {
+    let response = connection.call(&request, version).await?;
+    match response.error.err() {
         None => {
-            let lifetime = u64::try_from(answer.lifetime).unwrap_or_default();
-            Ok((answer.bytes, Duration::from_millis(lifetime)))
+            let lifetime = u64::try_from(response.lifetime).unwrap_or_default();
+            Ok((response.bytes, Duration::from_millis(lifetime)))
         }
         Some(error) => {
-            let message = answer.message.filter(|message| !message.is_empty());
+            let message = response.message.filter(|message| !message.is_empty());
             let text = message.unwrap_or_else(|| BrokerError::from_code(error).text);
             Err(refused(text))
         }

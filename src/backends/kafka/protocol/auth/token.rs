@@ -17,19 +17,19 @@ use crate::{
 
 /// How long the endpoint may take.
 const LIMIT: Duration = Duration::from_secs(5);
-/// A token that does not say how long it is good for is asked anew after some minutes.
+/// A token without a lifetime is requested again after some minutes.
 const LIFETIME: Duration = Duration::from_secs(300);
 /// The part of its lifetime for which a token is shown.
 const RENEW_AFTER: f64 = 0.8;
 
-/// What a token endpoint answers.
+/// The response of a token endpoint.
 #[derive(Deserialize)]
 struct Granted {
     access_token: String,
     expires_in: Option<u64>,
 }
 
-/// What it answers otherwise (RFC 6749, section 5.2).
+/// Its error response (RFC 6749, section 5.2).
 #[derive(Deserialize)]
 struct Refused {
     error: String,
@@ -99,7 +99,7 @@ impl Tokens {
         }
     }
 
-    /// A broker does not take the token: the next login asks for another.
+    /// A broker refused the token: the next login requests another.
     pub async fn forget(&self) {
         *self.granted.lock().await = None;
     }
@@ -164,7 +164,7 @@ impl Endpoint {
         let request = self.http.post(endpoint).form(&form);
         let request = request.basic_auth(client_id, Some(client_secret.expose()));
         let failed = |error: reqwest::Error| {
-            // Without the URL, which is told once, and with the cause, which reqwest leaves out.
+            // Without the URL, which is in the error already, and with the cause, which reqwest leaves out.
             let error = error.without_url();
             let mut text = error.to_string();
             let mut cause = std::error::Error::source(&error);
