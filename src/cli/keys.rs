@@ -100,7 +100,7 @@ fn sections(types: &[TypeKeys]) -> Vec<Section<'_>> {
         [
             section(format!("{backend}: what to measure"), &keys.query[..]),
             section(
-                format!("{backend}: where, and as whom"),
+                format!("{backend}: address and credentials"),
                 &keys.connection[..],
             ),
         ]

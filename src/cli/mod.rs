@@ -19,7 +19,7 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// Answers KEDA's question "how much work is waiting?" for queues.
+/// A KEDA external scaler for queues: how much work is waiting?
 #[derive(Parser)]
 #[command(name = "backlog-scaler", version, max_term_width = 100)]
 struct Cli {
@@ -91,7 +91,7 @@ fn to_stdout(text: &str) -> Result<()> {
     }
 }
 
-/// Writes a line to stderr, as `note: …`. That nobody can read it is no failure either.
+/// Writes a line to stderr, as `note: …`. A closed stderr is no error.
 fn to_stderr(label: &str, text: impl std::fmt::Display) {
     let line = format!("{label}: {}", printable(&text.to_string()));
     let _ = writeln!(io::stderr(), "{line}");

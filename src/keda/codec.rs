@@ -6,7 +6,7 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::ProstCodec;
 
-/// Room for a message: an answer is some 50 bytes, a trigger's metadata mostly under a thousand.
+/// Room for a message: a response is some 50 bytes, a trigger's metadata mostly under a thousand.
 /// More is made as it is needed. tonic's own default is 8 KiB for each call and direction, a third
 /// of what a thousand calls at once took.
 const BUFFER: usize = 1024;

@@ -53,7 +53,7 @@ pub fn spec(trigger: &Trigger) -> GetMetricSpecResponse {
     }
 }
 
-/// The one value of a trigger, under the name it was asked by.
+/// The one value of a trigger, under the name in the request.
 #[allow(deprecated)]
 pub fn value(metric_name: String, value: f64) -> GetMetricsResponse {
     GetMetricsResponse {
@@ -77,8 +77,11 @@ mod tests {
     #[test]
     #[allow(deprecated)]
     fn the_integer_is_rounded_up() {
-        let answer = value("m".into(), 0.4).metric_values.remove(0);
-        assert_eq!((answer.metric_value, answer.metric_value_float), (1, 0.4));
+        let response = value("m".into(), 0.4).metric_values.remove(0);
+        assert_eq!(
+            (response.metric_value, response.metric_value_float),
+            (1, 0.4)
+        );
         assert_eq!(round_up(3.0), 3);
         assert_eq!(round_up(0.0), 0);
     }

@@ -1,4 +1,4 @@
-//! KEDA's edge: the gRPC service, the conversions, and errors → status. Nobody else knows the proto.
+//! KEDA's edge: the gRPC service, the conversions, and errors → status. No other module uses the proto.
 
 pub mod client;
 mod codec;

@@ -1,4 +1,4 @@
-//! The five calls. Each checks its input, asks the engine and converts.
+//! The five calls. Each checks its input, calls the engine and converts.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -118,7 +118,7 @@ impl ExternalScaler for Service {
                 metric_name,
             } = request.into_inner();
             let trigger = self.engine.trigger(convert::required(scaled_object_ref)?)?;
-            let metric_name = asked_name(metric_name, &trigger)?;
+            let metric_name = requested_name(metric_name, &trigger)?;
             let evaluation = trigger.evaluate().await?;
             let value = convert::value(metric_name, evaluation.reading.value);
             Ok(with_age(value, &evaluation))
@@ -173,14 +173,14 @@ impl ExternalScaler for Service {
     }
 }
 
-/// The name to answer under. A caller by hand may leave it out.
-fn asked_name(asked: String, trigger: &Trigger) -> Result<String> {
-    if asked == trigger.metric_name || asked.is_empty() {
+/// The metric's name in the response. A caller by hand may leave it out.
+fn requested_name(requested: String, trigger: &Trigger) -> Result<String> {
+    if requested == trigger.metric_name || requested.is_empty() {
         return Ok(trigger.metric_name.clone());
     }
     Err(Error::new(
         Kind::NotFound,
-        format!("metricName: this trigger has no metric {asked:?}"),
+        format!("metricName: this trigger has no metric {requested:?}"),
         format!("Its metric is {:?}.", trigger.metric_name),
     )
     .into())

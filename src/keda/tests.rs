@@ -29,11 +29,11 @@ fn service(script: &Script, shutdown: &CancellationToken) -> Service {
 }
 
 fn jobs() -> Request<ScaledObjectRef> {
-    let asked = trigger("a", "jobs");
+    let request = trigger("a", "jobs");
     Request::new(ScaledObjectRef {
-        name: asked.name,
-        namespace: asked.namespace,
-        scaler_metadata: asked.metadata,
+        name: request.name,
+        namespace: request.namespace,
+        scaler_metadata: request.metadata,
     })
 }
 

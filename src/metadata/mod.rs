@@ -1,4 +1,4 @@
-//! Metadata → trigger: what KEDA asks, as typed values. No I/O, no transport, no client library.
+//! The metadata of triggers, as typed values. No I/O, no transport, no client library.
 
 mod host_port;
 pub mod parse;
@@ -40,10 +40,10 @@ pub struct CommonKeys {
     pub connection: Option<String>,
     /// The metric's name, instead of the one derived from what is measured.
     pub metric_name: Option<MetricName>,
-    /// How long a sample answers without asking the backend again. Left out, the backend's own
-    /// pace decides.
+    /// How long a sample is used before the backend is read again. Left out, the backend's own
+    /// default.
     pub fresh_for: Option<Span>,
-    /// After a failed read, the last good sample answers up to this age; `0` never. Left out, the
-    /// server's setting decides (60s).
+    /// After a failed read, the last good sample is used up to this age; `0` never. Left out, the
+    /// server's setting (60s).
     pub max_staleness: Option<Span>,
 }

@@ -53,7 +53,7 @@ impl std::fmt::Debug for Entry<'_> {
 impl<'a> Metadata<'a> {
     /// Sorts the entries of a map into known keys and problems. As in KEDA, the white space around a
     /// value is trimmed, and a blank value counts as left out (`typed_config.go`, configParamValue):
-    /// folded YAML and secrets end in line breaks that nobody sees.
+    /// folded YAML and secrets often end in a line break.
     pub fn new(map: &'a BTreeMap<String, String>, known: &[&KeySet]) -> (Self, Problems) {
         let find = |name: &str| known.iter().find_map(|keys| keys.get(name));
         let is_known = |name: &str| find(name).is_some();
@@ -196,7 +196,7 @@ fn unknown(written: &str, known: &[&KeySet]) -> Problem {
     )
 }
 
-/// A metadata value: text that becomes what its field asks for.
+/// A metadata value: text that becomes the type of its field.
 #[derive(Clone, Copy)]
 struct Text<'a>(&'a str);
 

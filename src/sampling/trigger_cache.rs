@@ -28,7 +28,7 @@ pub(super) struct CacheLimits {
     pub idle_after: Duration,
 }
 
-/// Refused triggers that are remembered, so that KEDA's retries cost no more than a look-up.
+/// Refused triggers that are kept, so that KEDA's retries cost no more than a look-up.
 const REFUSED: NonZeroUsize = NonZeroUsize::new(1_000).expect("is not zero");
 /// A refused trigger with more metadata than this is parsed again each time.
 const LARGEST_REFUSED: usize = 64 * 1024;

@@ -87,7 +87,7 @@ pub async fn router(
     Ok((router, health))
 }
 
-/// Serves until told to drain, and returns when every call has ended.
+/// Serves until `draining`, and returns when every call has ended.
 pub async fn serve(
     router: Router,
     listener: GrpcListener,

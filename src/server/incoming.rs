@@ -90,7 +90,7 @@ async fn accept(
         handshakes.spawn(async move {
             match timeout(limits.handshake, handshake(stream, tls)).await {
                 Ok(Ok(stream)) => {
-                    // The server is gone if nobody takes it.
+                    // An error means that the server has stopped.
                     let _ = accepted
                         .send(Ok(Accepted::new(stream, limits, permit)))
                         .await;

@@ -64,14 +64,14 @@ pub async fn run(
     life.draining.cancel();
     let grace = settings.listen.shutdown_grace.0;
     match timeout(grace, &mut serving).await {
-        Ok(Ok(Ok(()))) => info!("drained: every call was answered"),
+        Ok(Ok(Ok(()))) => info!("drained: every call has ended"),
         Ok(ended) => return Err(ended_early(ended)),
         Err(_) => {
             serving.abort();
             warn!("the grace period of {grace:?} is over: calls still in flight were cut");
         }
     }
-    // The admin pages answer to the end, so that readiness is seen to fail.
+    // The admin pages stay up to the end, so that failing readiness is seen.
     life.ended.cancel();
     if let Some(admin) = admin
         && let Ok(Err(error)) = timeout(Duration::from_secs(1), admin).await
@@ -81,7 +81,7 @@ pub async fn run(
     Ok(())
 }
 
-/// Nothing beyond loopback is open without TLS unless somebody wants it: the log says so.
+/// Logs every listener that is open beyond loopback without TLS.
 fn warn_of_open_listeners(listen: &Listen) {
     let beyond = |address: &SocketAddr| !address.ip().is_loopback();
     if let Address::Tcp(address) = &listen.grpc
@@ -108,14 +108,14 @@ pub fn engine(settings: &Settings, telemetry: &Telemetry) -> Result<Arc<Engine>>
     Engine::start(registry, &settings.named_connections()?, limits)
 }
 
-/// What the parts of a server tell each other about its end.
+/// The stages of a server's shutdown.
 #[derive(Clone, Default)]
 struct Life {
     /// Readiness fails, and everything else goes on.
     unready: CancellationToken,
     /// No new work: streams end, calls in flight finish.
     draining: CancellationToken,
-    /// Everything is answered.
+    /// Every call has ended.
     ended: CancellationToken,
 }
 

@@ -32,7 +32,7 @@ pub struct Settings {
     pub log: Log,
     /// What bounds reads and memory.
     pub engine: EngineSettings,
-    /// Named connections: where a backend is and as whom to ask.
+    /// Named connections: address and credentials of a backend.
     pub connections: BTreeMap<String, ConnectionSettings>,
 }
 
@@ -61,13 +61,14 @@ impl Default for Log {
 pub struct EngineSettings {
     /// How long a call waits for a sample. KEDA itself sets no deadline.
     pub call_timeout: Span,
-    /// The same for a query that was never answered. Left out, each backend decides.
+    /// The same for a query that has no sample yet. Left out, each backend's default.
     pub first_call_timeout: Option<Span>,
-    /// How old the last good sample may be that answers in place of an error; `0`: never.
+    /// How old the last good sample may be that is used in place of an error; `0`: never.
     pub max_staleness: Span,
-    /// How long a sample answers without I/O, by backend (`redis: 1s`).
+    /// How long a sample is used without I/O, by backend (`redis: 1s`).
     pub fresh_for: BTreeMap<String, Span>,
-    /// A trigger that nobody asked for this long is forgotten, and its connection with the last.
+    /// A trigger without a request for this long is evicted; a connection closes with its last
+    /// trigger.
     pub idle_after: Span,
     /// How many triggers are kept. With more in use, new ones get RESOURCE_EXHAUSTED.
     pub triggers: NonZeroUsize,

@@ -55,7 +55,7 @@ pub(super) struct Connections {
 pub struct ConnectionMetrics {
     connected: Gauge,
     disconnected: Gauge,
-    /// Answers given from a sample that should have been renewed but could not.
+    /// Evaluations of a sample that could not be renewed in time.
     pub stale_answers: Counter,
     /// Queries sent once more because their connection broke.
     pub retried_queries: Counter,
@@ -95,7 +95,7 @@ impl Connections {
         );
         registry.register(
             "stale_answers",
-            "Answers from a sample that could not be renewed",
+            "Evaluations of a sample that could not be renewed in time",
             families.stale_answers.clone(),
         );
         registry.register(

@@ -1,5 +1,5 @@
-//! The two formats of `/metrics`: OpenMetrics, and the older Prometheus text format for those that
-//! do not ask for the former.
+//! The two formats of `/metrics`: OpenMetrics, and the older Prometheus text format for clients
+//! that do not accept the former.
 
 use std::fmt::Write;
 

@@ -59,7 +59,7 @@ impl Telemetry {
         ConnectionStatus::new(self.0.connections.get(name))
     }
 
-    /// Measures one call from now on, until what is returned is told its code or dropped.
+    /// Measures one call from now on, until the returned value gets its code or is dropped.
     pub fn call(&self, method: Method) -> rpc::Call {
         self.0.rpcs.start(method)
     }
@@ -69,7 +69,7 @@ impl Telemetry {
         CertificateMetrics::register(&mut self.0.registry.lock())
     }
 
-    /// Adds figures that are gathered when somebody asks.
+    /// Adds metrics that are collected at each scrape.
     pub fn register(&self, collector: impl Collector) {
         self.0
             .registry

@@ -1,4 +1,4 @@
-//! Latency of the calls that we answer, by method and gRPC code.
+//! Latency of the calls to this server, by method and gRPC code.
 
 use tokio::time::Instant;
 
@@ -50,7 +50,7 @@ impl Rpcs {
             Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_05, 4.0, 10)));
         registry.register_with_unit(
             "rpc",
-            "Time to answer a call; a stream counts when it is opened",
+            "Duration of a call; a stream counts until it is opened",
             Unit::Seconds,
             family.clone(),
         );

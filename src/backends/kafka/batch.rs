@@ -64,8 +64,10 @@ struct State {
     ready: Vec<QueryId>,
     /// The queries that wait for log offsets of a source.
     waiting: HashMap<Source, Vec<QueryId>>,
-    bounds: HashMap<Isolation, HashMap<Arc<str>, BTreeMap<i32, Result<Bounds>>>>,
+    bounds: HashMap<Isolation, BoundsByTopic>,
 }
+
+type BoundsByTopic = HashMap<Arc<str>, BTreeMap<i32, Result<Bounds>>>;
 
 struct LagQuery {
     /// `None` once it is complete.

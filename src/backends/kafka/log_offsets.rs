@@ -66,7 +66,7 @@ async fn topic_info(
         for regex in requested.regexes {
             let matching = all.as_ref().map_err(Error::clone);
             let matching = matching.and_then(|all| regex.matching(all));
-            regexes.insert(regex, matching);
+            regexes.insert(regex.text().to_owned(), matching);
         }
     }
     let mut names: BTreeSet<&str> = requested.topics.iter().map(String::as_str).collect();

@@ -50,14 +50,15 @@ impl RequestedTopics {
 
 /// What the cluster has of the requested topics.
 pub struct TopicInfo {
-    regexes: HashMap<TopicRegex, Result<Vec<String>>>,
+    /// By the text of the regex.
+    regexes: HashMap<String, Result<Vec<String>>>,
     topics: HashMap<Arc<str>, Result<Arc<Leaders>>>,
 }
 
 impl TopicInfo {
     /// Of the topics that match each regex, and of the partitions of each topic.
     pub fn new(
-        regexes: HashMap<TopicRegex, Result<Vec<String>>>,
+        regexes: HashMap<String, Result<Vec<String>>>,
         topics: HashMap<String, Result<Arc<Leaders>>>,
     ) -> Self {
         let topics = topics.into_iter();
@@ -107,7 +108,7 @@ impl TopicInfo {
             TopicSelection::Named { names, regexes } => {
                 topics.extend(names.iter().map(String::as_str));
                 for regex in regexes {
-                    let matching = self.regexes[regex].as_ref().map_err(Error::clone)?;
+                    let matching = self.regexes[regex.text()].as_ref().map_err(Error::clone)?;
                     topics.extend(matching.iter().map(String::as_str));
                 }
             }

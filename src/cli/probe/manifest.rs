@@ -179,7 +179,7 @@ impl Reader<'_> {
     }
 }
 
-/// The types that KEDA asks an external scaler for.
+/// The types that KEDA evaluates with an external scaler.
 pub fn is_external(trigger_type: &str) -> bool {
     matches!(trigger_type, "external" | "external-push")
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Resolves the metadata of one trigger. No value appears in a note or problem: it may be a
-/// secret, and so may the name of a variable, where somebody wrote the secret in its place.
+/// secret, and so may the name of a variable, where the secret was written in its place.
 pub struct Resolver<'a> {
     /// An environment variable's value.
     pub env: &'a dyn Fn(&str) -> Option<String>,

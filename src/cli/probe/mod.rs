@@ -1,4 +1,4 @@
-//! `probe`: what KEDA would be told for ScaledObjects, without KEDA.
+//! `probe`: what KEDA would get for ScaledObjects, without KEDA.
 
 mod crd;
 mod documents;
@@ -36,11 +36,11 @@ use crate::{
     telemetry::{Telemetry, logs},
 };
 
-/// Ask for the triggers of ScaledObjects and ScaledJobs as KEDA would, and show the answers.
+/// Evaluate the triggers of ScaledObjects and ScaledJobs as KEDA would, and show the results.
 ///
-/// Reads manifests (YAML or JSON, any number of documents, lists as kubectl writes them) and asks
-/// for every trigger of type external or external-push; others are shown as "not ours". The
-/// answers come from this process, which connects to the backends itself, or with --address from
+/// Reads manifests (YAML or JSON, any number of documents, lists as kubectl writes them) and
+/// evaluates every trigger of type external or external-push; others are shown as "not ours". The
+/// results come from this process, which connects to the backends itself, or with --address from
 /// a running server:
 ///
 ///   backlog-scaler probe orders.yaml
@@ -64,7 +64,7 @@ use crate::{
 /// sampleAgeMs, staleBecause, "error": {code, message}, hint}]}]}. Every field is always there;
 /// what is not known is null.
 ///
-/// Exit codes: 0 every trigger answered, 1 one failed, 2 bad arguments or manifests.
+/// Exit codes: 0 every trigger has a value, 1 one failed, 2 bad arguments or manifests.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Probe {
@@ -72,7 +72,7 @@ pub struct Probe {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Ask the server at host:port or unix:/path, in plain text, instead of this process.
+    /// Call the server at host:port or unix:/path, in plain text, instead of this process.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
     address: Option<Address>,
 
@@ -96,7 +96,7 @@ enum Output {
 }
 
 impl Probe {
-    /// Reads, asks and prints. `Ok` is the exit code; an error of one trigger is part of the print.
+    /// Reads, evaluates and prints. `Ok` is the exit code; an error of one trigger is part of the print.
     pub fn run(self) -> Result<ExitCode> {
         let env = |name: &str| std::env::var(name).ok();
         let name = match self.reads_stdin() {

@@ -112,7 +112,7 @@ fn remarks_of(object: &ObjectReport) -> String {
         }
         if let Some(kind) = &trigger.stale_because {
             let text = format!(
-                "the last good sample answers, as the backend cannot be read now ({kind}); the server's log says more"
+                "the last good sample is used, as the backend cannot be read now ({kind}); the server's log says more"
             );
             remark("stale", &of, &text);
         }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::keda::client::TriggerResult;
 
-/// The whole answer.
+/// The whole result.
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub objects: Vec<ObjectReport>,
@@ -30,7 +30,7 @@ pub struct ObjectReport {
     pub replicas: Option<u32>,
     /// A trigger whose wish is not known may want more than `replicas`.
     pub replicas_at_least: bool,
-    /// Why `replicas` is null although every trigger answered.
+    /// Why `replicas` is null although every trigger has a value.
     pub replicas_note: Option<&'static str>,
     pub triggers: Vec<TriggerReport>,
 }
@@ -39,13 +39,13 @@ pub struct ObjectReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Status {
-    /// A fresh sample answered.
+    /// The sample is fresh.
     Ok,
-    /// An old sample answered, as the backend cannot be read now.
+    /// The sample is stale, as the backend cannot be read now.
     Stale,
-    /// There is no answer.
+    /// There is no value.
     Error,
-    /// No external scaler is asked for this type.
+    /// A type that KEDA evaluates without an external scaler.
     NotOurs,
 }
 
@@ -67,13 +67,13 @@ pub struct TriggerReport {
     pub active: Option<bool>,
     /// What this trigger wants.
     pub replicas: Option<u32>,
-    /// Why `replicas` is null although the trigger answered.
+    /// Why `replicas` is null although the trigger has a value.
     pub replicas_note: Option<&'static str>,
     pub sample_age_ms: Option<u64>,
     /// Of a stale sample, the kind of the error behind it.
     pub stale_because: Option<String>,
     pub error: Option<ErrorReport>,
-    /// How a trigger that KEDA answers itself would move over.
+    /// How a trigger that KEDA evaluates itself would move over.
     pub hint: Option<String>,
 }
 
@@ -91,7 +91,7 @@ const BY_FORMULA: &str =
 const BY_CALCULATION: &str = "spec.scalingStrategy.multipleScalersCalculation is not max, so the jobs of all triggers together are not the most of one";
 
 impl Report {
-    /// Whether a trigger that is ours has no answer.
+    /// Whether a trigger that is ours has no value.
     pub fn has_failures(&self) -> bool {
         let mut triggers = self.objects.iter().flat_map(|object| &object.triggers);
         triggers.any(|trigger| trigger.status == Status::Error)
@@ -100,7 +100,7 @@ impl Report {
 
 impl ObjectReport {
     /// Puts together what is wanted of an object and what its triggers said; `None` for those
-    /// that are not ours. `backends` are the trigger types that we answer for.
+    /// that are not ours. `backends` are the trigger types that we have.
     pub fn new(object: Object, results: Vec<Option<TriggerResult>>, backends: &[&str]) -> Self {
         let formula = object.combination == Combination::Formula;
         let shares: Vec<_> = object

@@ -1,4 +1,4 @@
-//! Probing within this process, of a backend that nobody serves.
+//! Probing within this process, with a backend that does not run.
 
 use serde_json::{Value, json};
 
