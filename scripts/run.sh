@@ -62,6 +62,6 @@ server=$!
 pids="$pids $server"
 status=0
 wait "$server" || status=$?
-# A signal interrupts wait; the server is asked to end and then really waited for.
+# A signal interrupts wait; the server is stopped, and then waited for.
 kill -TERM "$server" 2>/dev/null && wait "$server" && status=0
 exit "$status"

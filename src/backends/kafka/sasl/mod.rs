@@ -46,7 +46,7 @@ pub struct OAuth {
 }
 
 impl Sasl {
-    /// Whom the brokers know us as, or the token endpoint.
+    /// The user that the brokers know, or the token endpoint's.
     pub fn username(&self) -> &str {
         match self {
             Sasl::Password { username, .. } => username,
