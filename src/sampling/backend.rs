@@ -4,7 +4,7 @@ use std::{fmt::Display, hash::Hash, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{batch::BatchQuery, trigger_type::TriggerType};
+use super::batch::BatchQuery;
 use crate::{error::Result, metadata::values::Activation};
 
 /// A system that holds queues: how to connect to it, and how to measure many queries at once.
@@ -43,9 +43,6 @@ pub trait Backend: Send + Sync + Sized + 'static {
     type Rule: Rule<Self::Sample>;
     /// An open connection. Dropping it closes it.
     type Client: Send + Sync;
-
-    /// The trigger types of this backend, with their declared keys.
-    fn trigger_types() -> Vec<TriggerType<Self>>;
 
     /// Limits and intervals for this backend, given how long a caller waits.
     fn pace(&self, call_timeout: Duration) -> Pace;

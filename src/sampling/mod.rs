@@ -48,4 +48,4 @@ pub use named_connections::NamedConnection;
 pub use query_slot::{Freshness, QuerySlot};
 pub use registry::{Registry, TypeKeys};
 pub use trigger::{Evaluation, Trigger};
-pub use trigger_type::{ConnectionKeys, Plan, TriggerKeys, TriggerType};
+pub use trigger_type::{ConnectionKeys, Plan, TriggerKeys, TriggerType, TriggerTypes};

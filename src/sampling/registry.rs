@@ -11,7 +11,7 @@ use super::{
     limits::Limits,
     metric_name::metric_name,
     trigger::{BoundQuery, Evaluate},
-    trigger_type::TriggerType,
+    trigger_type::{TriggerType, TriggerTypes},
 };
 use crate::{
     error::Result,
@@ -66,7 +66,7 @@ impl Registry {
     }
 
     /// The registry with one more backend and all its trigger types, which share its connections.
-    pub fn with<B: Backend>(mut self, backend: B) -> Self {
+    pub fn with<B: TriggerTypes>(mut self, backend: B) -> Self {
         let (telemetry, budget) = (self.telemetry.clone(), self.budget.clone());
         let pool = ConnectionPool::new(backend, self.call_timeout, telemetry, budget);
         let pool = Arc::new(pool);

@@ -8,6 +8,12 @@ use crate::metadata::{
     parse::Metadata, problem::Problems, schema::KeySet, tls::TlsKeys, values::Target,
 };
 
+/// The trigger types of a backend, with their declared keys.
+pub trait TriggerTypes: Backend {
+    /// In the order in which they are documented.
+    fn trigger_types() -> Vec<TriggerType<Self>>;
+}
+
 /// The declared keys of a connection: address and credentials.
 pub trait ConnectionKeys<B: Backend>: DeserializeOwned + JsonSchema {
     /// Checks the keys against each other, and returns the connection or all problems.

@@ -19,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
-use super::{listeners::GrpcListener, tls::TlsAcceptor};
+use super::{listeners::GrpcListener, stream::Stream, tls::TlsAcceptor};
 use crate::telemetry::LogLimit;
 
 /// What bounds the connections of a listener.
@@ -108,13 +108,6 @@ async fn handshake(stream: Stream, tls: Option<TlsAcceptor>) -> io::Result<Strea
         Some(tls) => tls.accept(stream).await,
     }
 }
-
-/// What HTTP/2 speaks over.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
-pub type Stream = Box<dyn Io>;
 
 /// An accepted connection, with its limits.
 pub struct Accepted {

@@ -4,7 +4,7 @@ use std::{fmt, io, os::unix::fs::FileTypeExt, path::PathBuf};
 
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-use super::incoming::Stream;
+use super::stream::Stream;
 use crate::{
     error::{Error, Kind, Result},
     settings::{Address, Listen},

@@ -6,6 +6,7 @@ mod admin;
 mod grpc;
 mod incoming;
 mod listeners;
+mod stream;
 mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

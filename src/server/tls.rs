@@ -11,7 +11,7 @@ use rustls::{
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::incoming::Stream;
+use super::stream::Stream;
 use crate::{
     error::{Error, Kind, Result},
     settings::ServerTls,

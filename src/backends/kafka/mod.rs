@@ -39,8 +39,17 @@ use rule::LagRule;
 use crate::{
     error::Result,
     metadata::values::NameList,
-    sampling::{Backend, Batch, Pace, TriggerType},
+    sampling::{Backend, Batch, Pace, TriggerType, TriggerTypes},
 };
+
+impl TriggerTypes for Kafka {
+    fn trigger_types() -> Vec<TriggerType<Self>> {
+        vec![
+            TriggerType::of::<ClusterKeys, LagKeys<OneTopic>>("kafka"),
+            TriggerType::of::<ClusterKeys, LagKeys<NameList>>("apache-kafka"),
+        ]
+    }
+}
 
 impl Backend for Kafka {
     const NAME: &'static str = "kafka";
@@ -50,13 +59,6 @@ impl Backend for Kafka {
     type Sample = Sample;
     type Rule = LagRule;
     type Client = Client;
-
-    fn trigger_types() -> Vec<TriggerType<Self>> {
-        vec![
-            TriggerType::of::<ClusterKeys, LagKeys<OneTopic>>("kafka"),
-            TriggerType::of::<ClusterKeys, LagKeys<NameList>>("apache-kafka"),
-        ]
-    }
 
     fn pace(&self, call_timeout: Duration) -> Pace {
         Pace {

@@ -32,18 +32,10 @@ pub use query::{Count, Query};
 
 use crate::{
     error::Result,
-    sampling::{Backend, Batch, CountRule, Pace, TriggerType},
+    sampling::{Backend, Batch, CountRule, Pace, TriggerType, TriggerTypes},
 };
 
-impl Backend for Redis {
-    const NAME: &'static str = "redis";
-
-    type Connection = Connection;
-    type Query = Query;
-    type Sample = Count;
-    type Rule = CountRule;
-    type Client = sample::Session;
-
+impl TriggerTypes for Redis {
     fn trigger_types() -> Vec<TriggerType<Self>> {
         vec![
             TriggerType::of::<SingleKeys, ListKeys>("redis"),
@@ -54,6 +46,16 @@ impl Backend for Redis {
             TriggerType::of::<SentinelKeys, StreamKeys>("redis-sentinel-streams"),
         ]
     }
+}
+
+impl Backend for Redis {
+    const NAME: &'static str = "redis";
+
+    type Connection = Connection;
+    type Query = Query;
+    type Sample = Count;
+    type Rule = CountRule;
+    type Client = sample::Session;
 
     fn pace(&self, call_timeout: Duration) -> Pace {
         Pace {

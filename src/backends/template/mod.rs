@@ -25,6 +25,7 @@ use crate::{
     },
     sampling::{
         Backend, Batch, ConnectionKeys, CountRule, Measured, Pace, Plan, TriggerKeys, TriggerType,
+        TriggerTypes,
     },
 };
 
@@ -188,6 +189,12 @@ fn late() -> Error {
 
 struct Template;
 
+impl TriggerTypes for Template {
+    fn trigger_types() -> Vec<TriggerType<Self>> {
+        vec![TriggerType::of::<AddressKeys, QueueKeys>("template")]
+    }
+}
+
 impl Backend for Template {
     const NAME: &'static str = "template";
     type Connection = Connection;
@@ -195,10 +202,6 @@ impl Backend for Template {
     type Sample = u64;
     type Rule = CountRule;
     type Client = Client;
-
-    fn trigger_types() -> Vec<TriggerType<Self>> {
-        vec![TriggerType::of::<AddressKeys, QueueKeys>("template")]
-    }
 
     fn pace(&self, call_timeout: Duration) -> Pace {
         Pace::within(call_timeout)

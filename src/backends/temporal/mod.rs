@@ -32,8 +32,14 @@ pub use query::{Backlog, BacklogRule, Query};
 
 use crate::{
     error::Result,
-    sampling::{Backend, Batch, Pace, TriggerType},
+    sampling::{Backend, Batch, Pace, TriggerType, TriggerTypes},
 };
+
+impl TriggerTypes for Temporal {
+    fn trigger_types() -> Vec<TriggerType<Self>> {
+        vec![TriggerType::of::<NamespaceKeys, TaskQueueKeys>("temporal")]
+    }
+}
 
 impl Backend for Temporal {
     const NAME: &'static str = "temporal";
@@ -43,10 +49,6 @@ impl Backend for Temporal {
     type Sample = Backlog;
     type Rule = BacklogRule;
     type Client = Client;
-
-    fn trigger_types() -> Vec<TriggerType<Self>> {
-        vec![TriggerType::of::<NamespaceKeys, TaskQueueKeys>("temporal")]
-    }
 
     fn pace(&self, _: Duration) -> Pace {
         Pace {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::{
     metadata::{parse::Metadata, problem::Problems, schema::KeySet, tls::TlsKeys},
-    sampling::{Backend, Plan, TriggerType},
+    sampling::{Plan, TriggerType, TriggerTypes},
 };
 
-fn trigger_type<B: Backend>(name: &str) -> TriggerType<B> {
+fn trigger_type<B: TriggerTypes>(name: &str) -> TriggerType<B> {
     let mut types = B::trigger_types().into_iter();
     types
         .find(|found| found.name == name)
@@ -22,7 +22,7 @@ fn map(keys: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 /// The connection that these keys of a trigger type describe.
-pub fn connection<B: Backend>(
+pub fn connection<B: TriggerTypes>(
     trigger_type_name: &str,
     keys: &[(&str, &str)],
 ) -> Result<B::Connection, Problems> {
@@ -35,7 +35,7 @@ pub fn connection<B: Backend>(
 }
 
 /// The plan that these keys of a trigger type describe.
-pub fn plan<B: Backend>(
+pub fn plan<B: TriggerTypes>(
     trigger_type_name: &str,
     keys: &[(&str, &str)],
 ) -> Result<Plan<B>, Problems> {

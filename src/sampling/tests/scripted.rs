@@ -25,7 +25,7 @@ use crate::{
     },
     sampling::{
         Backend, Batch, ConnectionKeys, CountRule, Engine, Evaluation, Limits, Measured, Pace,
-        Plan, Registry, TriggerKeys, TriggerType,
+        Plan, Registry, TriggerKeys, TriggerType, TriggerTypes,
     },
     telemetry::Telemetry,
 };
@@ -193,6 +193,12 @@ fn failure(what: &str) -> Error {
     Error::new(Kind::Unreachable, what, "Wait.")
 }
 
+impl TriggerTypes for Scripted {
+    fn trigger_types() -> Vec<TriggerType<Self>> {
+        vec![TriggerType::of::<WhereKeys, WhatKeys>("scripted")]
+    }
+}
+
 impl Backend for Scripted {
     const NAME: &'static str = "scripted";
 
@@ -201,10 +207,6 @@ impl Backend for Scripted {
     type Sample = u64;
     type Rule = CountRule;
     type Client = Client;
-
-    fn trigger_types() -> Vec<TriggerType<Self>> {
-        vec![TriggerType::of::<WhereKeys, WhatKeys>("scripted")]
-    }
 
     fn pace(&self, call_timeout: Duration) -> Pace {
         Pace {
