@@ -49,7 +49,11 @@ pub fn of_connection(error: &BrokerError, connection: &Connection) -> Error {
             "Check that the brokers run, and bootstrapServers, tls and sasl.",
         ),
     };
-    Error::new(kind, text.clone(), next)
+    let what = Error::new(kind, text.clone(), next);
+    match &error.source {
+        Some(source) => what.caused_by(source.clone()),
+        None => what,
+    }
 }
 
 /// The committed offsets of a group cannot be read.

@@ -1,16 +1,26 @@
 //! Why a request to a broker failed.
 
-use std::{fmt, io};
+use std::{fmt, io, sync::Arc};
 
 use kafka_protocol::ResponseError;
 
 /// The error of a request, or of the connection that it needed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct BrokerError {
     pub cause: ErrorCause,
     /// Where, and in whose words. Never a secret.
     pub text: String,
+    /// What I/O or TLS reported, where that was the reason.
+    pub source: Option<Arc<io::Error>>,
 }
+
+impl PartialEq for BrokerError {
+    fn eq(&self, other: &Self) -> bool {
+        (self.cause, &self.text) == (other.cause, &other.text)
+    }
+}
+
+impl Eq for BrokerError {}
 
 /// The kind of error, in the order of how specific it is when several brokers fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +52,7 @@ impl BrokerError {
         BrokerError {
             cause,
             text: text.into(),
+            source: None,
         }
     }
 
@@ -57,10 +68,10 @@ impl BrokerError {
     }
 
     /// Reading or writing failed.
-    pub fn from_io(error: &io::Error) -> Self {
+    pub fn from_io(error: io::Error) -> Self {
         // What rustls has to say comes as an error inside.
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
-        match (tls, error.kind()) {
+        let described = match (tls, error.kind()) {
             (Some(tls), _) => BrokerError::new(ErrorCause::Tls, format!("TLS: {}", tls_words(tls))),
             (None, io::ErrorKind::UnexpectedEof) => {
                 BrokerError::new(ErrorCause::Closed, "the broker hung up")
@@ -69,6 +80,10 @@ impl BrokerError {
                 BrokerError::new(ErrorCause::Closed, format!("the broker hung up: {error}"))
             }
             (None, _) => BrokerError::new(ErrorCause::Unreachable, error.to_string()),
+        };
+        BrokerError {
+            source: Some(Arc::new(error)),
+            ..described
         }
     }
 

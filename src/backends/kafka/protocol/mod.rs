@@ -10,7 +10,6 @@ mod transport;
 
 use std::{
     collections::{HashMap, VecDeque},
-    io,
     ops::RangeInclusive,
     sync::{
         Arc, OnceLock,
@@ -269,7 +268,7 @@ async fn run(
         }
     };
     let ended: Result<(), BrokerError> = tokio::select! {
-        ended = writing => ended.map_err(|error: io::Error| BrokerError::from_io(&error)),
+        ended = writing => ended.map_err(BrokerError::from_io),
         ended = reading => ended,
     };
     if let Err(error) = ended {
@@ -280,7 +279,7 @@ async fn run(
 
 async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> Result<Bytes, BrokerError> {
     let mut head = [0; 4];
-    let read = |error: io::Error| BrokerError::from_io(&error);
+    let read = BrokerError::from_io;
     reader.read_exact(&mut head).await.map_err(read)?;
     if head.starts_with(&TLS_ALERT) {
         return Err(BrokerError::new(

@@ -52,7 +52,7 @@ pub async fn open(
                 .map_err(|error| BrokerError::new(ErrorCause::Tls, error.to_string()))?;
             let connector = TlsConnector::from(config.clone());
             let handshake = connector.connect(name, stream).await;
-            BrokerConnection::over(handshake.map_err(|error| of_handshake(&error))?)
+            BrokerConnection::over(handshake.map_err(|error| of_handshake(error))?)
         }
     };
     learn_versions(&mut connection).await?;
@@ -73,11 +73,9 @@ async fn connect(address: &HostPort) -> Result<TcpStream, BrokerError> {
         match TcpStream::connect(candidate).await {
             Ok(stream) => {
                 let set = stream.set_nodelay(true);
-                return set
-                    .map(|()| stream)
-                    .map_err(|error| BrokerError::from_io(&error));
+                return set.map(|()| stream).map_err(BrokerError::from_io);
             }
-            Err(refused) => error = BrokerError::new(ErrorCause::Unreachable, refused.to_string()),
+            Err(refused) => error = BrokerError::from_io(refused),
         }
     }
     Err(error)
@@ -85,7 +83,7 @@ async fn connect(address: &HostPort) -> Result<TcpStream, BrokerError> {
 
 /// A port that does not speak TLS takes our greeting for a request that is far too large, and
 /// hangs up; anything else responds with what TLS cannot read.
-fn of_handshake(error: &std::io::Error) -> BrokerError {
+fn of_handshake(error: std::io::Error) -> BrokerError {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
         Some(rustls::Error::InvalidMessage(_)) => {
