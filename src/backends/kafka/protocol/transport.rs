@@ -52,7 +52,7 @@ pub async fn open(
                 .map_err(|error| BrokerError::new(ErrorCause::Tls, error.to_string()))?;
             let connector = TlsConnector::from(config.clone());
             let handshake = connector.connect(name, stream).await;
-            BrokerConnection::over(handshake.map_err(|error| of_handshake(error))?)
+            BrokerConnection::over(handshake.map_err(of_handshake)?)
         }
     };
     learn_versions(&mut connection).await?;
