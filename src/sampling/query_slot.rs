@@ -107,12 +107,26 @@ impl<B: Backend> QuerySlot<B> {
     /// A fresh sample, from the read that is in flight or from a new one. If that fails or takes too
     /// long, the last good sample up to `max_staleness`.
     pub async fn next(self: &Arc<Self>, freshness: &Freshness) -> Result<SlotSample<B::Sample>> {
-        let sample = match self.join(freshness) {
+        let changed = self.changed.notified();
+        tokio::pin!(changed);
+        // From here on no change is missed.
+        changed.as_mut().enable();
+        let call = match self.join(freshness) {
+            Ok(Joined::Waiting(call)) => call,
             Ok(Joined::Fresh(sample)) => return Ok(sample),
-            Ok(Joined::Waiting(call)) => self.result_of(call).await,
-            Err(error) => Err(error),
+            Err(error) => return self.fall_back(error, freshness),
         };
-        match sample {
+        let result = loop {
+            // After the state has it, as the timer looks for deadlines there.
+            self.connection.deadlines().add(call.deadline);
+            changed.as_mut().await;
+            changed.set(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(result) = self.try_result(&call) {
+                break result;
+            }
+        };
+        match result {
             Ok(measured) => Ok(SlotSample {
                 measured,
                 stale: None,
@@ -121,7 +135,8 @@ impl<B: Backend> QuerySlot<B> {
         }
     }
 
-    /// Joins the read that is in flight, or queues the query for the next batch.
+    /// Joins the read that is in flight, or queues the query for the next batch. Registers the
+    /// call's deadline.
     fn join(self: &Arc<Self>, freshness: &Freshness) -> Result<Joined<B::Sample>> {
         let now = Instant::now();
         let mut state = self.state.lock();
@@ -136,27 +151,13 @@ impl<B: Backend> QuerySlot<B> {
             Some(_) => freshness.call_timeout,
             None => freshness.first_call_timeout,
         };
-        Ok(Joined::Waiting(Call {
+        let call = Call {
             results_before: state.results,
             timeout,
             deadline: now + timeout,
-        }))
-    }
-
-    /// Waits for the next result, at most until the call's deadline.
-    async fn result_of(&self, call: Call) -> Result<Measured<B::Sample>> {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            // From here on no change is missed.
-            changed.as_mut().enable();
-            if let Some(result) = self.try_result(&call) {
-                return result;
-            }
-            // After the state has it, as the timer looks for deadlines there.
-            self.connection.deadlines().add(call.deadline);
-            changed.await;
-        }
+        };
+        state.expect_by(call.deadline);
+        Ok(Joined::Waiting(call))
     }
 
     /// The result of a call, if it is in or late. Otherwise registers the call's deadline.
@@ -168,8 +169,7 @@ impl<B: Backend> QuerySlot<B> {
         if Instant::now() >= call.deadline {
             return Some(Err(self.timed_out(call.timeout)));
         }
-        let earliest = state.deadline.unwrap_or(call.deadline);
-        state.deadline = Some(earliest.min(call.deadline));
+        state.expect_by(call.deadline);
         None
     }
 
@@ -286,6 +286,12 @@ enum Joined<S> {
 }
 
 impl<S: Clone> State<S> {
+    /// A call waits until this deadline.
+    fn expect_by(&mut self, deadline: Instant) {
+        let earliest = self.deadline.unwrap_or(deadline);
+        self.deadline = Some(earliest.min(deadline));
+    }
+
     fn fresh(&self, freshness: &Freshness, now: Instant) -> Option<SlotSample<S>> {
         let measured = self.good.as_ref()?;
         let age = now.saturating_duration_since(measured.at);
