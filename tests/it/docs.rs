@@ -5,7 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use backlog_scaler::settings::{self, Settings};
+use backlog_scaler::{
+    server,
+    settings::{self, Settings},
+    telemetry::Telemetry,
+};
 
 fn page(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -51,6 +55,22 @@ fn the_settings_page_shows_every_setting_with_its_default() {
             "{key} is not on the page"
         );
     }
+}
+
+#[tokio::test]
+async fn the_freshness_page_has_the_defaults_of_the_backends() {
+    let engine = server::engine(&Settings::default(), &Telemetry::default()).unwrap();
+    let fresh_for = |name: &str| {
+        let mut all = engine.registry().fresh_for();
+        let (_, fresh_for) = all.find(|(found, _)| *found == name).unwrap();
+        fresh_for.as_secs()
+    };
+    let [redis, kafka, temporal] = ["redis", "kafka", "temporal"].map(fresh_for);
+    let row = format!("| `freshFor` | redis {redis}s, kafka {kafka}s, temporal {temporal}s |");
+    assert!(
+        page("docs/explanation/freshness.md").contains(&row),
+        "{row}"
+    );
 }
 
 #[test]
