@@ -106,12 +106,16 @@ impl<B: Backend> QuerySlot<B> {
 
     /// A fresh sample, from the read that is in flight or from a new one. If that fails or takes too
     /// long, the last good sample up to `max_staleness`.
-    pub async fn next(self: &Arc<Self>, freshness: &Freshness) -> Result<SlotSample<B::Sample>> {
+    pub async fn next(
+        self: &Arc<Self>,
+        freshness: &Freshness,
+        now: Instant,
+    ) -> Result<SlotSample<B::Sample>> {
         let changed = self.changed.notified();
         tokio::pin!(changed);
         // From here on no change is missed.
         changed.as_mut().enable();
-        let call = match self.join(freshness) {
+        let call = match self.join(freshness, now) {
             Ok(Joined::Waiting(call)) => call,
             Ok(Joined::Fresh(sample)) => return Ok(sample),
             Err(error) => return self.fall_back(error, freshness),
@@ -120,8 +124,12 @@ impl<B: Backend> QuerySlot<B> {
             // After the state has it, as the timer looks for deadlines there.
             self.connection.deadlines().add(call.deadline);
             changed.as_mut().await;
+            if let Some(result) = self.try_result(&call) {
+                break result;
+            }
             changed.set(self.changed.notified());
             changed.as_mut().enable();
+            // It may have come in between.
             if let Some(result) = self.try_result(&call) {
                 break result;
             }
@@ -137,8 +145,7 @@ impl<B: Backend> QuerySlot<B> {
 
     /// Joins the read that is in flight, or queues the query for the next batch. Registers the
     /// call's deadline.
-    fn join(self: &Arc<Self>, freshness: &Freshness) -> Result<Joined<B::Sample>> {
-        let now = Instant::now();
+    fn join(self: &Arc<Self>, freshness: &Freshness, now: Instant) -> Result<Joined<B::Sample>> {
         let mut state = self.state.lock();
         if let Some(sample) = state.fresh(freshness, now) {
             return Ok(Joined::Fresh(sample));

@@ -83,9 +83,10 @@ impl Trigger {
     /// Evaluates the trigger: on a fresh sample at once, else after a read that is shared with all
     /// triggers of the same query.
     pub async fn evaluate(&self) -> Result<Evaluation> {
-        let outcome = match self.query.fresh(&self.freshness) {
+        let now = Instant::now();
+        let outcome = match self.query.fresh(&self.freshness, now) {
             Some(evaluation) => Ok(evaluation),
-            None => self.query.next(&self.freshness).await,
+            None => self.query.next(&self.freshness, now).await,
         };
         self.outcomes.record(&outcome);
         outcome
@@ -99,8 +100,12 @@ impl Trigger {
 
 /// A query slot and a rule with the backend's types erased. See [`QuerySlot`] for the methods.
 pub(super) trait Evaluate: Send + Sync {
-    fn fresh(&self, freshness: &Freshness) -> Option<Evaluation>;
-    fn next<'a>(&'a self, freshness: &'a Freshness) -> BoxFuture<'a, Result<Evaluation>>;
+    fn fresh(&self, freshness: &Freshness, now: Instant) -> Option<Evaluation>;
+    fn next<'a>(
+        &'a self,
+        freshness: &'a Freshness,
+        now: Instant,
+    ) -> BoxFuture<'a, Result<Evaluation>>;
     fn last(&self) -> Option<Evaluation>;
 }
 
@@ -125,15 +130,18 @@ impl<B: Backend> BoundQuery<B> {
 }
 
 impl<B: Backend> Evaluate for BoundQuery<B> {
-    fn fresh(&self, freshness: &Freshness) -> Option<Evaluation> {
-        let now = Instant::now();
+    fn fresh(&self, freshness: &Freshness, now: Instant) -> Option<Evaluation> {
         let sample = self.slot.fresh(freshness, now)?;
         Some(self.evaluate(sample, now))
     }
 
-    fn next<'a>(&'a self, freshness: &'a Freshness) -> BoxFuture<'a, Result<Evaluation>> {
+    fn next<'a>(
+        &'a self,
+        freshness: &'a Freshness,
+        now: Instant,
+    ) -> BoxFuture<'a, Result<Evaluation>> {
         Box::pin(async move {
-            let sample = self.slot.next(freshness).await?;
+            let sample = self.slot.next(freshness, now).await?;
             Ok(self.evaluate(sample, Instant::now()))
         })
     }

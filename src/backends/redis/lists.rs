@@ -66,6 +66,10 @@ impl Default for KeyTypes {
 impl KeyTypes {
     fn commands<'a>(&self, keys: &[&'a str]) -> Vec<Command<'a>> {
         let mut types = self.0.lock();
+        if types.is_empty() {
+            // Mostly all are lists, and a batch is thousands of keys.
+            return keys.iter().map(|key| Command::new("LLEN", key)).collect();
+        }
         let mut command = |key: &&'a str| {
             let key_type = types.get(*key).copied().unwrap_or(KeyType::List);
             Command::new(key_type.length_command(), key)
