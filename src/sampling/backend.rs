@@ -4,8 +4,8 @@ use std::{fmt::Display, hash::Hash, time::Duration};
 
 use tokio::time::Instant;
 
-use super::batch::BatchQuery;
-use crate::{error::Result, metadata::values::Activation};
+use super::{batch::BatchQuery, name_limits::QueriedName};
+use crate::{error::Result, metadata::values::Activation, network::Network};
 
 /// A system that holds queues: how to connect to it, and how to measure many queries at once.
 ///
@@ -56,10 +56,21 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// How many bytes of memory the names in a query take, with what ranges expand to.
     fn query_bytes(query: &Self::Query) -> usize;
 
+    /// The names that a query reads, as the settings may limit a connection to some.
+    fn names(query: &Self::Query) -> Vec<QueriedName<'_>>;
+
+    /// The key by which a connection uses what belongs to this process, such as the role of its pod:
+    /// only named connections may, as everybody who writes a trigger could use it otherwise.
+    fn process_credentials(_connection: &Self::Connection) -> Option<&'static str> {
+        None
+    }
+
     /// Connects and proves the connection good: authenticated, and speaking the right protocol.
+    /// Every address, also one that a server advertises, is connected to through `network`.
     fn connect(
         &self,
         connection: &Self::Connection,
+        network: &Network,
         deadline: Instant,
     ) -> impl Future<Output = Result<Self::Client>> + Send;
 

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
+use crate::network::{Network, Rules};
+
 /// What bounds the engine, in time and memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -28,8 +30,29 @@ pub struct Limits {
     pub connections_per_name: usize,
     /// How many entries a trigger's metadata may have.
     pub metadata_entries: usize,
-    /// Whether triggers may bring their own connections.
-    pub inline_connections: bool,
+    /// Whether triggers may bring their own connections, and to which servers.
+    pub inline_connections: InlineConnections,
+}
+
+/// Connections in a trigger's own metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InlineConnections {
+    /// To every server but those at link-local addresses.
+    Allow,
+    /// None.
+    Deny,
+    /// To the servers of a list of hosts and networks; see [`Rules`].
+    Listed(Rules),
+}
+
+impl InlineConnections {
+    /// What they may connect to.
+    pub fn network(&self) -> Network {
+        Network::restricted(match self {
+            InlineConnections::Allow | InlineConnections::Deny => Rules::everything(),
+            InlineConnections::Listed(rules) => rules.clone(),
+        })
+    }
 }
 
 impl Default for Limits {
@@ -46,7 +69,7 @@ impl Default for Limits {
             connections: 5_000,
             connections_per_name: 20,
             metadata_entries: 200,
-            inline_connections: true,
+            inline_connections: InlineConnections::Allow,
         }
     }
 }

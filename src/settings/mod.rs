@@ -4,6 +4,7 @@
 //! types are errors that name the key's path.
 
 mod connections;
+mod inline_connections;
 mod listen;
 mod load;
 
@@ -18,7 +19,7 @@ pub use load::{ENV_PREFIX, load};
 use crate::{
     error::{Error, Kind, Result},
     metadata::values::Span,
-    sampling::{Limits, NamedConnection},
+    sampling::{InlineConnections, Limits, NamedConnection},
     telemetry::logs,
 };
 
@@ -82,8 +83,9 @@ pub struct EngineSettings {
     pub connections_per_name: NonZeroUsize,
     /// How many entries a trigger's metadata may have.
     pub metadata_entries: usize,
-    /// Whether triggers may bring their own connections in their metadata.
-    pub inline_connections: bool,
+    /// Whether triggers may bring their own connections in their metadata: `allow`, `deny`, or a list
+    /// of the hosts and networks that they may connect to.
+    pub inline_connections: InlineConnections,
 }
 
 impl Default for EngineSettings {
@@ -137,7 +139,7 @@ impl EngineSettings {
             connections: self.connections.get(),
             connections_per_name: self.connections_per_name.get(),
             metadata_entries: self.metadata_entries,
-            inline_connections: self.inline_connections,
+            inline_connections: self.inline_connections.clone(),
         })
     }
 }

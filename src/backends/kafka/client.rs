@@ -8,7 +8,10 @@ use super::{
     cluster::Cluster, config::Connection, coordinator_cache::CoordinatorCache, errors,
     protocol::BrokerError, stall_tracker::StallTracker, topic_cache::TopicCache,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    network::Network,
+};
 
 /// An open connection.
 pub struct Client {
@@ -26,11 +29,12 @@ impl Client {
     /// Discovers the cluster, which proves the login.
     pub async fn connect(
         connection: &Connection,
+        network: &Network,
         stalls: Arc<StallTracker>,
         deadline: Instant,
     ) -> Result<Self> {
         Ok(Client {
-            cluster: Cluster::discover(connection, deadline).await?,
+            cluster: Cluster::discover(connection, network, deadline).await?,
             topics: TopicCache::default(),
             coordinators: CoordinatorCache::default(),
             stalls,

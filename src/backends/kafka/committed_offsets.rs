@@ -205,9 +205,12 @@ fn is_retriable(error: &BrokerError) -> bool {
     match error.cause {
         Cause::Code(error) => error.is_retriable(),
         Cause::TimedOut | Cause::Closed | Cause::Unreachable | Cause::Unresolved => true,
-        Cause::Malformed | Cause::SpeaksTls | Cause::SpeaksPlain | Cause::Tls | Cause::Login => {
-            false
-        }
+        Cause::Malformed
+        | Cause::SpeaksTls
+        | Cause::SpeaksPlain
+        | Cause::Tls
+        | Cause::NotAllowed
+        | Cause::Login => false,
     }
 }
 

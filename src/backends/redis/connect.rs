@@ -19,11 +19,13 @@ use crate::{
     backends::tls::plain_key,
     error::{Error, Kind, Result},
     metadata::values::{HostPort, Secret},
+    network::Network,
 };
 
 /// Opens servers with the TLS of a connection.
 pub struct RedisConnector {
     pub connection: Connection,
+    network: Network,
     certificates: TlsCertificates,
 }
 
@@ -47,7 +49,7 @@ pub fn login(
 }
 
 impl RedisConnector {
-    pub fn new(connection: &Connection) -> Result<Self> {
+    pub fn new(connection: &Connection, network: &Network) -> Result<Self> {
         let tls = connection.tls.as_ref();
         let client_tls = match tls.and_then(|tls| tls.identity.as_ref()) {
             None => None,
@@ -62,6 +64,7 @@ impl RedisConnector {
         };
         Ok(RedisConnector {
             connection: connection.clone(),
+            network: network.clone(),
             certificates,
         })
     }
@@ -84,13 +87,15 @@ impl RedisConnector {
         address: &HostPort,
         login: RedisConnectionInfo,
     ) -> Result<MultiplexedConnection, RedisError> {
-        let mut config = AsyncConnectionConfig::new()
+        // Resolved here, so that what is connected to is what was checked.
+        let addresses = self.network.resolve(address).await?;
+        let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
-            .set_response_timeout(None);
+            .set_response_timeout(None)
+            .set_dns_resolver(Resolved(addresses));
         let tls = self.connection.tls.as_ref();
         let mut named = address.clone();
         if let Some(name) = tls.and_then(|tls| tls.server_name.clone()) {
-            config = config.set_dns_resolver(AlwaysTo(address.clone()));
             named.host = name;
         }
         let address = match tls {
@@ -193,19 +198,16 @@ impl RedisConnector {
     }
 }
 
-/// Resolves whatever name to one server: the name is what its certificate carries.
-struct AlwaysTo(HostPort);
+/// Resolves whatever name to the addresses of one server: the name is what its certificate carries.
+struct Resolved(Vec<SocketAddr>);
 
-impl AsyncDNSResolver for AlwaysTo {
+impl AsyncDNSResolver for Resolved {
     fn resolve<'a, 'b: 'a>(
         &'a self,
         _: &'b str,
         _: u16,
     ) -> redis::RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((self.0.host.as_str(), self.0.port)).await?;
-            let found: Vec<SocketAddr> = found.collect();
-            Ok(Box::new(found.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
-        })
+        let addresses = self.0.clone().into_iter();
+        Box::pin(async move { Ok(Box::new(addresses) as Box<dyn Iterator<Item = _> + Send>) })
     }
 }

@@ -32,7 +32,8 @@ pub use query::{Count, Query};
 
 use crate::{
     error::Result,
-    sampling::{Backend, Batch, CountRule, Pace, TriggerType, TriggerTypes},
+    network::Network,
+    sampling::{Backend, Batch, CountRule, Pace, QueriedName, TriggerType, TriggerTypes},
 };
 
 impl TriggerTypes for Redis {
@@ -70,8 +71,17 @@ impl Backend for Redis {
         query.bytes()
     }
 
-    async fn connect(&self, connection: &Connection, deadline: Instant) -> Result<Self::Client> {
-        sample::Session::open(connection, deadline).await
+    fn names(query: &Query) -> Vec<QueriedName<'_>> {
+        query.names()
+    }
+
+    async fn connect(
+        &self,
+        connection: &Connection,
+        network: &Network,
+        deadline: Instant,
+    ) -> Result<Self::Client> {
+        sample::Session::open(connection, network, deadline).await
     }
 
     async fn sample(

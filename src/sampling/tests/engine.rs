@@ -139,18 +139,21 @@ async fn a_dropped_slot_leaves_nothing_in_its_pool() {
     let script = Script::default();
     let pool = ConnectionPool::new(
         Scripted(script),
-        Duration::from_secs(3),
+        &Limits::default(),
         Telemetry::default(),
         Arc::new(ConnectionBudget::new(10, 10)),
     );
     let (a, jobs) = (Name("a".to_owned()), Name("jobs".to_owned()));
 
-    let one = pool.slot(&a, &jobs).unwrap();
-    let same = pool.slot(&a, &jobs).unwrap();
+    let slot = |name| pool.slot(a.clone(), name, &jobs).unwrap();
+    let one = slot(None);
+    let same = slot(None);
     assert!(std::sync::Arc::ptr_eq(&one, &same));
     drop(one);
     assert_eq!(pool.len(), 1);
-    drop(same);
+    let named = slot(Some("a"));
+    assert!(!Arc::ptr_eq(&named, &same), "a named one has its own");
+    drop((same, named));
     assert_eq!(pool.len(), 0);
 }
 
