@@ -13,6 +13,7 @@ mod keda;
 mod layers;
 mod lifecycle;
 mod listener;
+mod network;
 mod probe;
 mod properties;
 mod redis;
