@@ -47,7 +47,8 @@ book: ## build the documentation as a book, in target/book
 	$(TOOLS)/bin/mdbook build docs
 
 docs: ## write the reference pages anew from the declared keys
-	cargo run --quiet -- keys --output markdown > docs/reference/keys.md
+	cargo run --quiet -- keys --output markdown > target/keys.md
+	mv target/keys.md docs/reference/keys.md
 
 clean: ## remove what was built here
 	cargo clean
