@@ -49,7 +49,7 @@ impl QueueType {
 /// Which types count.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TypeSelection {
-    /// All. Those that a queue does not use are read rarely.
+    /// All. Those that a queue does not use are left out now and then.
     All,
     /// Those that the user named: read every time.
     Named(BTreeSet<QueueType>),
