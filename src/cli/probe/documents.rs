@@ -54,8 +54,11 @@ fn parse(part: &str, first_line: usize) -> Result<Value, String> {
         max_events: 50_000_000,
         max_nodes: 50_000_000,
     };
+    // Aliases are written by hand, but a few lines of them can stand for gigabytes.
+    let alias_limits = serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 };
     let options = serde_saphyr::options! {
         budget: budget,
+        alias_limits: alias_limits,
         // Would show lines of the file.
         with_snippet: false,
         // Kubernetes, and whoever wrote `007`, mean the text.

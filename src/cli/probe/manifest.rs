@@ -12,7 +12,7 @@ use super::{
     metadata::Resolver,
     replicas::{Bounds, Scaled},
 };
-use crate::error::one_line;
+use crate::{error::one_line, metadata::problem::without_text};
 
 /// A ScaledObject or ScaledJob.
 pub struct Object {
@@ -184,24 +184,15 @@ impl Reader<'_> {
     }
 }
 
-/// What is wrong with a field, without the text that it holds: a secret that has slipped to the wrong
-/// place is still one.
+/// What is wrong with a field, without the text that it holds.
 fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let Some((found, expected)) = text.rsplit_once(", expected ") else {
-        return text;
-    };
-    let held = |kind: &&str| found.starts_with(kind);
-    match [
-        "invalid type: string",
-        "invalid value: string",
-        "unknown variant",
-    ]
-    .iter()
-    .find(|kind| held(kind))
-    {
-        Some(kind) => format!("{kind}, expected {expected}"),
-        None => text,
+    let text = without_text(&error.to_string());
+    let variant = "unknown variant";
+    match text.rsplit_once(", expected ") {
+        Some((found, expected)) if found.starts_with(variant) => {
+            format!("{variant}, expected {expected}")
+        }
+        _ => text,
     }
 }
 
