@@ -244,8 +244,8 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Where in a manifest another value may stand than the one that is expected. Left out are names, kinds
-/// and versions, which are shown so that an object can be found.
+/// Where in a manifest another value may stand than the one that is expected. Left out are names,
+/// kinds and versions, which are shown so that an object can be found.
 const PLACES: [&str; 12] = [
     "",
     "/metadata/annotations",
