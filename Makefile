@@ -4,7 +4,7 @@ TOOLS := target/tools
 # For what not everybody wants to build: make run FEATURES=gssapi
 FEATURES :=
 # Of each property, for make fuzz.
-CASES := 100000
+CASES := 20000
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
@@ -39,7 +39,7 @@ bench: ## measure: the hot path, and load runs beside KEDA's own scalers and raw
 	cargo bench --bench hot_path
 	KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge cargo bench --bench load
 
-fuzz: ## property tests with many more cases than in make test: CASES=100000
+fuzz: ## property tests with many more cases than in make test: CASES=20000, a quarter of an hour on 2 cores
 	PROPTEST_CASES=$(CASES) cargo test --workspace -- properties
 
 book: ## build the documentation as a book, in target/book

@@ -168,3 +168,25 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_count_is_its_value_and_active_above_the_threshold_alone(
+            total in prop_oneof![0..20_u64, any::<u64>()],
+            activation in prop_oneof![0..20_u64, 0..=1_u64 << 53],
+        ) {
+            let now = Instant::now();
+            let rule = CountRule { activation: Activation(activation) };
+            let Reading { value, active } = rule.judge(&total, now, now);
+            prop_assert!(value.is_finite() && value >= 0.0);
+            prop_assert_eq!(value > 0.0, total > 0);
+            prop_assert_eq!(active, total > activation);
+        }
+    }
+}

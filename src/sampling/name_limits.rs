@@ -107,3 +107,47 @@ mod tests {
         );
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    /// Character by character.
+    fn model(pattern: &[char], text: &[char]) -> bool {
+        match (pattern.split_first(), text.split_first()) {
+            (None, None) => true,
+            (Some(('*', rest)), _) => {
+                model(rest, text)
+                    || text
+                        .split_first()
+                        .is_some_and(|(_, text)| model(pattern, text))
+            }
+            (Some(('?', pattern)), Some((_, text))) => model(pattern, text),
+            (Some((p, pattern)), Some((t, text))) => p == t && model(pattern, text),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_namespace_may_use_what_a_name_or_glob_of_the_connection_allows(
+            patterns in vec(prop_oneof!["[ab-]{1,4}", "[ab*?-]{1,6}"], 0..4),
+            namespace in "[ab-]{0,5}",
+        ) {
+            let limits = NameLimits::new("namespaces", &patterns).unwrap();
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            let expected = patterns.iter().any(|pattern| model(&chars(pattern), &chars(&namespace)));
+            prop_assert_eq!(limits.has(&namespace), expected, "{:?}", patterns);
+        }
+
+        #[test]
+        fn any_text_is_a_glob_or_a_problem(patterns in vec(any::<String>(), 0..4), namespace in any::<String>()) {
+            if let Ok(limits) = NameLimits::new("names", &patterns) {
+                let names = vec![QueriedName::Exact(&namespace), QueriedName::Glob(&namespace)];
+                let _ = limits.check("orders", names);
+            }
+        }
+    }
+}
