@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::future::select_ok;
 use tokio::net::{TcpStream, lookup_host};
 
 pub use rules::Rules;
@@ -66,10 +67,11 @@ impl Network {
         }
     }
 
-    /// Connects to the first address of a server that accepts.
+    /// Connects to whichever address of a server responds first.
     pub async fn connect(&self, server: &HostPort) -> io::Result<TcpStream> {
-        let addresses = self.resolve(server).await?;
-        let stream = TcpStream::connect(addresses.as_slice()).await?;
+        let addresses = self.resolve(server).await?.into_iter();
+        let attempts = addresses.map(|address| Box::pin(TcpStream::connect(address)));
+        let (stream, _) = select_ok(attempts).await?;
         // Requests are small, and a sample waits for each.
         stream.set_nodelay(true)?;
         Ok(stream)

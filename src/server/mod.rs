@@ -6,6 +6,7 @@ mod admin;
 mod grpc;
 mod incoming;
 mod listeners;
+mod request_body;
 mod secrets;
 mod stream;
 mod tls;
