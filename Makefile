@@ -8,10 +8,10 @@ CASES := 100000
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
-.PHONY: help run test bench fuzz book docs clean
+.PHONY: help run test test-charts bench fuzz book docs clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: ## build and serve: a sample Redis to try, or your settings alone with CONFIG=FILE
 	@scripts/packages.sh build $(if $(CONFIG),,redis) $(if $(findstring gssapi,$(FEATURES)),kerberos)
@@ -30,6 +30,10 @@ test: ## install what tests need, then run everything
 	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test --workspace
 	cargo clippy --all-targets --features $(LOGINS) -- -D warnings
 	BACKLOG_SCALER_TEST_ALL=1 cargo test --features $(LOGINS) -- kafka::sasl kafka::security kafka::kerberos
+
+test-charts: ## render the chart and the overlays in deploy/, and compare them with what they should be
+	@scripts/tools.sh $(TOOLS) helm kustomize
+	scripts/charts.sh $(TOOLS)
 
 bench: ## measure: the hot path, and load runs beside KEDA's own scalers and raw clients
 	@scripts/packages.sh build test-build redis openssl java

@@ -1,0 +1,116 @@
+#!/bin/sh
+# Checks what deploy/ renders: charts.sh TOOLS [--update]
+#   lints the chart, renders it with every file of deploy/helm/tests/cases and compares the results
+#   with deploy/helm/tests/golden; --update writes those anew;
+#   renders it with every file of deploy/helm/tests/refused, which must fail with the text of the
+#   file's first line;
+#   renders deploy/kustomize and compares it with what the chart renders for the same case.
+set -eu
+
+tools=$1
+update=${2:-}
+# Not the cluster of whoever runs this.
+KUBECONFIG=/dev/null
+export KUBECONFIG
+chart=deploy/helm/backlog-scaler
+tests=deploy/helm/tests
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+passed=0
+
+fail() {
+    failed=$((failed + 1))
+    echo "FAILED $1" >&2
+}
+pass() {
+    passed=$((passed + 1))
+    echo "ok     $1"
+}
+
+# helm shows the notes only to who installs: a copy of the chart renders them as an object.
+cp -r "$chart" "$work/chart"
+cat >"$work/chart/templates/notes.yaml" <<'TEMPLATE'
+notes: |
+  {{- include (print .Template.BasePath "/NOTES.txt") . | nindent 2 }}
+TEMPLATE
+
+notes() { # notes FILE: what helm says after an installation with these values
+    "$tools/helm" template backlog-scaler "$work/chart" --namespace keda --values "$1" \
+        --show-only templates/notes.yaml | sed -e '1,/^notes:/d' -e 's/^  //'
+}
+
+render() { # render FILE: the chart with these values, as a release in namespace keda
+    "$tools/helm" template backlog-scaler "$chart" --namespace keda --values "$1"
+}
+
+for case in "$tests"/cases/*.yaml; do
+    name=$(basename "$case" .yaml)
+    if ! "$tools/helm" lint "$chart" --strict --quiet --values "$case" >"$work/lint" 2>&1; then
+        cat "$work/lint" >&2
+        fail "helm lint, $name"
+    fi
+    if ! render "$case" >"$work/$name.yaml"; then
+        fail "helm template, $name"
+        continue
+    fi
+    notes "$case" >"$work/$name.txt"
+    for file in "$name.yaml" "$name.txt"; do
+        [ "$update" = --update ] && cp "$work/$file" "$tests/golden/$file"
+        if diff -u "$tests/golden/$file" "$work/$file" >&2; then
+            pass "chart, $file"
+        else
+            echo "scripts/charts.sh $tools --update writes it anew." >&2
+            fail "chart, $file"
+        fi
+    done
+done
+for golden in "$tests"/golden/*; do
+    name=$(basename "$golden")
+    [ -e "$tests/cases/${name%.*}.yaml" ] || fail "$golden has no case"
+done
+
+for case in "$tests"/refused/*.yaml; do
+    name=$(basename "$case" .yaml)
+    expected=$(sed -n '1s/^# //p' "$case")
+    if render "$case" >"$work/out" 2>"$work/err"; then
+        fail "refused, $name: it was rendered"
+    elif grep -qF -- "$expected" "$work/err"; then
+        pass "refused, $name"
+    else
+        cat "$work/err" >&2
+        fail "refused, $name: the error does not say: $expected"
+    fi
+done
+
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+for key in version appVersion; do
+    if grep -qx "$key: $version" "$chart/Chart.yaml"; then
+        pass "chart, $key is the program's"
+    else
+        fail "chart, $key: Cargo.toml has $version"
+    fi
+done
+
+# The alerts are about metrics that exist; a histogram's are its name with an ending.
+for metric in $(grep -o 'backlog_scaler_[a-z_]*' "$chart/files/rules.yaml" | sort -u); do
+    if grep -qF "\`${metric%_count}\`" docs/reference/metrics.md; then
+        pass "alerts, $metric"
+    else
+        fail "alerts, $metric: docs/reference/metrics.md does not have it"
+    fi
+done
+# Each alert of the page is in the file, up to aggregation.
+sed -n 's/^| `\(.*backlog_scaler.*\)`\( for 5 minutes\)\{0,1\} |.*/\1/p' docs/how-to/on-call.md >"$work/alerts"
+[ -s "$work/alerts" ] || fail "alerts: docs/how-to/on-call.md has none"
+while read -r expression; do
+    series=${expression% [=>]*}
+    if grep -qF -- "$series" "$chart/files/rules.yaml"; then
+        pass "alerts, $expression"
+    else
+        fail "alerts, $expression: docs/how-to/on-call.md has it, the chart does not"
+    fi
+done <"$work/alerts"
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
