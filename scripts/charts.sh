@@ -4,7 +4,8 @@
 #   with deploy/helm/tests/golden; --update writes those anew;
 #   renders it with every file of deploy/helm/tests/refused, which must fail with the text of the
 #   file's first line;
-#   renders deploy/kustomize and compares it with what the chart renders for the same case.
+#   renders deploy/kustomize and compares it with what the chart renders for the same case, and
+#   the component for KEDA's operator with KEDA's own manifest
 set -eu
 
 tools=$1
@@ -82,6 +83,55 @@ for case in "$tests"/refused/*.yaml; do
         fail "refused, $name: the error does not say: $expected"
     fi
 done
+
+# Kustomize writes both in one order and style; then nothing may differ but the labels that say Helm,
+# and what makes pods restart with their settings: an annotation there, the ConfigMap's name here.
+normal() { # normal DIR RESOURCE: a kustomization in DIR of what is rendered in RESOURCE
+    mkdir -p "$1"
+    cp "$2" "$1/rendered.yaml"
+    cat >"$1/kustomization.yaml" <<'YAML'
+resources: [rendered.yaml]
+sortOptions: { order: legacy }
+YAML
+    "$tools/kustomize" build "$1" | sed \
+        -e '/^    app.kubernetes.io\/managed-by: Helm$/d' -e '/^    helm.sh\/chart: /d' \
+        -e '/^      annotations:$/d' -e '/^        checksum\/settings: /d' \
+        -e 's/^\( *name: backlog-scaler\)-[0-9a-z]\{10\}$/\1/'
+}
+
+for pair in base:default overlays/tls:tls overlays/prometheus:prometheus; do
+    overlay=${pair%:*}
+    case=${pair#*:}
+    if ! "$tools/kustomize" build "deploy/kustomize/$overlay" >"$work/overlay.yaml"; then
+        fail "kustomize, $overlay"
+        continue
+    fi
+    normal "$work/normal/chart" "$work/$case.yaml" >"$work/a"
+    normal "$work/normal/overlay" "$work/overlay.yaml" >"$work/b"
+    if diff -u --label "chart, $case" --label "kustomize, $overlay" "$work/a" "$work/b" >&2; then
+        pass "kustomize, $overlay is the chart's $case"
+    else
+        fail "kustomize, $overlay is not the chart's $case"
+    fi
+done
+
+# The component for KEDA's operator changes KEDA's own Deployment as recorded, and nothing else.
+keda=$(cd tests/keda && go mod download github.com/kedacore/keda/v2 && go list -m -f '{{.Dir}}' github.com/kedacore/keda/v2)
+mkdir "$work/keda"
+cp "$keda/config/manager/manager.yaml" "$work/keda/rendered.yaml"
+chmod u+w "$work/keda/rendered.yaml"
+cp -r deploy/kustomize/components/sidecar-to-keda "$work/keda/component"
+echo 'resources: [rendered.yaml]' >"$work/keda/kustomization.yaml"
+"$tools/kustomize" build "$work/keda" >"$work/a"
+echo 'components: [component]' >>"$work/keda/kustomization.yaml"
+"$tools/kustomize" build "$work/keda" >"$work/b"
+diff "$work/a" "$work/b" >"$work/sidecar-to-keda.diff" || true
+[ "$update" = --update ] && cp "$work/sidecar-to-keda.diff" deploy/kustomize/tests/
+if diff -u deploy/kustomize/tests/sidecar-to-keda.diff "$work/sidecar-to-keda.diff" >&2; then
+    pass "kustomize, sidecar-to-keda on KEDA's operator"
+else
+    fail "kustomize, sidecar-to-keda on KEDA's operator"
+fi
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 for key in version appVersion; do
