@@ -50,8 +50,9 @@ book: ## build the documentation as a book, in target/book
 	@scripts/tools.sh $(TOOLS) mdbook
 	$(TOOLS)/bin/mdbook build docs
 
-docs: ## write the reference pages anew from the declared keys
+docs: ## write the reference pages and the chart's schema anew from the declared keys and settings
 	cargo run --quiet -- keys --output markdown > docs/reference/keys.md
+	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows
 
 clean: ## remove what was built here
 	cargo clean
