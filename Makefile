@@ -5,10 +5,12 @@ TOOLS := target/tools
 FEATURES :=
 # Of each property, for make fuzz.
 CASES := 100000
+# The name of the image: make image IMAGE=registry.example/backlog-scaler:0.1.0
+IMAGE := backlog-scaler:dev
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
-.PHONY: help run test test-charts bench fuzz book docs clean
+.PHONY: help run test test-charts image dist bench fuzz book docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -32,8 +34,16 @@ test: ## install what tests need, then run everything
 	BACKLOG_SCALER_TEST_ALL=1 cargo test --features $(LOGINS) -- kafka::sasl kafka::security kafka::kerberos
 
 test-charts: ## render the chart and the overlays in deploy/, and compare them with what they should be
-	@scripts/tools.sh $(TOOLS) helm kustomize
+	@scripts/tools.sh $(TOOLS) helm kustomize actionlint compose
 	scripts/charts.sh $(TOOLS)
+
+image: ## build the image with docker, podman or buildah: IMAGE=NAME:TAG; BASE=debootstrap without a registry
+	@FEATURES='$(FEATURES)' scripts/image.sh $(IMAGE)
+
+dist: ## what a release consists of, in target/dist: program, SBOM, chart, checksums
+	@scripts/packages.sh build
+	@scripts/tools.sh $(TOOLS) helm cargo-cyclonedx
+	scripts/dist.sh $(TOOLS)
 
 bench: ## measure: the hot path, and load runs beside KEDA's own scalers and raw clients
 	@scripts/packages.sh build test-build redis openssl java

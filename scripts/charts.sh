@@ -1,11 +1,13 @@
 #!/bin/sh
-# Checks what deploy/ renders: charts.sh TOOLS [--update]
+# Checks what deploy/ renders, and the workflows: charts.sh TOOLS [--update]
 #   lints the chart, renders it with every file of deploy/helm/tests/cases and compares the results
 #   with deploy/helm/tests/golden; --update writes those anew;
 #   renders it with every file of deploy/helm/tests/refused, which must fail with the text of the
 #   file's first line;
 #   renders deploy/kustomize and compares it with what the chart renders for the same case, and
-#   the component for KEDA's operator with KEDA's own manifest
+#   the component for KEDA's operator with KEDA's own manifest;
+#   renders what docs/how-to/install.md shows;
+#   loads deploy/compose as compose does, and checks alerts with promtool if that is there.
 set -eu
 
 tools=$1
@@ -131,6 +133,87 @@ if diff -u deploy/kustomize/tests/sidecar-to-keda.diff "$work/sidecar-to-keda.di
     pass "kustomize, sidecar-to-keda on KEDA's operator"
 else
     fail "kustomize, sidecar-to-keda on KEDA's operator"
+fi
+
+# What docs/how-to/install.md shows, run as it is shown.
+block() { # block HEADING: the first YAML block below it
+    awk -v heading="## $1" '$0 == heading { on = 1 } inside && /^```$/ { exit } inside { print }
+        on && /^```yaml$/ { inside = 1 }' docs/how-to/install.md
+}
+block Helm >"$work/shown.yaml"
+if [ -s "$work/shown.yaml" ] && render "$work/shown.yaml" >/dev/null; then
+    pass "install.md, values of the chart"
+else
+    fail "install.md, values of the chart"
+fi
+sed -n 's/^| .* | `\(tls: {.*}\)` |$/\1/p; s/^| .* | `\(serviceMonitor: {.*}\)`, `\(.*\)` |$/\1\n\2/p' docs/how-to/install.md |
+    grep -v '^$' >"$work/rows"
+while read -r row; do
+    printf 'image: { repository: registry.example/backlog-scaler }\n%s\n' "$row" >"$work/row.yaml"
+    if render "$work/row.yaml" >/dev/null; then pass "install.md, $row"; else fail "install.md, $row"; fi
+done <"$work/rows"
+[ "$(wc -l <"$work/rows")" -ge 5 ] || fail "install.md, rows of values were not found"
+mkdir -p "$work/shown/backlog-scaler"
+cp -r deploy "$work/shown/backlog-scaler/"
+cp deploy/kustomize/base/settings.yaml "$work/shown/settings.yaml"
+echo 'engine: {}' >>"$work/shown/settings.yaml"
+block Kustomize >"$work/shown/kustomization.yaml"
+if "$tools/kustomize" build "$work/shown" >"$work/out" && grep -q 'engine: {}' "$work/out" &&
+    grep -q 'image: registry.internal/backlog-scaler:0.1.0' "$work/out" && grep -q PrometheusRule "$work/out"; then
+    pass "install.md, the kustomization"
+else
+    fail "install.md, the kustomization"
+fi
+# The table of versions: those that the tests have.
+tested() { # tested NAME VERSION
+    if grep -qF "| $1 | ${2#v} |" docs/how-to/install.md; then
+        pass "install.md, $1 $2"
+    else
+        fail "install.md, $1: the tests have $2"
+    fi
+}
+tested "KEDA (client and scalers)" "$(sed -n 's|.*github.com/kedacore/keda/v2 v|v|p' tests/keda/go.mod)"
+tested Kafka "$(sed -n 's/^version=//p' tests/servers/kafka/install.sh)"
+tested Temporal "$(sed -n 's/^version=//p' tests/servers/temporal/install.sh)"
+tested Helm "$(sed -n 's/^HELM_VERSION=//p' scripts/tools.sh)"
+tested kustomize "$(sed -n 's/^KUSTOMIZE_VERSION=//p' scripts/tools.sh)"
+
+compose=deploy/compose/compose.yaml
+if "$tools/compose" "$compose" >"$work/compose"; then
+    pass "compose, $(wc -l <"$work/compose") services"
+else
+    fail "compose"
+fi
+# Versions and settings are those that the tests and the README have.
+has() { # has TEXT SOURCE
+    if grep -qF -- "$1" "$compose"; then
+        pass "compose, $1"
+    else
+        fail "compose, $1: $2 has it"
+    fi
+}
+has "apache/kafka:$(sed -n 's/^version=//p' tests/servers/kafka/install.sh)" tests/servers/kafka/install.sh
+has "temporalio/temporal:$(sed -n 's/.*cmd\/temporal@v//p' README.md)" README.md
+for property in $(grep -E '^(offsets|transaction|group)\.[a-z.]*=' tests/servers/kafka/run.sh); do
+    variable=KAFKA_$(echo "${property%=*}" | tr 'a-z.' 'A-Z_')
+    has "$variable: ${property#*=}" tests/servers/kafka/run.sh
+done
+if command -v promtool >/dev/null 2>&1; then
+    mkdir "$work/prometheus"
+    cp deploy/compose/prometheus.yaml "$chart/files/rules.yaml" "$work/prometheus/"
+    if promtool check config "$work/prometheus/prometheus.yaml" >"$work/out" 2>&1; then
+        pass "promtool, alerts and configuration of Prometheus"
+    else
+        cat "$work/out" >&2
+        fail "promtool, alerts and configuration of Prometheus"
+    fi
+else
+    echo "skip   promtool is not installed (Debian's package prometheus)" >&2
+fi
+if "$tools/actionlint"; then
+    pass "actionlint, workflows"
+else
+    fail "actionlint, workflows"
 fi
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
