@@ -132,6 +132,17 @@ fn the_settings_files_of_the_deployments_are_valid() {
     assert!(found >= 7, "{found}");
 }
 
+/// Its address is one of the cluster, and it is what the example has.
+#[test]
+fn the_page_of_the_cluster_starts_with_an_object_that_works_as_pasted() {
+    let page = page("docs/how-to/run-in-a-cluster.md");
+    let shown = page.split("```yaml\n").nth(1).unwrap();
+    let shown = shown.split("```").next().unwrap();
+    let example = self::page("deploy/examples/in-a-cluster.yaml");
+    assert_eq!(shown, example.rsplit("---\n").next().unwrap());
+    assert!(!example.contains("127.0.0.1"));
+}
+
 /// Every Markdown page of the project.
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
