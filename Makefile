@@ -28,6 +28,7 @@ test: ## install what tests need, then run everything
 	cargo fmt --all --check
 	$(TOOLS)/bin/cargo-deny deny check bans licenses sources
 	$(TOOLS)/bin/mdbook build docs
+	@$(MAKE) --no-print-directory test-charts
 	cargo clippy --workspace --all-targets -- -D warnings
 	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test --workspace
 	cargo clippy --all-targets --features $(LOGINS) -- -D warnings

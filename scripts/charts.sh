@@ -200,13 +200,16 @@ for property in $(grep -E '^(offsets|transaction|group)\.[a-z.]*=' tests/servers
 done
 if command -v promtool >/dev/null 2>&1; then
     mkdir "$work/prometheus"
-    cp deploy/compose/prometheus.yaml "$chart/files/rules.yaml" "$work/prometheus/"
-    if promtool check config "$work/prometheus/prometheus.yaml" >"$work/out" 2>&1; then
-        pass "promtool, alerts and configuration of Prometheus"
-    else
-        cat "$work/out" >&2
-        fail "promtool, alerts and configuration of Prometheus"
-    fi
+    cp deploy/compose/prometheus.yaml "$chart/files/rules.yaml" "$tests/alerts.yaml" "$work/prometheus/"
+    for check in "check config prometheus.yaml" "test rules alerts.yaml"; do
+        # shellcheck disable=SC2086 # words of a command
+        if (cd "$work/prometheus" && promtool $check) >"$work/out" 2>&1; then
+            pass "promtool $check"
+        else
+            cat "$work/out" >&2
+            fail "promtool $check"
+        fi
+    done
 else
     echo "skip   promtool is not installed (Debian's package prometheus)" >&2
 fi
