@@ -5,13 +5,15 @@ TOOLS := target/tools
 FEATURES :=
 # Of each property, for make fuzz.
 CASES := 20000
+# The name of the image: make image IMAGE=registry.example/backlog-scaler:0.1.0
+IMAGE := backlog-scaler:dev
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
-.PHONY: help run test bench fuzz book docs clean
+.PHONY: help run test test-charts image dist bench fuzz book docs clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: ## build and serve: a sample Redis to try, or your settings alone with CONFIG=FILE
 	@scripts/packages.sh build $(if $(CONFIG),,redis) $(if $(findstring gssapi,$(FEATURES)),kerberos)
@@ -26,10 +28,23 @@ test: ## install what tests need, then run everything
 	cargo fmt --all --check
 	$(TOOLS)/bin/cargo-deny deny check bans licenses sources
 	$(TOOLS)/bin/mdbook build docs
+	@$(MAKE) --no-print-directory test-charts
 	cargo clippy --workspace --all-targets -- -D warnings
 	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test --workspace
 	cargo clippy --all-targets --features $(LOGINS) -- -D warnings
 	BACKLOG_SCALER_TEST_ALL=1 cargo test --features $(LOGINS) -- kafka::sasl kafka::security kafka::kerberos
+
+test-charts: ## render the chart and the overlays in deploy/, and compare them with what they should be
+	@scripts/tools.sh $(TOOLS) helm kustomize actionlint compose
+	scripts/charts.sh $(TOOLS)
+
+image: ## build the image with docker, podman or buildah: IMAGE=NAME:TAG; BASE=debootstrap without a registry
+	@FEATURES='$(FEATURES)' scripts/image.sh $(IMAGE)
+
+dist: ## what a release consists of, in target/dist: program, SBOM, chart, checksums
+	@scripts/packages.sh build
+	@scripts/tools.sh $(TOOLS) helm cargo-cyclonedx
+	scripts/dist.sh $(TOOLS)
 
 bench: ## measure: the hot path, and load runs beside KEDA's own scalers and raw clients
 	@scripts/packages.sh build test-build redis openssl java
@@ -46,9 +61,10 @@ book: ## build the documentation as a book, in target/book
 	@scripts/tools.sh $(TOOLS) mdbook
 	$(TOOLS)/bin/mdbook build docs
 
-docs: ## write the reference pages anew from the declared keys
+docs: ## write the reference pages and the chart's schema anew from the declared keys and settings
 	cargo run --quiet -- keys --output markdown > target/keys.md
 	mv target/keys.md docs/reference/keys.md
+	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows
 
 clean: ## remove what was built here
 	cargo clean

@@ -4,6 +4,11 @@
 #   grpcurl     the command line that the README shows
 #   cargo-deny  checks licences, bans and sources of dependencies
 #   mdbook      builds the documentation as a book
+#   cargo-cyclonedx  lists what is in the program
+#   actionlint  checks the workflows
+#   compose     checks deploy/compose (tests/compose)
+#   helm        renders the chart
+#   kustomize   renders the overlays
 # Go keeps what it compiled, so a second build takes seconds; what cargo installs is kept in DIR.
 set -eu
 
@@ -13,13 +18,17 @@ mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 
 GRPCURL_VERSION=v1.9.3
+HELM_VERSION=v3.22.0
+KUSTOMIZE_VERSION=v5.8.1
+ACTIONLINT_VERSION=v1.7.12
 
 CARGO_DENY_VERSION=0.20.2
 MDBOOK_VERSION=0.5.4
+CYCLONEDX_VERSION=0.5.9
 
 need_go() {
     command -v go >/dev/null 2>&1 || {
-        echo "go is missing: install Go 1.26 or newer (https://go.dev/dl), for KEDA's own client and grpcurl." >&2
+        echo "go is missing: install Go 1.26 or newer (https://go.dev/dl), for what is written in Go." >&2
         exit 1
     }
 }
@@ -29,6 +38,15 @@ cargo_tool() {
     "$dir/bin/$1" --version 2>/dev/null | grep -qF "$2" && return
     echo "Building $1 $2; the first time takes $3 …" >&2
     cargo install --quiet --debug --locked --root "$dir" "$1@$2"
+}
+
+# go_tool PACKAGE VERSION LDFLAGS: nothing if that version is there.
+go_tool() {
+    need_go
+    name=$(basename "${1%/v[0-9]*}")
+    go version -m "$dir/$name" 2>/dev/null | grep -q "	mod	.*	$2	" && return
+    echo "Building $name $2; the first time takes about a minute …" >&2
+    GOBIN="$dir" go install -ldflags "${3:-}" "$1@$2"
 }
 
 for name in "$@"; do
@@ -49,6 +67,24 @@ for name in "$@"; do
         ;;
     mdbook)
         cargo_tool mdbook "$MDBOOK_VERSION" "about 3 minutes"
+        ;;
+    cargo-cyclonedx)
+        cargo_tool cargo-cyclonedx "$CYCLONEDX_VERSION" "about 3 minutes"
+        ;;
+    helm)
+        # Helm's own releases set the Kubernetes version that a chart sees without a cluster.
+        k8s=helm.sh/helm/v3/pkg/chartutil.k8sVersion
+        go_tool helm.sh/helm/v3/cmd/helm "$HELM_VERSION" "-X ${k8s}Major=1 -X ${k8s}Minor=36"
+        ;;
+    actionlint)
+        go_tool github.com/rhysd/actionlint/cmd/actionlint "$ACTIONLINT_VERSION"
+        ;;
+    compose)
+        need_go
+        (cd tests/compose && go build -o "$dir/compose" .)
+        ;;
+    kustomize)
+        go_tool sigs.k8s.io/kustomize/kustomize/v5 "$KUSTOMIZE_VERSION"
         ;;
     *)
         echo "tools.sh: unknown tool $name" >&2

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
+mod health;
 mod keys;
 mod probe;
 mod serve;
@@ -32,6 +33,7 @@ enum Command {
     Serve(serve::Serve),
     Probe(probe::Probe),
     Keys(keys::Keys),
+    Health(health::Health),
 }
 
 /// Bad configuration or input.
@@ -43,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run().map(|()| ExitCode::SUCCESS),
         Command::Probe(probe) => probe.run(),
         Command::Keys(keys) => keys.run().map(|()| ExitCode::SUCCESS),
+        Command::Health(health) => health.run(),
     };
     outcome.unwrap_or_else(|error| {
         // The log may not be up, and this is for a person either way.

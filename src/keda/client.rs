@@ -11,7 +11,7 @@ use tonic::{
     body::Body,
     client::GrpcService,
     codegen::{Body as HttpBody, Bytes, StdError},
-    transport::{Channel, Endpoint},
+    transport::{Channel, ClientTlsConfig, Endpoint},
 };
 
 use super::{
@@ -74,11 +74,8 @@ impl Scaler {
 
     /// The server at this address, connected.
     pub async fn connect(address: &Address) -> Result<Self> {
-        let uri = match address {
-            Address::Tcp(address) => format!("http://{address}"),
-            Address::Unix(path) => format!("unix:{path}"),
-        };
-        let endpoint = Endpoint::from_shared(uri)
+        let endpoint = address
+            .endpoint(None)
             .map_err(|error| unreachable(address, &error))?
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(CALL_TIMEOUT);
@@ -196,7 +193,7 @@ fn unreachable(address: &Address, error: &dyn std::error::Error) -> Error {
 }
 
 /// The innermost of the errors behind this one: tonic's own say no more than "transport error".
-fn root(error: &dyn std::error::Error) -> Option<String> {
+pub fn root(error: &dyn std::error::Error) -> Option<String> {
     let mut root = error.source()?;
     while let Some(deeper) = root.source() {
         root = deeper;
@@ -204,11 +201,29 @@ fn root(error: &dyn std::error::Error) -> Option<String> {
     Some(root.to_string())
 }
 
-/// Where a server listens: `host:port` or `unix:/path`, in plain text.
+/// Where a server listens: `host:port` or `unix:/path`.
 #[derive(Clone, Debug)]
 pub enum Address {
     Tcp(HostPort),
     Unix(String),
+}
+
+impl Address {
+    /// A client's endpoint there: in plain text, or with TLS.
+    pub fn endpoint(
+        &self,
+        tls: Option<ClientTlsConfig>,
+    ) -> Result<Endpoint, tonic::transport::Error> {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let endpoint = Endpoint::from_shared(match self {
+            Address::Tcp(address) => format!("{scheme}://{address}"),
+            Address::Unix(path) => format!("unix:{path}"),
+        })?;
+        match tls {
+            Some(tls) => endpoint.tls_config(tls),
+            None => Ok(endpoint),
+        }
+    }
 }
 
 impl FromStr for Address {

@@ -1,6 +1,12 @@
 //! Sockets to listen on.
 
-use std::{fmt, io, os::unix::fs::FileTypeExt, path::PathBuf};
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::FileTypeExt,
+    path::PathBuf,
+};
 
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
@@ -46,11 +52,9 @@ impl Listeners {
     /// Binds what the settings name.
     pub async fn bind(listen: &Listen) -> Result<Self> {
         let grpc = match &listen.grpc {
-            Address::Tcp(address) => GrpcListener::Tcp(bound(
-                "listen.grpc",
-                address,
-                TcpListener::bind(address).await,
-            )?),
+            Address::Tcp(address) => {
+                GrpcListener::Tcp(bound("listen.grpc", address, bind_tcp(address).await)?)
+            }
             Address::Unix(path) => {
                 clear_stale(path).await?;
                 let listener = bound("listen.grpc", &listen.grpc, UnixListener::bind(path))?;
@@ -58,15 +62,32 @@ impl Listeners {
             }
         };
         let admin = match listen.admin.0 {
-            Some(address) => Some(bound(
-                "listen.admin",
-                &address,
-                TcpListener::bind(address).await,
-            )?),
+            Some(address) => Some(bound("listen.admin", &address, bind_tcp(&address).await)?),
             None => None,
         };
         Ok(Listeners { grpc, admin })
     }
+}
+
+/// `[::]` is every address of both families; where IPv6 is off, every one of IPv4.
+async fn bind_tcp(address: &SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) => match without_ipv6(address, error.kind()) {
+            Some(instead) => {
+                tracing::info!("{address}: {error}; listening on {instead} instead");
+                TcpListener::bind(instead).await
+            }
+            None => Err(error),
+        },
+        bound => bound,
+    }
+}
+
+/// The address of IPv4 in place of `[::]`. A port that is taken or not allowed stays an error.
+fn without_ipv6(address: &SocketAddr, error: ErrorKind) -> Option<SocketAddr> {
+    let every = address.is_ipv6() && address.ip().is_unspecified();
+    let other = matches!(error, ErrorKind::AddrInUse | ErrorKind::PermissionDenied);
+    (every && !other).then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
 }
 
 fn bound<T>(key: &str, address: &impl fmt::Display, result: io::Result<T>) -> Result<T> {
@@ -109,5 +130,25 @@ impl Drop for SocketFile {
         if let Err(error) = std::fs::remove_file(&self.0) {
             tracing::warn!("cannot remove {}: {error}", self.0.display());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_is_every_one_of_ipv4_where_ipv6_is_off() {
+        let instead = |address: &str, error| {
+            let instead = without_ipv6(&address.parse().unwrap(), error);
+            instead.map(|address| address.to_string())
+        };
+        // EAFNOSUPPORT, which is what Linux returns then, has no kind of its own.
+        let off = io::Error::from_raw_os_error(97).kind();
+        assert_eq!(instead("[::]:9090", off).as_deref(), Some("0.0.0.0:9090"));
+        assert_eq!(instead("[::1]:9090", off), None);
+        assert_eq!(instead("0.0.0.0:9090", off), None);
+        assert_eq!(instead("[::]:9090", ErrorKind::AddrInUse), None);
+        assert_eq!(instead("[::]:80", ErrorKind::PermissionDenied), None);
     }
 }

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
 };
 
-use super::invalid;
+use super::{invalid, schema::AnyScalar};
 use crate::{error::Result, sampling::NamedConnection};
 
 /// A connection: `backend`, `namespaces`, `names`, and the keys that a trigger would write to say
@@ -15,9 +16,12 @@ use crate::{error::Result, sampling::NamedConnection};
 ///
 /// Any key may be written as `xFromFile` (a path; for mounted Secrets) or `xFromEnv` (the name of
 /// an environment variable of this server).
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct ConnectionSettings(BTreeMap<String, Scalar>);
+#[schemars(extend("required" = ["backend"]))]
+pub struct ConnectionSettings(
+    #[schemars(with = "BTreeMap<String, AnyScalar>")] BTreeMap<String, Scalar>,
+);
 
 impl fmt::Debug for ConnectionSettings {
     /// Keys alone: the values may be secrets.

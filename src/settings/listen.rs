@@ -2,17 +2,20 @@
 
 use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use crate::metadata::values::Span;
 
 /// Listeners and the life of connections.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Listen {
     /// For KEDA: `host:port` or `unix:/path`.
+    #[schemars(with = "String")]
     pub grpc: Address,
     /// For metrics and health: `host:port`, `unix:/path` is not possible here. `off` for none.
+    #[schemars(with = "String")]
     pub admin: Admin,
     /// TLS for KEDA. Left out, plain text.
     pub tls: Option<ServerTls>,
@@ -114,7 +117,7 @@ fn tcp(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// TLS of a listener.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServerTls {
     /// Our certificate (PEM), the leaf first.

@@ -7,14 +7,17 @@ mod connections;
 mod inline_connections;
 mod listen;
 mod load;
+mod schema;
 
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use connections::{ConnectionSettings, Scalar};
 pub use listen::{Address, Listen, ServerTls};
 pub use load::{ENV_PREFIX, load};
+pub use schema::schema;
 
 use crate::{
     error::{Error, Kind, Result},
@@ -24,7 +27,7 @@ use crate::{
 };
 
 /// All settings.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Settings {
     /// Where the server listens.
@@ -38,7 +41,7 @@ pub struct Settings {
 }
 
 /// The log, on stderr.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Log {
     /// `text` for people or `json` for programs.
@@ -57,7 +60,7 @@ impl Default for Log {
 }
 
 /// What bounds reads and memory.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct EngineSettings {
     /// How long a call waits for a sample. KEDA itself sets no deadline.

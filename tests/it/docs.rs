@@ -92,6 +92,57 @@ fn the_page_of_keys_is_what_the_program_says() {
     );
 }
 
+/// What a chart's `settings` may be is what the server reads.
+#[test]
+fn the_chart_knows_the_settings_by_their_own_schema() {
+    let file = "deploy/helm/backlog-scaler/values.schema.json";
+    let mut values: serde_json::Value = serde_json::from_str(&page(file)).unwrap();
+    let settings = &mut values["$defs"]["Settings"];
+    if std::env::var_os("UPDATE_CHART").is_some() {
+        *settings = settings::schema();
+        let text = serde_json::to_string_pretty(&values).unwrap() + "\n";
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), text).unwrap();
+        return;
+    }
+    assert!(
+        *settings == settings::schema(),
+        "`make docs` writes it anew"
+    );
+}
+
+/// Of the chart's results and of the overlays, which hold the file as it is.
+#[test]
+fn the_settings_files_of_the_deployments_are_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let mut found = 0;
+    for file in fs::read_dir(root.join("helm/tests/golden")).unwrap() {
+        let path = file.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let Some((_, rest)) = text.split_once("\n  settings.yaml: |\n") else {
+            continue;
+        };
+        let lines = rest.lines().take_while(|line| line.starts_with("    "));
+        let yaml: String = lines.map(|line| format!("{}\n", &line[4..])).collect();
+        load(&yaml);
+        found += 1;
+    }
+    for file in ["base", "components/tls"] {
+        load(&page(&format!("deploy/kustomize/{file}/settings.yaml")));
+    }
+    assert!(found >= 7, "{found}");
+}
+
+/// Its address is one of the cluster, and it is what the example has.
+#[test]
+fn the_page_of_the_cluster_starts_with_an_object_that_works_as_pasted() {
+    let page = page("docs/how-to/run-in-a-cluster.md");
+    let shown = page.split("```yaml\n").nth(1).unwrap();
+    let shown = shown.split("```").next().unwrap();
+    let example = self::page("deploy/examples/in-a-cluster.yaml");
+    assert_eq!(shown, example.rsplit("---\n").next().unwrap());
+    assert!(!example.contains("127.0.0.1"));
+}
+
 /// Every Markdown page of the project.
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
