@@ -56,6 +56,9 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// How many bytes of memory the names in a query take, with what ranges expand to.
     fn query_bytes(query: &Self::Query) -> usize;
 
+    /// The address of a connection, without the user.
+    fn server(connection: &Self::Connection) -> String;
+
     /// The names that a query reads, as the settings may limit a connection to some.
     fn names(query: &Self::Query) -> Vec<QueriedName<'_>>;
 

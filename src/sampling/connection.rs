@@ -18,6 +18,7 @@ use super::{
     connection_task::ConnectionTask,
     deadlines::Deadlines,
     query_slot::QuerySlot,
+    read_log::ReadLog,
 };
 use crate::{error::Result, telemetry::ConnectionMetrics};
 
@@ -32,6 +33,7 @@ pub struct SharedConnection<B: Backend> {
     state: Arc<ConnectionState<B>>,
     deadlines: Arc<Deadlines>,
     pool: Weak<OpenConnections<B>>,
+    read_log: ReadLog,
     _reservation: Reservation,
     _tasks: DropGuard,
 }
@@ -44,6 +46,7 @@ impl<B: Backend> SharedConnection<B> {
         pool: Weak<OpenConnections<B>>,
     ) -> Arc<Self> {
         let state = task.state().clone();
+        let read_log = ReadLog::new(state.name().to_owned());
         let (replacement, replacements) = watch::channel(None);
         let closed = CancellationToken::new();
         tokio::spawn(
@@ -62,6 +65,7 @@ impl<B: Backend> SharedConnection<B> {
                 state,
                 deadlines,
                 pool,
+                read_log,
                 _reservation: reservation,
                 _tasks: closed.drop_guard(),
             }
@@ -115,6 +119,10 @@ impl<B: Backend> SharedConnection<B> {
 
     pub(super) fn deadlines(&self) -> &Deadlines {
         &self.deadlines
+    }
+
+    pub(super) fn read_log(&self) -> &ReadLog {
+        &self.read_log
     }
 
     pub(super) fn metrics(&self) -> &ConnectionMetrics {

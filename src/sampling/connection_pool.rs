@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::{
     backend::{Backend, Pace},
     connection::SharedConnection,
-    connection_budget::ConnectionBudget,
+    connection_budget::{ConnectionBudget, Share},
     connection_state::ConnectionState,
     connection_task::{ConnectionTask, Target},
     limits::Limits,
@@ -28,6 +28,15 @@ pub struct ConnectionPool<B: Backend> {
     telemetry: Telemetry,
     open: Arc<OpenConnections<B>>,
     budget: Arc<ConnectionBudget>,
+}
+
+/// Who has written a connection.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner<'a> {
+    /// The settings, under this name.
+    Settings { name: &'a str },
+    /// A trigger of this namespace.
+    Trigger { namespace: &'a str },
 }
 
 /// What makes two triggers share a connection.
@@ -65,37 +74,39 @@ impl<B: Backend> ConnectionPool<B> {
         }
     }
 
-    /// The slot of this query on this connection, which has a `name` if it is one of the settings'.
-    /// Opens nothing yet.
+    /// The slot of this query on this connection. Opens nothing yet.
     ///
     /// The connection lives as long as one of its slots. An error: there are too many.
     pub fn slot(
         &self,
         connection: B::Connection,
-        name: Option<&str>,
+        owner: Owner<'_>,
         query: &B::Query,
     ) -> Result<Arc<QuerySlot<B>>> {
-        Ok(self.connection(connection, name)?.slot(query))
+        Ok(self.connection(connection, owner)?.slot(query))
     }
 
     fn connection(
         &self,
         connection: B::Connection,
-        name: Option<&str>,
+        owner: Owner<'_>,
     ) -> Result<Arc<SharedConnection<B>>> {
-        let (id, network) = match name {
-            Some(name) => (ConnectionId::Named(name.into()), Network::unrestricted()),
-            None => (
-                ConnectionId::Inline(connection.clone()),
-                self.inline_network.clone(),
-            ),
+        let label = connection.to_string();
+        let mut shares = vec![Share::Name(label.clone())];
+        let (id, network) = match owner {
+            Owner::Settings { name } => (ConnectionId::Named(name.into()), Network::unrestricted()),
+            Owner::Trigger { namespace } => {
+                shares.push(Share::Server(B::server(&connection)));
+                shares.push(Share::Namespace(namespace.to_owned()));
+                let id = ConnectionId::Inline(connection.clone());
+                (id, self.inline_network.clone())
+            }
         };
         let mut open = self.open.0.lock();
         if let Some(shared) = open.get(&id).and_then(Weak::upgrade) {
             return Ok(shared);
         }
-        let label = connection.to_string();
-        let reservation = self.budget.reserve(label.clone())?;
+        let reservation = self.budget.reserve(shares)?;
         let task = ConnectionTask::new(
             self.backend.clone(),
             Target {

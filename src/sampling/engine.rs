@@ -83,6 +83,15 @@ impl Engine {
         }
     }
 
+    /// The same for a caller that holds the request, such as a stream: as long as it is called, the
+    /// trigger is in use.
+    pub fn renew(&self, request: &TriggerRef) -> Result<Arc<Trigger>> {
+        match self.triggers.get(&TriggerKey::of(request)) {
+            Some(kept) => kept,
+            None => self.trigger(request.clone()),
+        }
+    }
+
     /// Remembers a trigger that cannot be parsed, and logs it the first time.
     fn refuse(&self, key: TriggerKey, request: TriggerRef, error: &Error) {
         let (namespace, name) = (request.namespace.clone(), request.name.clone());
@@ -143,7 +152,7 @@ impl Engine {
                 self.refuse_connection_keys(trigger_type, &metadata, name, &mut problems);
                 self.bind_named(trigger_type, &metadata, (name, named), problems)?
             }
-            None => self.bind_inline(trigger_type, &metadata, problems)?,
+            None => self.bind_inline(trigger_type, &metadata, &request.namespace, problems)?,
         };
         Ok(Trigger {
             trigger_type: trigger_type.name(),
@@ -210,6 +219,7 @@ impl Engine {
             metadata: &keys,
             name: Some(name),
             names: named.names.as_ref(),
+            namespace: "",
         })
     }
 
@@ -217,6 +227,7 @@ impl Engine {
         &self,
         trigger_type: &dyn RegisteredType,
         metadata: &Metadata<'_>,
+        namespace: &str,
         mut problems: Problems,
     ) -> Result<Bound> {
         if self.limits.inline_connections == InlineConnections::Deny {
@@ -233,6 +244,7 @@ impl Engine {
             tls: tls.unwrap_or_default(),
             name: None,
             names: None,
+            namespace,
         };
         trigger_type.bind(metadata, source, problems)
     }

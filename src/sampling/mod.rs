@@ -33,6 +33,7 @@ mod metrics;
 mod name_limits;
 mod named_connections;
 mod query_slot;
+mod read_log;
 mod registry;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -43,7 +44,7 @@ mod trigger_type;
 pub use backend::{Backend, Batch, CountRule, Pace, Reading, Rule, Total};
 pub use batch::{BatchQuery, Measured};
 pub use engine::Engine;
-pub use limits::{InlineConnections, Limits};
+pub use limits::{ConnectionLimits, InlineConnections, Limits};
 pub use metrics::TriggerCollector;
 pub use name_limits::QueriedName;
 pub use named_connections::NamedConnection;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     backend::{Backend, Pace},
     connection_budget::ConnectionBudget,
-    connection_pool::ConnectionPool,
+    connection_pool::{ConnectionPool, Owner},
     limits::Limits,
     metric_name::metric_name,
     name_limits::NameLimits,
@@ -55,7 +55,7 @@ pub struct TypeKeys {
 impl Registry {
     /// A registry without backends.
     pub fn new(limits: &Limits, telemetry: Telemetry) -> Self {
-        let budget = ConnectionBudget::new(limits.connections, limits.connections_per_name);
+        let budget = ConnectionBudget::new(limits.connections);
         Registry {
             common_keys: KeySet::of::<CommonKeys>(),
             tls_keys: KeySet::of::<TlsKeys>(),
@@ -158,6 +158,8 @@ pub(super) struct ConnectionSource<'a> {
     pub name: Option<&'a str>,
     /// What it may be used for; `None`: everything.
     pub names: Option<&'a NameLimits>,
+    /// Of the trigger.
+    pub namespace: &'a str,
 }
 
 /// What a trigger type made of a trigger's metadata.
@@ -268,13 +270,19 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
         if let Some(names) = source.names {
             names.check(source.name.unwrap_or_default(), B::names(&plan.query))?;
         }
+        let owner = match source.name {
+            Some(name) => Owner::Settings { name },
+            None => Owner::Trigger {
+                namespace: source.namespace,
+            },
+        };
         let readable_name = B::readable_name(&connection, plan.readable_name);
         Ok(Bound {
             metric_name: metric_name(&readable_name, &connection, &plan.query),
             target: plan.target.0 as f64,
             bytes: B::query_bytes(&plan.query),
             query: Box::new(BoundQuery {
-                slot: self.pool.slot(connection, source.name, &plan.query)?,
+                slot: self.pool.slot(connection, owner, &plan.query)?,
                 rule: plan.rule,
             }),
         })

@@ -38,10 +38,15 @@ impl fmt::Display for Connection {
         if let Some(sasl) = &self.sasl {
             write!(f, "{}@", sasl.username())?;
         }
-        for (i, server) in self.servers.iter().enumerate() {
-            write!(f, "{}{server}", if i == 0 { "" } else { "," })?;
-        }
-        Ok(())
+        f.write_str(&self.addresses())
+    }
+}
+
+impl Connection {
+    /// The servers that are named.
+    pub fn addresses(&self) -> String {
+        let servers: Vec<String> = self.servers.iter().map(HostPort::to_string).collect();
+        servers.join(",")
     }
 }
 

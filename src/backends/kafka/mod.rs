@@ -75,6 +75,10 @@ impl Backend for Kafka {
         query.bytes()
     }
 
+    fn server(connection: &Connection) -> String {
+        connection.addresses()
+    }
+
     fn names(query: &Query) -> Vec<QueriedName<'_>> {
         query.names()
     }

@@ -72,6 +72,10 @@ impl Backend for Redis {
         query.bytes()
     }
 
+    fn server(connection: &Connection) -> String {
+        connection.topology.addresses()
+    }
+
     fn names(query: &Query) -> Vec<QueriedName<'_>> {
         query.names()
     }

@@ -215,6 +215,10 @@ impl Backend for Template {
         query.queue.len()
     }
 
+    fn server(connection: &Connection) -> String {
+        connection.address.to_string()
+    }
+
     fn names(query: &Query) -> Vec<QueriedName<'_>> {
         vec![QueriedName::Exact(&query.queue)]
     }

@@ -75,6 +75,10 @@ impl Backend for Temporal {
         query.queues.bytes()
     }
 
+    fn server(connection: &Connection) -> String {
+        connection.endpoint.to_string()
+    }
+
     fn names(query: &Query) -> Vec<QueriedName<'_>> {
         query.names()
     }

@@ -230,6 +230,10 @@ impl Backend for Scripted {
         query.0.len()
     }
 
+    fn server(connection: &Name) -> String {
+        connection.0.clone()
+    }
+
     fn names(query: &Name) -> Vec<QueriedName<'_>> {
         vec![QueriedName::Exact(&query.0)]
     }
