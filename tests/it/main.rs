@@ -8,6 +8,7 @@ mod burst;
 mod connections;
 mod docs;
 mod grpcurl;
+mod hostile;
 mod kafka;
 mod keda;
 mod layers;
