@@ -46,9 +46,7 @@ pub fn connection_error(error: &RedisError, connection: &Connection) -> Error {
             "Check databaseIndex, and that the server is of the kind that `backend` names.",
         ),
         ErrorKind::MasterNameNotFoundBySentinel => (Kind::NotFound, "Check sentinelMaster."),
-        ErrorKind::InvalidClientConfig => {
-            (Kind::Invalid, "Check ca, cert and key: each must be PEM.")
-        }
+        ErrorKind::InvalidClientConfig => (Kind::Invalid, "Check address and tlsServerName."),
         ErrorKind::Parse if connection.tls.is_none() => return not_redis(error, NEEDS_TLS_ADVICE),
         ErrorKind::Parse => return not_redis(error, ""),
         _ => match tls_error(error) {

@@ -19,6 +19,7 @@ mod query;
 mod sample;
 mod server;
 mod streams;
+mod transport;
 
 use std::time::Duration;
 
