@@ -2,10 +2,11 @@
 //! caller gets its value meanwhile, and memory stays bounded.
 
 mod http2;
+mod lying_redis;
 
 use std::{
     collections::HashMap,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -13,7 +14,12 @@ use std::{
 };
 
 use backlog_scaler::keda::proto::{ScaledObjectRef, external_scaler_client::ExternalScalerClient};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
 use tonic::{Status, transport::Channel};
 
 use testkit::{
@@ -121,6 +127,53 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A server that treats every connection alike. Ends when it is dropped.
+struct Fake {
+    address: String,
+    accepting: JoinHandle<()>,
+}
+
+impl Fake {
+    async fn start<F>(behave: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let accepting = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
+                connections.spawn(behave(stream));
+            }
+        });
+        Fake { address, accepting }
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Sends bytes one by one, slowly and without end.
+async fn trickle(stream: &mut (impl AsyncWrite + Unpin), byte: u8) -> io::Result<()> {
+    loop {
+        stream.write_all(&[byte]).await?;
+        stream.flush().await?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Sends bytes again and again, as fast as they are taken.
+async fn pour(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    let many = bytes.repeat(64 * 1024 / bytes.len());
+    loop {
+        stream.write_all(&many).await?;
     }
 }
 
