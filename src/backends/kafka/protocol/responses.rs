@@ -106,6 +106,10 @@ impl Node {
     }
 }
 
+/// The most brokers of a cluster: each is kept, with a connection when it is needed. Large clusters
+/// have some hundreds.
+const MOST_BROKERS: usize = 10_000;
+
 /// The cluster.
 pub struct ClusterMetadata {
     pub brokers: Vec<Node>,
@@ -128,7 +132,7 @@ impl Response for ClusterMetadata {
 
     fn read(reader: &mut Decoder<'_>, version: i16) -> Result<Self, Malformed> {
         reader.skip(4)?; // throttle time
-        let brokers = reader.array(|one| {
+        let brokers = reader.array_of_at_most(MOST_BROKERS, |one| {
             let node = Node::read(one)?;
             one.nullable_string()?; // rack
             Ok(node)
