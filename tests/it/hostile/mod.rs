@@ -2,6 +2,7 @@
 //! caller gets its value meanwhile, and memory stays bounded.
 
 mod http2;
+mod lying_kafka;
 mod lying_redis;
 
 use std::{
@@ -175,6 +176,29 @@ async fn pour(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Resul
     loop {
         stream.write_all(&many).await?;
     }
+}
+
+/// A deadline that passes soon, for servers that let it pass.
+const SHORT: &str = "engine: {callTimeout: 500ms, firstCallTimeout: 500ms}";
+
+/// Evaluates a trigger some times: each is an error, or the value that the server did send.
+async fn assert_error_or(program: &Program, trigger: &ScaledObjectRef, sent: f64, lie: &str) {
+    for _ in 0..3 {
+        match program.evaluate(trigger).await {
+            Ok(evaluation) => assert_eq!(evaluation.value, sent, "{lie}: {evaluation:?}"),
+            Err(error) => assert!(
+                (1..4096).contains(&error.message().len()),
+                "{lie}: {error:?}"
+            ),
+        }
+    }
+    program.assert_memory_is_bounded();
+}
+
+/// Evaluates a trigger some times: each is an error.
+async fn assert_errors(program: &Program, trigger: &ScaledObjectRef, lie: &str) {
+    // No value is this one.
+    assert_error_or(program, trigger, f64::NAN, lie).await;
 }
 
 /// A Redis with a list of seven, and the trigger on it that is always to have its value.
