@@ -17,21 +17,21 @@ use super::{HANGS, Honest, Program};
 use testkit::{redis, require};
 
 /// The client's connection preface (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The types of frames (RFC 9113, section 6).
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
-const PING: u8 = 6;
+pub const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
+pub const CONTINUATION: u8 = 9;
 
 /// Flags of frames. END_STREAM and ACK are the same bit, of different frames.
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 
 /// SETTINGS_INITIAL_WINDOW_SIZE.
@@ -40,7 +40,7 @@ const INITIAL_WINDOW: [u8; 2] = [0, 4];
 const GET_METRICS: &str = "/externalscaler.ExternalScaler/GetMetrics";
 const STREAM_IS_ACTIVE: &str = "/externalscaler.ExternalScaler/StreamIsActive";
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend([kind, flags]);
@@ -50,7 +50,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A header field without indexing and without Huffman coding (RFC 7541, section 6.2.2).
-fn field(name: &str, value: &str) -> Vec<u8> {
+pub fn field(name: &str, value: &str) -> Vec<u8> {
     let mut field = vec![0];
     for text in [name, value] {
         // A length with a prefix of seven bits (RFC 7541, section 5.1).
@@ -88,7 +88,7 @@ fn call(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// A gRPC message with its prefix (flag and length), as it is said to be.
-fn message(compressed: bool, claimed: u32, bytes: &[u8]) -> Vec<u8> {
+pub fn message(compressed: bool, claimed: u32, bytes: &[u8]) -> Vec<u8> {
     let mut message = vec![u8::from(compressed)];
     message.extend(claimed.to_be_bytes());
     message.extend(bytes);

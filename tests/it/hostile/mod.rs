@@ -4,6 +4,7 @@
 mod http2;
 mod lying_kafka;
 mod lying_redis;
+mod lying_temporal;
 
 use std::{
     collections::HashMap,
