@@ -3,7 +3,7 @@
 use super::{KerberosKeys, OAuth, Sasl, SaslKind, TokenProvider};
 use crate::metadata::{
     problem::{Problem, Problems},
-    values::{NameList, Secret},
+    values::{NameList, Secret, without_login},
 };
 
 /// The keys of all mechanisms, as given.
@@ -70,7 +70,8 @@ impl SaslKeys {
         };
         if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
             let reason = "must be a URL that starts with https:// (or http://)";
-            return Err(Problem::value("oauthTokenEndpointUri", endpoint, reason).into());
+            let shown = without_login(&endpoint);
+            return Err(Problem::value("oauthTokenEndpointUri", shown, reason).into());
         }
         let scopes = self.scopes.take().unwrap_or_default().0;
         let mut extensions = Vec::new();

@@ -5,6 +5,7 @@ use std::time::Duration;
 #[cfg(feature = "aws-msk-iam")]
 use std::time::SystemTime;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use reqwest::Certificate;
 use serde::Deserialize;
 use tokio::{sync::Mutex, time::Instant};
@@ -12,7 +13,7 @@ use tokio::{sync::Mutex, time::Instant};
 use crate::{
     backends::kafka::sasl::OAuth,
     error::{Error, Kind, Result},
-    metadata::values::Secret,
+    metadata::values::{Secret, without_login},
 };
 
 /// How long the endpoint may take.
@@ -156,6 +157,7 @@ impl Endpoint {
             scopes,
             ..
         } = &self.oauth;
+        let shown = without_login(endpoint);
         let scope = scopes.join(" ");
         let mut form = vec![("grant_type", "client_credentials")];
         if !scope.is_empty() {
@@ -172,7 +174,7 @@ impl Endpoint {
                 text = format!("{text}: {inner}");
                 cause = inner.source();
             }
-            format!("token endpoint {endpoint}: {text}")
+            format!("token endpoint {shown}: {text}")
         };
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
@@ -182,9 +184,12 @@ impl Endpoint {
                 let more = refused.error_description.unwrap_or_default();
                 format!(" {} {more}", refused.error)
             });
-            let reason = reason.unwrap_or_default();
+            // Some endpoints repeat the request, with the credentials as HTTP carries them.
+            let basic = BASE64_STANDARD.encode(format!("{client_id}:{}", client_secret.expose()));
+            let reason = client_secret.hidden_in(&reason.unwrap_or_default());
+            let reason = Secret::from(basic.as_str()).hidden_in(&reason);
             return Err(format!(
-                "token endpoint {endpoint}: {status}{}",
+                "token endpoint {shown}: {status}{}",
                 reason.trim_end()
             ));
         }
