@@ -39,6 +39,9 @@ impl HostPort {
             Some(v6) => v6,
             None => host,
         };
+        if host.contains('@') {
+            return Err("must be a host name or an IP address, without credentials".to_owned());
+        }
         if let Some((name, port)) = host.rsplit_once(':')
             && host.parse::<Ipv6Addr>().is_err()
         {
@@ -48,7 +51,10 @@ impl HostPort {
             ));
         }
         let number = port.parse().ok().filter(|port| *port != 0);
-        let port = number.ok_or_else(|| format!("needs a port from 1 to 65535, not `{port}`"))?;
+        let port = number.ok_or_else(|| {
+            let port = without_login(port);
+            format!("needs a port from 1 to 65535, not `{port}`")
+        })?;
         let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | ',');
         // RFC 1035 allows 253 characters.
         if host.is_empty() || host.len() > 253 || host.contains(bad) {
@@ -59,6 +65,11 @@ impl HostPort {
             port,
         })
     }
+}
+
+/// An address without the credentials that a URL may carry, for messages.
+pub fn without_login(address: &str) -> &str {
+    address.rsplit('@').next().unwrap_or_default()
 }
 
 impl fmt::Display for HostPort {
@@ -104,6 +115,12 @@ mod tests {
             assert_eq!(HostPort::new(v6, "6379").unwrap().to_string(), "[::1]:6379");
         }
         assert!(HostPort::new("redis", "0").is_err());
+        for with_login in [
+            HostPort::new("u:hunter2@redis", "6379"),
+            HostPort::new("redis", "tcp://u:hunter2@redis:6379"),
+        ] {
+            assert!(!with_login.unwrap_err().contains("hunter2"));
+        }
         assert!(HostPort::new("re dis", "6379").is_err());
     }
 }

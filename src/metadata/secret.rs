@@ -16,7 +16,20 @@ impl Secret {
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
+
+    /// A text that came from outside, without this secret: some servers repeat in an error what
+    /// they were sent.
+    pub fn hidden_in(&self, text: &str) -> String {
+        match self.expose() {
+            // It would garble the text, and is hardly a secret.
+            short if short.len() < SHORTEST_HIDDEN => text.to_owned(),
+            secret => text.replace(secret, "***"),
+        }
+    }
 }
+
+/// Shorter secrets are words of many messages.
+const SHORTEST_HIDDEN: usize = 4;
 
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
@@ -59,6 +72,13 @@ impl JsonSchema for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_a_server_repeats_is_hidden() {
+        let hidden = Secret::from("hunter2").hidden_in("unknown command AUTH hunter2");
+        assert_eq!(hidden, "unknown command AUTH ***");
+        assert_eq!(Secret::from("").hidden_in("ERR"), "ERR");
+    }
 
     #[test]
     fn a_secret_is_in_no_debug_output() {

@@ -1,7 +1,10 @@
 //! The types that metadata values have. A value's type says what is allowed, so that the parser,
 //! the error message and the reference page agree.
 
-pub use super::{host_port::HostPort, secret::Secret};
+pub use super::{
+    host_port::{HostPort, without_login},
+    secret::Secret,
+};
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use super::{
 use crate::metadata::{
     problem::{Problem, Problems},
     tls::{Tls, TlsKeys},
-    values::{HostPort, NameList, Secret},
+    values::{HostPort, NameList, Secret, without_login},
 };
 use crate::sampling::ConnectionKeys;
 
@@ -161,7 +161,8 @@ fn server_address(server: &str) -> Result<HostPort, Problem> {
             format!("has a scheme; it must be host:port, such as {EXAMPLE}"),
         ));
     }
-    HostPort::parse(server, EXAMPLE).map_err(|reason| Problem::value(key, server, reason))
+    HostPort::parse(server, EXAMPLE)
+        .map_err(|reason| Problem::value(key, without_login(server), reason))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::metadata::{
     problem::{Problem, Problems},
-    values::{HostPort, NameList},
+    values::{HostPort, NameList, without_login},
 };
 
 /// The keys that hold addresses, in both spellings.
@@ -96,9 +96,4 @@ fn pair_all(
         problems.keep(pair.map_err(|reason| Problem::value(hosts_key, without_login(host), reason)))
     };
     hosts.iter().zip(&ports).filter_map(pair).collect()
-}
-
-/// An address without the credentials that a URL may carry.
-fn without_login(address: &str) -> &str {
-    address.rsplit('@').next().unwrap_or_default()
 }

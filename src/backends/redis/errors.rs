@@ -4,7 +4,7 @@ use std::{error::Error as _, io, sync::Arc, time::Duration};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
-use super::config::Connection;
+use super::config::{Connection, Topology};
 use crate::{
     backends::tls::{HANDSHAKE_ADVICE, NEEDS_TLS_ADVICE, NOT_TLS_ADVICE},
     error::{Error, Kind},
@@ -22,7 +22,7 @@ pub enum ReadError {
 
 /// An error of the connection, whatever was requested on it.
 pub fn connection_error(error: &RedisError, connection: &Connection) -> Error {
-    let text = text(error);
+    let text = hidden(text(error), connection);
     if let Some(refused) = io_error(error).and_then(refusal) {
         return refused.into();
     }
@@ -51,8 +51,10 @@ pub fn connection_error(error: &RedisError, connection: &Connection) -> Error {
         ),
         ErrorKind::MasterNameNotFoundBySentinel => (Kind::NotFound, "Check sentinelMaster."),
         ErrorKind::InvalidClientConfig => (Kind::Invalid, "Check address and tlsServerName."),
-        ErrorKind::Parse if connection.tls.is_none() => return not_redis(error, NEEDS_TLS_ADVICE),
-        ErrorKind::Parse => return not_redis(error, ""),
+        ErrorKind::Parse if connection.tls.is_none() => {
+            return not_redis(error, &text, NEEDS_TLS_ADVICE);
+        }
+        ErrorKind::Parse => return not_redis(error, &text, ""),
         _ => match tls_error(error) {
             Some(rustls::Error::InvalidMessage(_)) => (Kind::Unreachable, NOT_TLS_ADVICE),
             Some(_) => (Kind::Unreachable, HANDSHAKE_ADVICE),
@@ -69,13 +71,21 @@ pub fn connection_error(error: &RedisError, connection: &Connection) -> Error {
     Error::new(kind, text, next).caused_by(error.clone())
 }
 
-fn not_redis(error: &RedisError, next: &str) -> Error {
+/// The text without the passwords, which a server may repeat: an unknown command's arguments are
+/// in the error of some.
+fn hidden(text: String, connection: &Connection) -> String {
+    let of_sentinels = match &connection.topology {
+        Topology::Sentinel { password, .. } => password.as_ref(),
+        _ => None,
+    };
+    let passwords = connection.password.iter().chain(of_sentinels);
+    passwords.fold(text, |text, password| password.hidden_in(&text))
+}
+
+fn not_redis(error: &RedisError, text: &str, next: &str) -> Error {
     Error::new(
         Kind::Unreachable,
-        format!(
-            "the server does not speak the Redis protocol: {}",
-            text(error)
-        ),
+        format!("the server does not speak the Redis protocol: {text}"),
         format!("Check the port. {next}").trim_end(),
     )
     .caused_by(error.clone())

@@ -9,7 +9,7 @@ use super::cloud::{GivenCredentials, check_cloud};
 use crate::metadata::{
     problem::{Problem, Problems},
     tls::{Tls, TlsKeys},
-    values::{HostPort, Secret, Switch, whole_number},
+    values::{HostPort, Secret, Switch, whole_number, without_login},
 };
 use crate::sampling::ConnectionKeys;
 
@@ -126,7 +126,7 @@ impl ConnectionKeys<Temporal> for NamespaceKeys {
 
 fn parse_endpoint(text: &str) -> Result<HostPort, Problem> {
     const EXAMPLE: &str = "temporal-frontend.temporal:7233";
-    let bad = |reason: String| Problem::value("endpoint", text, reason);
+    let bad = |reason: String| Problem::value("endpoint", without_login(text), reason);
     let hint = || format!("it must be host:port, such as {EXAMPLE}");
     if text.starts_with("dns:") {
         return Err(bad(format!("has a scheme; {}", hint())));

@@ -13,7 +13,7 @@ use testkit::{redis, require, scaler::trigger};
 
 /// The kinds of requests (<https://kafka.apache.org/protocol#protocol_api_keys>), in the order in
 /// which they come.
-const API_VERSIONS: i16 = 18;
+pub const API_VERSIONS: i16 = 18;
 const METADATA: i16 = 3;
 const FIND_COORDINATOR: i16 = 10;
 const OFFSET_FETCH: i16 = 9;
@@ -55,25 +55,25 @@ enum Lie {
 
 /// Fields of a message.
 #[derive(Default)]
-struct Fields(Vec<u8>);
+pub struct Fields(pub Vec<u8>);
 
 impl Fields {
-    fn i16(mut self, number: i16) -> Self {
+    pub fn i16(mut self, number: i16) -> Self {
         self.0.extend(number.to_be_bytes());
         self
     }
 
-    fn i32(mut self, number: i32) -> Self {
+    pub fn i32(mut self, number: i32) -> Self {
         self.0.extend(number.to_be_bytes());
         self
     }
 
-    fn i64(mut self, number: i64) -> Self {
+    pub fn i64(mut self, number: i64) -> Self {
         self.0.extend(number.to_be_bytes());
         self
     }
 
-    fn text(mut self, text: &str) -> Self {
+    pub fn text(mut self, text: &str) -> Self {
         self = self.i16(text.len() as i16);
         self.0.extend(text.as_bytes());
         self
@@ -129,11 +129,20 @@ fn response(request: &[u8], port: u16) -> Vec<u8> {
     fields.0
 }
 
-fn kind(request: &[u8]) -> i16 {
+/// The next request, and its number.
+pub async fn request(stream: &mut TcpStream) -> io::Result<(Vec<u8>, i32)> {
+    let length = stream.read_i32().await?;
+    let mut request = vec![0; length as usize];
+    stream.read_exact(&mut request).await?;
+    let correlation = i32::from_be_bytes([request[4], request[5], request[6], request[7]]);
+    Ok((request, correlation))
+}
+
+pub fn kind(request: &[u8]) -> i16 {
     i16::from_be_bytes([request[0], request[1]])
 }
 
-fn frame(correlation: i32, body: &[u8]) -> Vec<u8> {
+pub fn frame(correlation: i32, body: &[u8]) -> Vec<u8> {
     let Fields(mut frame) = Fields::default()
         .i32(4 + body.len() as i32)
         .i32(correlation);
@@ -154,10 +163,7 @@ fn many_brokers() -> Vec<u8> {
 async fn serve(mut stream: TcpStream, about: i16, lie: Lie) -> io::Result<()> {
     let port = stream.local_addr()?.port();
     loop {
-        let length = stream.read_i32().await?;
-        let mut request = vec![0; length as usize];
-        stream.read_exact(&mut request).await?;
-        let correlation = i32::from_be_bytes([request[4], request[5], request[6], request[7]]);
+        let (request, correlation) = request(&mut stream).await?;
         let body = response(&request, port);
         let honest = frame(correlation, &body);
         if kind(&request) != about {

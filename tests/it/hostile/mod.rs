@@ -2,6 +2,7 @@
 //! caller gets its value meanwhile, and memory stays bounded.
 
 mod http2;
+mod leaks;
 mod lying_kafka;
 mod lying_redis;
 mod lying_temporal;

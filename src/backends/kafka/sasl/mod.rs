@@ -18,7 +18,7 @@ pub use msk::{AwsIdentity, MskIam};
 
 use crate::metadata::{
     problem::Problem,
-    values::{HostPort, Secret, TextValue, text_value},
+    values::{HostPort, Secret, TextValue, text_value, without_login},
 };
 
 /// The user, and how it proves itself.
@@ -55,7 +55,7 @@ impl OAuth {
     pub fn server(&self) -> Result<HostPort, Problem> {
         const KEY: &str = "oauthTokenEndpointUri";
         // What stands before an `@` may be a password.
-        let shown = self.endpoint.rsplit('@').next().unwrap_or_default();
+        let shown = without_login(&self.endpoint);
         let bad = |reason: &str| Problem::value(KEY, shown, reason);
         let no_url = || bad("must be a URL that starts with https:// (or http://)");
         let url = reqwest::Url::parse(&self.endpoint).map_err(|_| no_url())?;

@@ -132,7 +132,7 @@ struct Bits<'a>(&'a mut Vec<u8>, u32);
 impl Bits<'_> {
     fn push(&mut self, bits: &str) {
         for bit in bits.bytes() {
-            if self.1 % 8 == 0 {
+            if self.1.is_multiple_of(8) {
                 self.0.push(0);
             }
             *self.0.last_mut().unwrap() |= (bit - b'0') << (self.1 % 8);

@@ -128,7 +128,8 @@ pub async fn log_in(
     let lifetime = match login {
         Login::Plain { username, password } => {
             let message = format!("\0{username}\0{}", password.expose());
-            show(connection, message.into()).await?.1
+            let shown = show(connection, message.into()).await;
+            shown.map_err(|error| without(password, error))?.1
         }
         Login::Token(tokens) => with_token(connection, tokens).await?,
         #[cfg(feature = "gssapi")]
@@ -162,7 +163,7 @@ async fn with_token(
         Err(error) => error,
     };
     tokens.forget().await;
-    Err(reason)
+    Err(without(&token, reason))
 }
 
 /// RFC 5802 and RFC 7677.
@@ -225,6 +226,12 @@ pub async fn show(
             Err(refused(text))
         }
     }
+}
+
+/// The same error, should the broker repeat what it was sent.
+fn without(secret: &Secret, mut error: BrokerError) -> BrokerError {
+    error.text = secret.hidden_in(&error.text);
+    error
 }
 
 pub fn refused(text: impl Into<String>) -> BrokerError {

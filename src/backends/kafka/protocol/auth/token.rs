@@ -5,6 +5,7 @@
 use std::time::SystemTime;
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use reqwest::{
     Certificate,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -251,7 +252,10 @@ impl Endpoint {
                 let more = refused.error_description.unwrap_or_default();
                 format!(" {} {more}", refused.error)
             });
-            let reason = reason.unwrap_or_default();
+            // Some endpoints repeat the request, with the credentials as HTTP carries them.
+            let basic = BASE64_STANDARD.encode(format!("{client_id}:{}", client_secret.expose()));
+            let reason = client_secret.hidden_in(&reason.unwrap_or_default());
+            let reason = Secret::from(basic.as_str()).hidden_in(&reason);
             return Err(format!(
                 "token endpoint {endpoint}: {status}{}",
                 reason.trim_end()
