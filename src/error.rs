@@ -128,7 +128,7 @@ impl Error {
 const LONGEST: usize = 4096;
 
 /// Text of callers and backends must not split a log line, or fill it.
-fn one_line(mut text: String) -> String {
+pub fn one_line(mut text: String) -> String {
     if text.len() > LONGEST {
         text.truncate(text.floor_char_boundary(LONGEST));
         text.push('…');

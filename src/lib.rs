@@ -12,7 +12,7 @@
 //! 4. [`backends`] read the queues, each in a folder of its own. No other module uses their client
 //!    libraries.
 //!
-//! Around them: [`settings`] is the server's own configuration, [`server`] its listeners and its
+//! Around them: [`network`] decides which servers may be connected to, [`settings`] is the server's own configuration, [`server`] its listeners and its
 //! life cycle, [`telemetry`] its logs and metrics, [`cli`] its commands, [`error`] its one error.
 
 pub mod backends;
@@ -20,6 +20,7 @@ pub mod cli;
 pub mod error;
 pub mod keda;
 pub mod metadata;
+pub mod network;
 pub mod sampling;
 pub mod server;
 pub mod settings;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
 
 use super::{environment, runtime};
 use crate::{
@@ -58,10 +59,17 @@ fn stop_signal() -> Result<impl Future<Output = String>> {
     };
     let mut terminate = catch(SignalKind::terminate())?;
     let mut interrupt = catch(SignalKind::interrupt())?;
+    let mut hangup = catch(SignalKind::hangup())?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM".to_owned(),
-            _ = interrupt.recv() => "SIGINT".to_owned(),
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return "SIGTERM".to_owned(),
+                _ = interrupt.recv() => return "SIGINT".to_owned(),
+                _ = hangup.recv() => info!(
+                    "SIGHUP: certificates and secret files are read again by themselves when they \
+                     change; every other setting needs a restart"
+                ),
+            }
         }
     })
 }

@@ -86,3 +86,40 @@ mod tests {
         assert_eq!(round_up(0.0), 0);
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// KEDA before 2.17 reads the integer alone, and later ones read it where the float is 0.
+        #[test]
+        #[allow(deprecated)]
+        fn both_numbers_of_a_value_say_the_same(
+            number in prop_oneof![
+                0.0..1e6_f64,
+                (0..=1_u64 << 53).prop_map(|count| count as f64),
+                prop::num::f64::POSITIVE | prop::num::f64::ZERO,
+            ],
+        ) {
+            let value = value("m".into(), number).metric_values.remove(0);
+            prop_assert_eq!(value.metric_value_float, number);
+            prop_assert_eq!(value.metric_value > 0, number > 0.0, "a positive value is never 0");
+            let integer = value.metric_value as f64;
+            if number < i64::MAX as f64 {
+                prop_assert!(integer >= number && integer - number < 1.0, "{integer} for {number}");
+            } else {
+                prop_assert_eq!(value.metric_value, i64::MAX);
+            }
+        }
+
+        #[test]
+        #[allow(deprecated)]
+        fn no_float_becomes_a_panic_or_a_negative_backlog(number in any::<f64>()) {
+            let value = value("m".into(), number).metric_values.remove(0);
+            prop_assert!(value.metric_value >= 0 || number < 0.0);
+        }
+    }
+}

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
+    metadata::TriggerRef,
     sampling::{Engine, Evaluation, Trigger},
     telemetry::{Method, Telemetry},
 };
@@ -146,13 +147,16 @@ impl ExternalScaler for Service {
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<Self::StreamIsActiveStream>> {
         self.measured(Method::StreamIsActive, async {
+            let request = request.into_inner().into();
             let watch = Watch {
-                trigger: self.trigger(request.into_inner())?,
+                trigger: self.engine.renew(&request)?,
+                engine: self.engine.clone(),
+                request,
                 sent: None,
             };
-            let states = stream::unfold(watch, |mut watch| async {
-                let result = watch.next_state().await;
-                Some((Ok(IsActiveResponse { result }), watch))
+            let states = stream::try_unfold(watch, |mut watch| async {
+                let result = watch.next_state().await?;
+                Ok(Some((IsActiveResponse { result }, watch)))
             });
             Ok(Response::new(self.bounded(states)))
         })
@@ -199,6 +203,8 @@ fn with_age<T>(message: T, evaluation: &Evaluation) -> Response<T> {
 
 /// A push trigger's stream: what was sent last.
 struct Watch {
+    engine: Arc<Engine>,
+    request: TriggerRef,
     trigger: Arc<Trigger>,
     sent: Option<(bool, Instant)>,
 }
@@ -207,9 +213,10 @@ impl Watch {
     /// Waits until there is something to say: the first state, a change, or an old true.
     ///
     /// While the backend cannot be read the state is unknown and nothing is said; the engine logs it.
-    async fn next_state(&mut self) -> bool {
+    /// The stream ends with an error if the trigger has no place among the others any more.
+    async fn next_state(&mut self) -> Result<bool> {
         if self.sent.is_some() {
-            self.pause().await;
+            self.pause().await?;
         }
         loop {
             if let Ok(evaluation) = self.trigger.evaluate().await {
@@ -219,14 +226,17 @@ impl Watch {
                 });
                 if due {
                     self.sent = Some((active, Instant::now()));
-                    return active;
+                    return Ok(active);
                 }
             }
-            self.pause().await;
+            self.pause().await?;
         }
     }
 
-    async fn pause(&self) {
+    /// Waits, and has the trigger count as in use.
+    async fn pause(&mut self) -> Result<()> {
         sleep(self.trigger.freshness.fresh_for.max(LOOK_EVERY_AT_LEAST)).await;
+        self.trigger = self.engine.renew(&self.request)?;
+        Ok(())
     }
 }

@@ -26,6 +26,14 @@ impl Patterns {
         let mut budget = Budget::default();
         for entry in entries {
             if is_glob(entry) {
+                // Redis would take the braces literally, find nothing, and count 0.
+                if parts(entry)?.len() > 1 {
+                    return Err(format!(
+                        "has `{}`, which is a glob and a range; write \
+                         one of the two, such as jobs-[0-9]:*",
+                        shown(entry)
+                    ));
+                }
                 budget.take(1, entry.len())?;
                 patterns.globs.insert(entry.to_owned());
             } else {
@@ -169,7 +177,7 @@ fn range(inner: &str) -> Result<Option<RangeInclusive<usize>>, String> {
         return Ok(None);
     };
     let bad = |why: &str| {
-        let shown: String = inner.chars().take(40).collect();
+        let shown = shown(inner);
         format!("has the range {{{shown}}}, which is {why}; it must be {{a..b}} with 0 ≤ a ≤ b")
     };
     let (Some(from), Some(to)) = (number(from), number(to)) else {
@@ -193,6 +201,11 @@ impl fmt::Display for Patterns {
             more => write!(f, " and {more} more"),
         }
     }
+}
+
+/// Enough of a text to recognise it.
+fn shown(text: &str) -> String {
+    text.chars().take(40).collect()
 }
 
 fn is_glob(entry: &str) -> bool {
@@ -248,6 +261,16 @@ mod tests {
     }
 
     #[test]
+    fn a_range_in_a_glob_is_refused_and_a_hash_tag_is_not() {
+        let error = Patterns::parse(["jobs-{0..3}:*"]).unwrap_err();
+        assert!(
+            error.starts_with("has `jobs-{0..3}:*`, which is a glob and a range"),
+            "{error}"
+        );
+        assert!(Patterns::parse(["{jobs}:*"]).is_ok());
+    }
+
+    #[test]
     fn a_crafted_pattern_costs_no_more_than_its_own_length() {
         // Empty braces once each, which a recursion would not survive.
         let braces = "{}".repeat(16_000);
@@ -263,5 +286,138 @@ mod tests {
         let entries: Vec<String> = (0..100).map(|i| format!("{i}-{{0..100}}")).collect();
         let error = Patterns::parse(entries.iter().map(String::as_str)).unwrap_err();
         assert!(error.contains("more than 10000 names"), "{error}");
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    /// A piece of a name, as a user means it.
+    #[derive(Clone, Debug)]
+    enum Piece {
+        Text(String),
+        /// The first number, and how many more there are.
+        Range(usize, usize),
+    }
+
+    fn piece() -> impl Strategy<Value = Piece> {
+        let more = prop_oneof![8 => 0..12_usize, 2 => 0..200_usize, 1 => 9_990..10_010_usize];
+        prop_oneof![
+            // A hash tag, an open and a closed brace are text.
+            3 => "([a-z:.é-]{1,4}|\\{[a-z]{0,3}\\}|\\})".prop_map(Piece::Text),
+            1 => "[a-z]{300,900}".prop_map(Piece::Text),
+            3 => (0..1100_usize, more).prop_map(|(first, more)| Piece::Range(first, more)),
+        ]
+    }
+
+    impl Piece {
+        fn written(&self) -> String {
+            match self {
+                Piece::Text(text) => text.clone(),
+                Piece::Range(first, more) => format!("{{{first}..{}}}", first + more),
+            }
+        }
+
+        fn texts(&self) -> Vec<String> {
+            match self {
+                Piece::Text(text) => vec![text.clone()],
+                Piece::Range(first, more) => (0..=*more).map(|i| (first + i).to_string()).collect(),
+            }
+        }
+    }
+
+    /// How many names a name stands for, and the bytes of the longest.
+    fn size(pieces: &[Piece]) -> (usize, usize) {
+        let each = pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => (1, text.len()),
+            Piece::Range(first, more) => (more + 1, (first + more).to_string().len()),
+        });
+        each.fold((1_usize, 0), |(count, length), (more, longer)| {
+            (count.saturating_mul(more), length + longer)
+        })
+    }
+
+    /// One piece after the other, each name with each text.
+    fn model(pieces: &[Piece]) -> Vec<String> {
+        let Some((first, rest)) = pieces.split_first() else {
+            return vec![String::new()];
+        };
+        let rest = model(rest);
+        let texts = first.texts().into_iter();
+        let with_rest = |text: String| rest.iter().map(move |rest| format!("{text}{rest}"));
+        texts.flat_map(with_rest).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_every_combination_of_their_ranges_or_too_many(
+            entries in vec(vec(piece(), 1..6), 1..5),
+        ) {
+            let written: Vec<String> =
+                entries.iter().map(|pieces| pieces.iter().map(Piece::written).collect()).collect();
+            let parsed = Patterns::parse(written.iter().map(String::as_str));
+            let ranges = |pieces: &[Piece]| {
+                pieces.iter().filter(|piece| matches!(piece, Piece::Range(..))).count()
+            };
+            let sizes = entries.iter().map(|pieces| size(pieces));
+            let (names, bytes) = sizes.fold((0_usize, 0_usize), |(names, bytes), (count, length)| {
+                let more = count.saturating_mul(length);
+                (names.saturating_add(count), bytes.saturating_add(more))
+            });
+            let allowed = names <= 10_000
+                && bytes <= 1_000_000
+                && entries.iter().all(|pieces| ranges(pieces) <= 4);
+            prop_assert_eq!(parsed.is_ok(), allowed, "{:?} for {:?}", parsed, written);
+            if let Ok(parsed) = parsed {
+                let expected: BTreeSet<String> =
+                    entries.iter().flat_map(|pieces| model(pieces)).collect();
+                prop_assert_eq!(&parsed.names, &expected);
+                prop_assert!(parsed.globs.is_empty());
+                // However it was written, the same names are the same query.
+                let again = Patterns::parse(expected.iter().map(String::as_str)).unwrap();
+                prop_assert_eq!(again, parsed);
+            }
+        }
+
+        #[test]
+        fn a_glob_is_kept_as_it_is(entries in vec("[a-z{}:.]{0,4}[*?\\[][a-z*?\\[\\]:-]{0,6}", 1..6)) {
+            if let Ok(parsed) = Patterns::parse(entries.iter().map(String::as_str)) {
+                prop_assert_eq!(parsed.globs, BTreeSet::from_iter(entries));
+                prop_assert!(parsed.names.is_empty());
+            }
+        }
+
+        #[test]
+        fn a_glob_never_hides_a_range(
+            before in "[a-z{}]{0,4}",
+            (first, more) in (0..20_usize, 0..20_usize),
+            after in "[a-z]{0,4}",
+            glob in "[*?\\[]",
+            is_first in any::<bool>(),
+        ) {
+            // An open brace before it is the start of something else.
+            let before = before.replace('{', "{}");
+            let name = format!("{before}{{{first}..{}}}{after}", first + more);
+            let entry = if is_first { format!("{glob}{name}") } else { format!("{name}{glob}") };
+            let error = Patterns::parse([entry.as_str()]).unwrap_err();
+            prop_assert!(error.contains("a glob and a range"), "{error}");
+        }
+
+        #[test]
+        fn any_text_is_bounded_names_or_an_error_of_one_line(
+            entries in vec(prop_oneof![any::<String>(), "[{}0-9.a*]{0,20}"], 0..6),
+        ) {
+            match Patterns::parse(entries.iter().map(String::as_str)) {
+                Ok(parsed) => {
+                    prop_assert!(parsed.names.len() + parsed.globs.len() <= MOST_NAMES);
+                    let bytes: usize = parsed.names.iter().map(String::len).sum();
+                    prop_assert!(bytes <= MOST_BYTES);
+                }
+                Err(error) => prop_assert!(error.len() < 400, "{error}"),
+            }
+        }
     }
 }

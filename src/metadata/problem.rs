@@ -43,6 +43,18 @@ impl Problem {
     }
 }
 
+/// serde's reason why a value has the wrong type, without the text that it shows: that may be a
+/// secret at the wrong place.
+pub fn without_text(reason: &str) -> String {
+    let kinds = ["invalid type: string", "invalid value: string"];
+    let kind = kinds.iter().find(|kind| reason.starts_with(**kind));
+    // What is expected is ours, and has no comma before that word.
+    match (kind, reason.rsplit_once(", expected ")) {
+        (Some(kind), Some((_, expected))) => format!("{kind}, expected {expected}"),
+        _ => reason.to_owned(),
+    }
+}
+
 /// Longer values are shortened in messages: the wire bounds a map, but not kindly.
 const SHOWN: usize = 80;
 
@@ -150,6 +162,23 @@ mod tests {
             problem.to_string(),
             "listLength: `ten` must be a whole number from 1"
         );
+    }
+
+    #[test]
+    fn a_reason_does_not_show_a_text_at_the_wrong_place() {
+        for (reason, shown) in [
+            (
+                "invalid type: string \"hunter2, expected\", expected a map",
+                "invalid type: string, expected a map",
+            ),
+            (
+                "invalid type: integer `5`, expected a map",
+                "invalid type: integer `5`, expected a map",
+            ),
+            ("missing field `name`", "missing field `name`"),
+        ] {
+            assert_eq!(without_text(reason), shown);
+        }
     }
 
     #[test]

@@ -235,3 +235,75 @@ mod tests {
         assert!(Span::parse("2y").is_err());
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Text that is nearly a number.
+    fn number() -> impl Strategy<Value = String> {
+        let around = (0..4_u64, any::<bool>()).prop_map(|(by, above)| match above {
+            true => (MAX_EXACT + by).to_string(),
+            false => (MAX_EXACT - by).to_string(),
+        });
+        prop_oneof![
+            "[0-9]{0,22}",
+            "[ +-]?[0-9.,_xe ]{0,8}",
+            "[٠-٩０-９]{1,3}",
+            any::<u64>().prop_map(|number| number.to_string()),
+            around,
+            any::<String>(),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_is_digits_that_a_double_holds(text in number()) {
+            let is_digits = !text.is_empty() && text.chars().all(|c| "0123456789".contains(c));
+            let significant = text.trim_start_matches('0');
+            let expected = match is_digits && significant.len() <= 20 {
+                true => significant.chars().fold(0_u128, |number, digit| {
+                    number * 10 + u128::from(digit.to_digit(10).expect("a digit"))
+                }),
+                false => u128::MAX,
+            };
+            let expected = u64::try_from(expected).ok().filter(|number| *number <= 1 << 53);
+            prop_assert_eq!(Activation::parse(&text).ok(), expected.map(Activation));
+            let target = expected.filter(|number| *number > 0);
+            prop_assert_eq!(Target::parse(&text).ok(), target.map(Target), "a target divides");
+            if let Some(number) = expected {
+                prop_assert_eq!(number as f64 as u64, number, "travels as a double");
+            }
+        }
+
+        #[test]
+        fn a_span_is_at_most_a_year(
+            text in prop_oneof![any::<String>(), "([0-9]{1,20} ?(ns|us|ms|s|m|h|d|w|M|y) ?){0,3}"],
+        ) {
+            if let Ok(Span(span)) = Span::parse(&text) {
+                prop_assert!(span <= LONGEST);
+            }
+        }
+
+        #[test]
+        fn a_metric_name_is_taken_as_it_is_or_refused(
+            text in prop_oneof!["[a-zA-Z0-9._-]{0,250}", "[a-z][a-z/:%() .]{0,9}", any::<String>()],
+        ) {
+            let allowed = |c: char| matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' | '.');
+            let first = text.chars().next().is_some_and(|c| !"-_.".contains(c));
+            let valid = first && text.chars().all(allowed) && text.len() <= 240;
+            prop_assert_eq!(MetricName::parse(&text).ok(), valid.then(|| MetricName(text.clone())));
+        }
+
+        #[test]
+        fn a_list_is_its_entries_without_the_space_around_them(
+            names in prop::collection::vec("[a-z*{}.]{1,6}", 1..6),
+            space in "[ \\n]{0,2}",
+        ) {
+            let padded: Vec<String> = names.iter().map(|name| format!("{space}{name}{space}")).collect();
+            prop_assert_eq!(NameList::parse(&padded.join(",")), Ok(NameList(names)));
+        }
+    }
+}

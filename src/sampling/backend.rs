@@ -4,8 +4,8 @@ use std::{fmt::Display, hash::Hash, time::Duration};
 
 use tokio::time::Instant;
 
-use super::batch::BatchQuery;
-use crate::{error::Result, metadata::values::Activation};
+use super::{batch::BatchQuery, name_limits::QueriedName};
+use crate::{error::Result, metadata::values::Activation, network::Network};
 
 /// A system that holds queues: how to connect to it, and how to measure many queries at once.
 ///
@@ -56,10 +56,24 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// How many bytes of memory the names in a query take, with what ranges expand to.
     fn query_bytes(query: &Self::Query) -> usize;
 
+    /// The address of a connection, without the user.
+    fn server(connection: &Self::Connection) -> String;
+
+    /// The names that a query reads, as the settings may limit a connection to some.
+    fn names(query: &Self::Query) -> Vec<QueriedName<'_>>;
+
+    /// The key by which a connection uses what belongs to this process, such as the role of its pod:
+    /// only named connections may, as everybody who writes a trigger could use it otherwise.
+    fn process_credentials(_connection: &Self::Connection) -> Option<&'static str> {
+        None
+    }
+
     /// Connects and proves the connection good: authenticated, and speaking the right protocol.
+    /// Every address, also one that a server advertises, is connected to through `network`.
     fn connect(
         &self,
         connection: &Self::Connection,
+        network: &Network,
         deadline: Instant,
     ) -> impl Future<Output = Result<Self::Client>> + Send;
 
@@ -154,6 +168,28 @@ impl Pace {
             connect_timeout: limit,
             batch_timeout: limit,
             overlap: 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_count_is_its_value_and_active_above_the_threshold_alone(
+            total in prop_oneof![0..20_u64, any::<u64>()],
+            activation in prop_oneof![0..20_u64, 0..=1_u64 << 53],
+        ) {
+            let now = Instant::now();
+            let rule = CountRule { activation: Activation(activation) };
+            let Reading { value, active } = rule.judge(&total, now, now);
+            prop_assert!(value.is_finite() && value >= 0.0);
+            prop_assert_eq!(value > 0.0, total > 0);
+            prop_assert_eq!(active, total > activation);
         }
     }
 }

@@ -4,57 +4,68 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Weak},
-    time::Duration,
 };
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    backend::Backend, connection_budget::Reservation, connection_pool::OpenConnections,
-    connection_state::ConnectionState, connection_task::ConnectionTask, deadlines::Deadlines,
+    backend::Backend,
+    connection_budget::Reservation,
+    connection_pool::{ConnectionId, OpenConnections},
+    connection_state::ConnectionState,
+    connection_task::ConnectionTask,
+    deadlines::Deadlines,
     query_slot::QuerySlot,
+    read_log::ReadLog,
 };
-use crate::{
-    error::Result,
-    telemetry::{ConnectionMetrics, ConnectionStatus},
-};
+use crate::{error::Result, telemetry::ConnectionMetrics};
 
 type Slots<B> = HashMap<Arc<<B as Backend>::Query>, Weak<QuerySlot<B>>>;
 
 /// A connection's query slots and its tasks. Dropped with its last slot.
 pub struct SharedConnection<B: Backend> {
-    connection: B::Connection,
+    id: ConnectionId<B::Connection>,
+    /// What it is to use from now on, once that is proven.
+    replacement: watch::Sender<Option<B::Connection>>,
     slots: Mutex<Slots<B>>,
     state: Arc<ConnectionState<B>>,
     deadlines: Arc<Deadlines>,
     pool: Weak<OpenConnections<B>>,
+    read_log: ReadLog,
     _reservation: Reservation,
     _tasks: DropGuard,
 }
 
 impl<B: Backend> SharedConnection<B> {
     pub(super) fn open(
-        backend: Arc<B>,
-        connection: B::Connection,
-        call_timeout: Duration,
-        (status, reservation): (ConnectionStatus, Reservation),
+        id: ConnectionId<B::Connection>,
+        task: ConnectionTask<B>,
+        reservation: Reservation,
         pool: Weak<OpenConnections<B>>,
     ) -> Arc<Self> {
-        let state = Arc::new(ConnectionState::new(connection.to_string(), status));
-        let task = ConnectionTask::new(backend, connection.clone(), call_timeout, state.clone());
+        let state = task.state().clone();
+        let read_log = ReadLog::new(state.name().to_owned());
+        let (replacement, replacements) = watch::channel(None);
         let closed = CancellationToken::new();
-        tokio::spawn(closed.clone().run_until_cancelled_owned(task.run()));
+        tokio::spawn(
+            closed
+                .clone()
+                .run_until_cancelled_owned(task.run(replacements)),
+        );
         Arc::new_cyclic(|shared| {
             let deadlines = Arc::new(Deadlines::default());
             let watch = deadlines.clone().watch(shared.clone());
             tokio::spawn(closed.clone().run_until_cancelled_owned(watch));
             SharedConnection {
-                connection,
+                id,
+                replacement,
                 slots: Mutex::default(),
                 state,
                 deadlines,
                 pool,
+                read_log,
                 _reservation: reservation,
                 _tasks: closed.drop_guard(),
             }
@@ -77,6 +88,11 @@ impl<B: Backend> SharedConnection<B> {
     pub(super) fn slots(&self) -> Vec<Arc<QuerySlot<B>>> {
         let slots = self.slots.lock();
         slots.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Uses another connection as soon as it is proven.
+    pub(super) fn replace(&self, connection: B::Connection) {
+        self.replacement.send_replace(Some(connection));
     }
 
     /// Called by a slot that is being dropped.
@@ -105,6 +121,10 @@ impl<B: Backend> SharedConnection<B> {
         &self.deadlines
     }
 
+    pub(super) fn read_log(&self) -> &ReadLog {
+        &self.read_log
+    }
+
     pub(super) fn metrics(&self) -> &ConnectionMetrics {
         self.state.metrics()
     }
@@ -119,7 +139,7 @@ impl<B: Backend> fmt::Display for SharedConnection<B> {
 impl<B: Backend> Drop for SharedConnection<B> {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.upgrade() {
-            pool.remove(&self.connection);
+            pool.remove(&self.id);
         }
     }
 }

@@ -1,63 +1,97 @@
 //! How many connections may be open: triggers that bring addresses and credentials of their own
 //! could otherwise open any number, and hammer one server with refused logins.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, num::NonZeroUsize, sync::Arc};
 
 use parking_lot::Mutex;
 
+use super::limits::ConnectionLimits;
 use crate::error::{Error, Kind, Result};
 
 /// Counts the connections of all backends.
 pub struct ConnectionBudget {
-    most: usize,
-    most_of_a_name: usize,
+    limits: ConnectionLimits,
     open: Mutex<Open>,
 }
 
 #[derive(Default)]
 struct Open {
     all: usize,
-    /// By name, which is address and user: those that differ in credentials share it.
-    by_name: HashMap<String, usize>,
+    shares: HashMap<Share, usize>,
+}
+
+/// What connections have in common that are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Share {
+    /// Address and user: they differ in credentials alone.
+    Name(String),
+    /// Inline ones to the same address, whatever the user.
+    Server(String),
+    /// Inline ones that were first requested for this namespace.
+    Namespace(String),
 }
 
 /// The place of one connection, given back on drop.
 pub struct Reservation {
     budget: Arc<ConnectionBudget>,
-    name: String,
+    shares: Vec<Share>,
 }
 
 impl ConnectionBudget {
-    /// So many connections in all, and so many of one name.
-    pub fn new(most: usize, most_of_a_name: usize) -> Self {
+    /// A budget with nothing open.
+    pub fn new(limits: ConnectionLimits) -> Self {
         ConnectionBudget {
-            most,
-            most_of_a_name,
+            limits,
             open: Mutex::default(),
         }
     }
 
     /// A place for one more connection. An error names the limit.
-    pub fn reserve(self: &Arc<Self>, name: String) -> Result<Reservation> {
+    pub fn reserve(self: &Arc<Self>, shares: Vec<Share>) -> Result<Reservation> {
         let mut open = self.open.lock();
-        let of_name = open.by_name.get(&name).copied().unwrap_or(0);
-        if of_name >= self.most_of_a_name {
-            return Err(full(
-                format!("{of_name} connections with different credentials are open to {name}"),
-                "engine.connectionsPerName",
-            ));
-        }
-        if open.all >= self.most {
+        if open.all >= self.limits.all.get() {
             let what = format!("{} connections to backends are open", open.all);
             return Err(full(what, "engine.connections"));
         }
+        for share in &shares {
+            let count = open.shares.get(share).copied().unwrap_or(0);
+            share.check(count, &self.limits)?;
+        }
         open.all += 1;
-        *open.by_name.entry(name.clone()).or_default() += 1;
+        for share in &shares {
+            *open.shares.entry(share.clone()).or_default() += 1;
+        }
         drop(open);
         Ok(Reservation {
             budget: self.clone(),
-            name,
+            shares,
         })
+    }
+}
+
+impl Share {
+    fn check(&self, count: usize, limits: &ConnectionLimits) -> Result<()> {
+        let (limit, what, setting): (NonZeroUsize, _, _) = match self {
+            Share::Name(name) => (
+                limits.per_name,
+                format!("{count} connections with different credentials are open to {name}"),
+                "engine.connectionsPerName",
+            ),
+            Share::Server(server) => (
+                limits.per_server,
+                format!("{count} connections of triggers' own are open to {server}"),
+                "engine.connectionsPerServer",
+            ),
+            Share::Namespace(namespace) => (
+                limits.per_namespace,
+                format!("{count} connections of triggers' own are open for namespace {namespace}"),
+                "engine.connectionsPerNamespace",
+            ),
+        };
+        match count < limit.get() {
+            true => Ok(()),
+            false => Err(full(what, setting)),
+        }
     }
 }
 
@@ -65,10 +99,12 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut open = self.budget.open.lock();
         open.all -= 1;
-        if let Some(count) = open.by_name.get_mut(&self.name) {
-            *count -= 1;
-            if *count == 0 {
-                open.by_name.remove(&self.name);
+        for share in &self.shares {
+            if let Some(count) = open.shares.get_mut(share) {
+                *count -= 1;
+                if *count == 0 {
+                    open.shares.remove(share);
+                }
             }
         }
     }
@@ -84,23 +120,44 @@ fn full(what: String, setting: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Share::*, *};
+
+    fn limits(all: usize, each: usize) -> ConnectionLimits {
+        let count = |n| NonZeroUsize::new(n).unwrap();
+        ConnectionLimits {
+            all: count(all),
+            per_name: count(each),
+            per_server: count(each),
+            per_namespace: count(each),
+        }
+    }
 
     #[test]
-    fn connections_are_bounded_in_all_and_by_name() {
-        let budget = Arc::new(ConnectionBudget::new(3, 2));
-        let reserve = |name: &str| budget.reserve(name.to_owned());
-        let first = reserve("a").expect("is free");
-        let _second = reserve("a").expect("is free");
-        let error = reserve("a").err().expect("too many of a name");
-        assert!(
-            error.to_string().contains("engine.connectionsPerName"),
-            "{error}"
-        );
-        let _third = reserve("b").expect("is free");
-        let error = reserve("c").err().expect("too many in all");
-        assert!(error.to_string().contains("engine.connections."), "{error}");
+    fn connections_are_bounded_in_all_and_by_what_they_share() {
+        let budget = Arc::new(ConnectionBudget::new(limits(3, 2)));
+        let name = |name: &str| vec![Name(name.to_owned())];
+        let first = budget.reserve(name("a")).expect("is free");
+        let _second = budget.reserve(name("a")).expect("is free");
+        let error = |shares| budget.reserve(shares).err().expect("is full").to_string();
+        assert!(error(name("a")).contains("engine.connectionsPerName"));
+        let _third = budget.reserve(name("b")).expect("is free");
+        assert!(error(name("c")).contains("engine.connections."));
         drop(first);
-        assert!(reserve("c").is_ok());
+        assert!(budget.reserve(name("c")).is_ok());
+    }
+
+    #[test]
+    fn a_refused_connection_takes_no_place() {
+        let budget = Arc::new(ConnectionBudget::new(limits(100, 2)));
+        let of = |user: usize, namespace: &str| {
+            let name = format!("{user}@redis:6379");
+            let server = Server("redis:6379".to_owned());
+            budget.reserve(vec![Name(name), server, Namespace(namespace.to_owned())])
+        };
+        let (_one, _two) = (of(1, "shop").unwrap(), of(2, "mail").unwrap());
+        let error = of(3, "shop").err().expect("is full").to_string();
+        assert!(error.contains("engine.connectionsPerServer"), "{error}");
+        assert_eq!(budget.open.lock().all, 2);
+        assert_eq!(budget.open.lock().shares.len(), 5);
     }
 }

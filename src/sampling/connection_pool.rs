@@ -1,4 +1,4 @@
-//! The connections of one backend: equal ones are shared.
+//! The connections of one backend. Inline ones are shared if they are equal, named ones by name.
 
 use std::{
     collections::HashMap,
@@ -11,34 +11,63 @@ use parking_lot::Mutex;
 use super::{
     backend::{Backend, Pace},
     connection::SharedConnection,
-    connection_budget::ConnectionBudget,
+    connection_budget::{ConnectionBudget, Share},
+    connection_state::ConnectionState,
+    connection_task::{ConnectionTask, Target},
+    limits::Limits,
     query_slot::QuerySlot,
 };
-use crate::{error::Result, telemetry::Telemetry};
+use crate::{error::Result, network::Network, telemetry::Telemetry};
 
 /// Every open connection of one backend.
 pub struct ConnectionPool<B: Backend> {
     backend: Arc<B>,
     call_timeout: Duration,
+    /// What inline connections may connect to.
+    inline_network: Network,
     telemetry: Telemetry,
     open: Arc<OpenConnections<B>>,
     budget: Arc<ConnectionBudget>,
 }
 
+/// Who has written a connection.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner<'a> {
+    /// The settings, under this name.
+    Settings { name: &'a str },
+    /// A trigger of this namespace.
+    Trigger { namespace: &'a str },
+}
+
+/// What makes two triggers share a connection.
+///
+/// A named one and an inline one stay apart even if they are equal: they may connect to different
+/// servers. A named one stays the same when its credentials change.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum ConnectionId<C> {
+    /// The connection of this name in the settings.
+    Named(Arc<str>),
+    /// The connection that triggers have in their metadata.
+    Inline(C),
+}
+
 /// The map of connections. Each holds a weak reference to it, and deregisters itself on drop.
-pub struct OpenConnections<B: Backend>(Mutex<HashMap<B::Connection, Weak<SharedConnection<B>>>>);
+pub struct OpenConnections<B: Backend>(Mutex<OpenById<B>>);
+
+type OpenById<B> = HashMap<ConnectionId<<B as Backend>::Connection>, Weak<SharedConnection<B>>>;
 
 impl<B: Backend> ConnectionPool<B> {
     /// A pool without connections.
     pub fn new(
         backend: B,
-        call_timeout: Duration,
+        limits: &Limits,
         telemetry: Telemetry,
         budget: Arc<ConnectionBudget>,
     ) -> Self {
         ConnectionPool {
             backend: Arc::new(backend),
-            call_timeout,
+            call_timeout: limits.call_timeout,
+            inline_network: limits.inline_connections.network(),
             telemetry,
             open: Arc::new(OpenConnections(Mutex::default())),
             budget,
@@ -48,26 +77,59 @@ impl<B: Backend> ConnectionPool<B> {
     /// The slot of this query on this connection. Opens nothing yet.
     ///
     /// The connection lives as long as one of its slots. An error: there are too many.
-    pub fn slot(&self, connection: &B::Connection, query: &B::Query) -> Result<Arc<QuerySlot<B>>> {
-        Ok(self.connection(connection)?.slot(query))
+    pub fn slot(
+        &self,
+        connection: B::Connection,
+        owner: Owner<'_>,
+        query: &B::Query,
+    ) -> Result<Arc<QuerySlot<B>>> {
+        Ok(self.connection(connection, owner)?.slot(query))
     }
 
-    fn connection(&self, connection: &B::Connection) -> Result<Arc<SharedConnection<B>>> {
+    fn connection(
+        &self,
+        connection: B::Connection,
+        owner: Owner<'_>,
+    ) -> Result<Arc<SharedConnection<B>>> {
+        let label = connection.to_string();
+        let mut shares = vec![Share::Name(label.clone())];
+        let (id, network) = match owner {
+            Owner::Settings { name } => (ConnectionId::Named(name.into()), Network::unrestricted()),
+            Owner::Trigger { namespace } => {
+                shares.push(Share::Server(B::server(&connection)));
+                shares.push(Share::Namespace(namespace.to_owned()));
+                let id = ConnectionId::Inline(connection.clone());
+                (id, self.inline_network.clone())
+            }
+        };
         let mut open = self.open.0.lock();
-        if let Some(shared) = open.get(connection).and_then(Weak::upgrade) {
+        if let Some(shared) = open.get(&id).and_then(Weak::upgrade) {
             return Ok(shared);
         }
-        let name = connection.to_string();
-        let reservation = self.budget.reserve(name.clone())?;
-        let shared = SharedConnection::open(
+        let reservation = self.budget.reserve(shares)?;
+        let task = ConnectionTask::new(
             self.backend.clone(),
-            connection.clone(),
+            Target {
+                connection,
+                network,
+            },
             self.call_timeout,
-            (self.telemetry.connection(&name), reservation),
-            Arc::downgrade(&self.open),
+            ConnectionState::new(label.clone(), self.telemetry.connection(&label)),
         );
-        open.insert(connection.clone(), Arc::downgrade(&shared));
+        let pool = Arc::downgrade(&self.open);
+        let shared = SharedConnection::open(id.clone(), task, reservation, pool);
+        open.insert(id, Arc::downgrade(&shared));
         Ok(shared)
+    }
+
+    /// Has a named connection use other keys, if it is open. What it has now serves until the other
+    /// is proven.
+    pub fn replace(&self, name: &str, connection: B::Connection) {
+        let id = ConnectionId::Named(name.into());
+        let shared = self.open.0.lock().get(&id).and_then(Weak::upgrade);
+        if let Some(shared) = shared {
+            shared.replace(connection);
+        }
     }
 
     /// How many connections are held.
@@ -84,14 +146,14 @@ impl<B: Backend> ConnectionPool<B> {
 
 impl<B: Backend> OpenConnections<B> {
     /// Called by a connection that is being dropped.
-    pub(super) fn remove(&self, connection: &B::Connection) {
+    pub(super) fn remove(&self, id: &ConnectionId<B::Connection>) {
         let mut open = self.0.lock();
         // A new connection may have replaced the one that is being dropped.
         if open
-            .get(connection)
+            .get(id)
             .is_some_and(|shared| shared.strong_count() == 0)
         {
-            open.remove(connection);
+            open.remove(id);
         }
     }
 }

@@ -180,6 +180,24 @@ impl<B: Backend> ConnectionState<B> {
         }
     }
 
+    /// Other keys are in use from now on.
+    pub fn replaced(&self) {
+        self.metrics().credential_reloads.inc();
+        info!(
+            connection = self.name,
+            "connected with the connection's new keys"
+        );
+    }
+
+    /// Other keys cannot be used: those that there were stay.
+    pub fn replacement_failed(&self, error: &Error) {
+        self.metrics().credential_reload_failures.inc();
+        warn!(
+            kind = error.kind().label(),
+            "the connection's new keys cannot be used, and the old ones stay: {error}"
+        );
+    }
+
     fn take_abandoned(&self) -> Slots<B> {
         std::mem::take(&mut self.queue.lock().abandoned)
     }

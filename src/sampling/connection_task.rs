@@ -1,11 +1,16 @@
 //! The task behind a connection: connects, sends batch after batch, and reconnects when the
 //! connection is lost.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    any::Any, future::pending, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration,
+};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::{
     backend::{Backend, Pace},
@@ -13,7 +18,10 @@ use super::{
     connection_state::ConnectionState,
     query_slot::QuerySlot,
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    network::Network,
+};
 
 /// Waits between attempts to connect: 0.1 s doubling to 5 s, each with up to as much again of
 /// jitter, so that a fleet does not return to a restarted server in step.
@@ -37,14 +45,37 @@ fn backoff_of_refused() -> ExponentialBackoff {
         .build()
 }
 
+/// What a task connects to.
+pub(super) struct Target<C> {
+    pub connection: C,
+    pub network: Network,
+}
+
 /// The task of a connection.
 pub(super) struct ConnectionTask<B: Backend> {
     backend: Arc<B>,
-    connection: B::Connection,
+    target: Target<B::Connection>,
+    /// The target was connected to once.
+    proven: bool,
     state: Arc<ConnectionState<B>>,
     pace: Pace,
     backoff: ExponentialBackoff,
     backoff_of_refused: ExponentialBackoff,
+}
+
+/// What is to be connected to instead, such as the same server with another password.
+pub(super) type Replacements<C> = watch::Receiver<Option<C>>;
+
+/// A connection and its client.
+struct Opened<B: Backend> {
+    connection: B::Connection,
+    client: B::Client,
+}
+
+/// Why a client no longer serves.
+struct End<B: Backend> {
+    loss: Option<Loss>,
+    replaced_by: Option<Opened<B>>,
 }
 
 /// How a client came to its end.
@@ -59,84 +90,153 @@ struct Loss {
 impl<B: Backend> ConnectionTask<B> {
     pub fn new(
         backend: Arc<B>,
-        connection: B::Connection,
+        target: Target<B::Connection>,
         call_timeout: Duration,
-        state: Arc<ConnectionState<B>>,
+        state: ConnectionState<B>,
     ) -> Self {
         ConnectionTask {
             pace: backend.pace(call_timeout),
             backoff: backoff(),
             backoff_of_refused: backoff_of_refused(),
+            proven: false,
             backend,
-            connection,
-            state,
+            target,
+            state: Arc::new(state),
         }
+    }
+
+    /// What the task shares with its connection.
+    pub fn state(&self) -> &Arc<ConnectionState<B>> {
+        &self.state
     }
 
     /// Runs until it is dropped.
-    pub async fn run(mut self) {
+    pub async fn run(mut self, mut replacements: Replacements<B::Connection>) {
         // Nothing is opened before the first query: a metric spec depends on metadata alone.
         self.state.queued().await;
+        let mut client = self.connect(&mut replacements).await;
         loop {
-            let client = self.connect().await;
-            let loss = self.serve(&client).await;
+            let end = self.serve(&client, &mut replacements).await;
             drop(client);
-            if loss.proven {
-                self.backoff = backoff();
-                self.state.retry_abandoned(&loss.error);
-            } else if loss.suspect {
-                self.state.fail_suspects(&loss.error);
-                self.pause().await;
-            } else {
-                self.state.fail(&loss.error);
-                self.pause().await;
+            if let Some(loss) = end.loss {
+                self.recover(&loss).await;
             }
+            client = match end.replaced_by {
+                Some(opened) => self.adopt(opened),
+                None => self.connect(&mut replacements).await,
+            };
         }
     }
 
-    /// Connects, however long it takes. From the first failure on, callers fail fast.
-    async fn connect(&mut self) -> B::Client {
-        loop {
-            let limit = self.pace.connect_timeout;
-            let deadline = Instant::now() + limit;
-            let attempt = self.backend.connect(&self.connection, deadline);
-            match guard(deadline, limit, "connecting", attempt).await {
-                Ok(client) => {
-                    self.state.recovered();
-                    self.backoff_of_refused = backoff_of_refused();
-                    return client;
-                }
-                Err(error) => {
-                    let refused = error.kind() == Kind::Unauthorized;
-                    self.state.fail(&error.at(self.state.name()));
-                    match refused {
-                        true => self.pause_refused().await,
-                        false => self.pause().await,
-                    }
-                }
-            }
+    /// After the loss of a connection: what becomes of its queries, and a pause.
+    async fn recover(&mut self, loss: &Loss) {
+        if loss.proven {
+            self.backoff = backoff();
+            self.state.retry_abandoned(&loss.error);
+            return;
         }
-    }
-
-    async fn pause(&mut self) {
+        match loss.suspect {
+            true => self.state.fail_suspects(&loss.error),
+            false => self.state.fail(&loss.error),
+        }
         if let Some(delay) = self.backoff.next() {
             sleep(delay).await;
         }
     }
 
-    async fn pause_refused(&mut self) {
-        if let Some(delay) = self.backoff_of_refused.next() {
-            sleep(delay).await;
+    /// Connects, however long it takes. From the first failure on, callers fail fast.
+    async fn connect(&mut self, replacements: &mut Replacements<B::Connection>) -> B::Client {
+        loop {
+            let mut failure = None;
+            for connection in self.candidates(replacements) {
+                match self.open(connection).await {
+                    Ok(opened) => return self.adopt(opened),
+                    Err(error) => failure = failure.or(Some(error)),
+                }
+            }
+            let Some(error) = failure else {
+                unreachable!("there is always a candidate");
+            };
+            self.state.fail(&error);
+            let delay = match error.kind() {
+                Kind::Unauthorized => self.backoff_of_refused.next(),
+                _ => self.backoff.next(),
+            };
+            pause(delay.unwrap_or_default(), replacements).await;
         }
     }
 
-    /// Sends batch after batch until the connection is lost. Queries that are in flight then are
-    /// dropped, and wait in the state for what becomes of them.
-    async fn serve(&self, client: &B::Client) -> Loss {
+    /// What to connect to: what is wanted now; after it, what was good before.
+    fn candidates(&self, replacements: &mut Replacements<B::Connection>) -> Vec<B::Connection> {
+        let wanted = self.wanted(replacements);
+        let before = (wanted.is_none() || self.proven).then(|| self.target.connection.clone());
+        wanted.into_iter().chain(before).collect()
+    }
+
+    /// The replacement that is not in use yet.
+    fn wanted(&self, replacements: &mut Replacements<B::Connection>) -> Option<B::Connection> {
+        let wanted = replacements.borrow_and_update().clone();
+        wanted.filter(|wanted| *wanted != self.target.connection)
+    }
+
+    async fn open(&self, connection: B::Connection) -> Result<Opened<B>> {
+        let limit = self.pace.connect_timeout;
+        let deadline = Instant::now() + limit;
+        let network = &self.target.network;
+        let attempt = self.backend.connect(&connection, network, deadline);
+        match guard(deadline, limit, "connecting", attempt).await {
+            Ok(client) => Ok(Opened { connection, client }),
+            Err(error) => Err(error.at(self.state.name())),
+        }
+    }
+
+    /// Serves with this connection from now on.
+    fn adopt(&mut self, opened: Opened<B>) -> B::Client {
+        if self.target.connection != opened.connection {
+            self.target.connection = opened.connection;
+            self.state.replaced();
+        }
+        self.state.recovered();
+        self.proven = true;
+        self.backoff_of_refused = backoff_of_refused();
+        opened.client
+    }
+
+    /// Connects to the replacement, as soon as there is one and it is good.
+    async fn replacement(&self, replacements: &mut Replacements<B::Connection>) -> Opened<B> {
+        let mut backoff = backoff_of_refused();
+        loop {
+            let Some(wanted) = self.wanted(replacements) else {
+                changed(replacements).await;
+                continue;
+            };
+            match self.open(wanted).await {
+                Ok(opened) => return opened,
+                Err(error) => self.state.replacement_failed(&error),
+            }
+            pause(backoff.next().unwrap_or_default(), replacements).await;
+        }
+    }
+
+    /// Sends batch after batch until the connection is lost, or its replacement is proven. Queries
+    /// that are in flight when it is lost are dropped, and wait in the state for what becomes of
+    /// them.
+    async fn serve(
+        &self,
+        client: &B::Client,
+        replacements: &mut Replacements<B::Connection>,
+    ) -> End<B> {
         let (mut proven, mut suspect) = (false, false);
         let mut in_flight = FuturesUnordered::new();
+        let mut replacement = pin!(self.replacement(replacements));
+        let mut replaced_by = None;
         loop {
-            if in_flight.len() < self.pace.overlap && !suspect {
+            if replaced_by.is_some() && in_flight.is_empty() {
+                let loss = None;
+                return End { loss, replaced_by };
+            }
+            let may_send = replaced_by.is_none() && in_flight.len() < self.pace.overlap && !suspect;
+            if may_send {
                 let next = self.state.take_batch(in_flight.is_empty());
                 suspect = next.suspect && !next.slots.is_empty();
                 in_flight.extend(self.send(client, next.slots));
@@ -147,9 +247,13 @@ impl<B: Backend> ConnectionTask<B> {
                         (proven, suspect) = (true, false);
                         self.state.end_batch();
                     }
-                    Err(error) => return Loss { error, proven, suspect },
+                    Err(error) => {
+                        let loss = Some(Loss { error, proven, suspect });
+                        return End { loss, replaced_by };
+                    }
                 },
-                () = self.state.queued(), if in_flight.len() < self.pace.overlap && !suspect => {}
+                opened = &mut replacement, if replaced_by.is_none() => replaced_by = Some(opened),
+                () = self.state.queued(), if may_send => {}
             }
         }
     }
@@ -174,6 +278,21 @@ impl<B: Backend> ConnectionTask<B> {
             self.state.metrics().observe_batch(size, started.elapsed());
             outcome.map_err(|error| error.at(self.state.name()))
         })
+    }
+}
+
+/// Waits, but no longer than until there is another replacement.
+async fn pause<C>(delay: Duration, replacements: &mut Replacements<C>) {
+    tokio::select! {
+        () = sleep(delay) => {}
+        () = changed(replacements) => {}
+    }
+}
+
+/// Waits for another replacement. With its connection gone there is none, and the task ends anyway.
+async fn changed<C>(replacements: &mut Replacements<C>) {
+    if replacements.changed().await.is_err() {
+        pending::<()>().await;
     }
 }
 

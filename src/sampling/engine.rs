@@ -7,10 +7,11 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::RwLock;
 use tracing::warn;
 
 use super::{
-    limits::Limits,
+    limits::{InlineConnections, Limits},
     named_connections::{Checked, NamedConnection, NamedConnections},
     query_slot::Freshness,
     registry::{Bound, ConnectionSource, RegisteredType, Registry},
@@ -30,7 +31,7 @@ use crate::{
 /// The engine. Lives in an `Arc`; the task that evicts idle triggers ends with it.
 pub struct Engine {
     registry: Registry,
-    connections: NamedConnections,
+    connections: RwLock<Arc<NamedConnections>>,
     limits: Limits,
     triggers: TriggerCache,
     refusals: LogLimit,
@@ -54,7 +55,7 @@ impl Engine {
         let evict_every = (limits.idle_after / 4).max(Duration::from_millis(100));
         let engine = Arc::new(Engine {
             registry,
-            connections,
+            connections: RwLock::new(Arc::new(connections)),
             limits,
             triggers,
             refusals: LogLimit::default(),
@@ -82,6 +83,15 @@ impl Engine {
         }
     }
 
+    /// The same for a caller that holds the request, such as a stream: as long as it is called, the
+    /// trigger is in use.
+    pub fn renew(&self, request: &TriggerRef) -> Result<Arc<Trigger>> {
+        match self.triggers.get(&TriggerKey::of(request)) {
+            Some(kept) => kept,
+            None => self.trigger(request.clone()),
+        }
+    }
+
     /// Remembers a trigger that cannot be parsed, and logs it the first time.
     fn refuse(&self, key: TriggerKey, request: TriggerRef, error: &Error) {
         let (namespace, name) = (request.namespace.clone(), request.name.clone());
@@ -95,6 +105,20 @@ impl Engine {
                 );
             });
         }
+    }
+
+    /// Uses the new keys of a named connection: for new triggers at once, and for those that are
+    /// kept as soon as a connection with them is proven. An error leaves everything as it was.
+    pub fn replace_connection(&self, name: &str, named: &NamedConnection) -> Result<()> {
+        let checked = Checked::new(&self.registry, named);
+        let checked = checked.map_err(|found| found.under(&format!("connections.{name}")))?;
+        let trigger_type = self.registry.find(&checked.trigger_type)?;
+        self.with_keys(name, &checked, |source| {
+            Ok(trigger_type.replace_connection(source)?)
+        })?;
+        let mut connections = self.connections.write();
+        *connections = Arc::new(connections.with(name, checked));
+        Ok(())
     }
 
     /// The triggers that are kept, and those that were refused.
@@ -123,11 +147,12 @@ impl Engine {
         };
         let bound = match &common.connection {
             Some(name) => {
-                let named = self.connections.get(name, &request.namespace)?;
+                let connections = self.connections.read().clone();
+                let named = connections.get(name, &request.namespace)?;
                 self.refuse_connection_keys(trigger_type, &metadata, name, &mut problems);
                 self.bind_named(trigger_type, &metadata, (name, named), problems)?
             }
-            None => self.bind_inline(trigger_type, &metadata, problems)?,
+            None => self.bind_inline(trigger_type, &metadata, &request.namespace, problems)?,
         };
         Ok(Trigger {
             trigger_type: trigger_type.name(),
@@ -173,25 +198,39 @@ impl Engine {
         (name, named): (&str, &Checked),
         problems: Problems,
     ) -> Result<Bound> {
+        self.with_keys(name, named, |source| {
+            trigger_type.bind(metadata, source, problems)
+        })
+    }
+
+    /// Does something with the keys of a named connection.
+    fn with_keys<T>(
+        &self,
+        name: &str,
+        named: &Checked,
+        work: impl FnOnce(ConnectionSource<'_>) -> Result<T>,
+    ) -> Result<T> {
         let declared = self.registry.find(&named.trigger_type)?;
         let known = [declared.connection_keys(), &self.registry.tls_keys];
         let (keys, _) = Metadata::new(&named.keys, &known);
-        let source = ConnectionSource {
+        work(ConnectionSource {
             trigger_type: &named.trigger_type,
             tls: keys.parse(&self.registry.tls_keys)?,
             metadata: &keys,
             name: Some(name),
-        };
-        trigger_type.bind(metadata, source, problems)
+            names: named.names.as_ref(),
+            namespace: "",
+        })
     }
 
     fn bind_inline(
         &self,
         trigger_type: &dyn RegisteredType,
         metadata: &Metadata<'_>,
+        namespace: &str,
         mut problems: Problems,
     ) -> Result<Bound> {
-        if !self.limits.inline_connections {
+        if self.limits.inline_connections == InlineConnections::Deny {
             return Err(Error::new(
                 Kind::NotAllowed,
                 "connection: is required, as this server allows no connections in the trigger's own metadata",
@@ -204,6 +243,8 @@ impl Engine {
             metadata,
             tls: tls.unwrap_or_default(),
             name: None,
+            names: None,
+            namespace,
         };
         trigger_type.bind(metadata, source, problems)
     }

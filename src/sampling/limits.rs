@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
+use crate::network::{Network, Rules};
+
 /// What bounds the engine, in time and memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -23,13 +25,57 @@ pub struct Limits {
     /// How many bytes their metadata may take, with what it expands to.
     pub trigger_bytes: usize,
     /// How many connections to backends may be open.
-    pub connections: usize,
-    /// How many of them may have one name (address and user), with different credentials.
-    pub connections_per_name: usize,
+    pub connections: ConnectionLimits,
     /// How many entries a trigger's metadata may have.
     pub metadata_entries: usize,
-    /// Whether triggers may bring their own connections.
-    pub inline_connections: bool,
+    /// Whether triggers may bring their own connections, and to which servers.
+    pub inline_connections: InlineConnections,
+}
+
+/// How many connections to backends may be open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// In all.
+    pub all: NonZeroUsize,
+    /// With one name (address and user), and different credentials.
+    pub per_name: NonZeroUsize,
+    /// To one address, of triggers' own.
+    pub per_server: NonZeroUsize,
+    /// First requested for one namespace, of triggers' own.
+    pub per_namespace: NonZeroUsize,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        let count = |number| NonZeroUsize::new(number).expect("is not zero");
+        ConnectionLimits {
+            all: count(5_000),
+            per_name: count(20),
+            per_server: count(500),
+            per_namespace: count(500),
+        }
+    }
+}
+
+/// Connections in a trigger's own metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InlineConnections {
+    /// To every server but those at link-local addresses.
+    Allow,
+    /// None.
+    Deny,
+    /// To the servers of a list of hosts and networks; see [`Rules`].
+    Listed(Rules),
+}
+
+impl InlineConnections {
+    /// What they may connect to.
+    pub fn network(&self) -> Network {
+        Network::restricted(match self {
+            InlineConnections::Allow | InlineConnections::Deny => Rules::everything(),
+            InlineConnections::Listed(rules) => rules.clone(),
+        })
+    }
 }
 
 impl Default for Limits {
@@ -43,10 +89,9 @@ impl Default for Limits {
             triggers: NonZeroUsize::new(20_000).expect("is not zero"),
             triggers_per_namespace: 20_000,
             trigger_bytes: 256 << 20,
-            connections: 5_000,
-            connections_per_name: 20,
+            connections: ConnectionLimits::default(),
             metadata_entries: 200,
-            inline_connections: true,
+            inline_connections: InlineConnections::Allow,
         }
     }
 }

@@ -69,3 +69,46 @@ mod tests {
         assert!(name.len() <= 120 && name != metric_name(&long, "c", "other"));
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::metadata::values::{MetricName, TextValue};
+
+    proptest! {
+        #[test]
+        fn a_name_is_what_kubernetes_and_a_url_take(
+            readable in prop_oneof![any::<String>(), "[a-z0-9:/.%()_{}-]{0,300}"],
+            connection in any::<String>(),
+            query in any::<String>(),
+        ) {
+            // Backends begin it with their own name.
+            let name = metric_name(&format!("redis-{readable}"), &connection, &query);
+            prop_assert_eq!(MetricName::parse(&name), Ok(MetricName(name.clone())));
+            prop_assert!(!name.contains('.'), "KEDA's own rule allows none: {name}");
+            prop_assert!(format!("s{}-{name}", u32::MAX).len() <= 253, "KEDA's prefix fits");
+            // The hash is the last part, whatever is readable.
+            let (_, hash) = name.rsplit_once('-').expect("a hash");
+            prop_assert!(hash.len() == 8 && u32::from_str_radix(hash, 16).is_ok(), "{hash}");
+        }
+
+        #[test]
+        fn what_is_valid_stays_as_it_is(text in any::<String>()) {
+            let once = valid(&text);
+            prop_assert_eq!(valid(&once), once.clone());
+            prop_assert_eq!(once.len(), text.chars().count().min(READABLE), "a character for each");
+        }
+
+        #[test]
+        fn a_name_depends_on_what_is_measured_and_on_nothing_else(
+            readable in ".{0,20}",
+            one in ("[a-c ]{0,3}", "[a-c ]{0,3}"),
+            other in ("[a-c ]{0,3}", "[a-c ]{0,3}"),
+        ) {
+            let name = |(connection, query): &(String, String)| metric_name(&readable, connection, query);
+            prop_assert_eq!(name(&one) == name(&other), one == other);
+        }
+    }
+}

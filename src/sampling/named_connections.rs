@@ -1,10 +1,8 @@
 //! Named connections: address and credentials of a backend, kept in the server's settings.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use globset::{Glob, GlobMatcher};
-
-use super::registry::Registry;
+use super::{name_limits::NameLimits, registry::Registry};
 use crate::{
     error::{Error, Kind, Result},
     metadata::{
@@ -15,24 +13,27 @@ use crate::{
 };
 
 /// A connection of the settings, before its keys are checked.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct NamedConnection {
     /// The trigger type whose connection keys it has.
     pub trigger_type: String,
     /// The Kubernetes namespaces that may use it: names and globs. `None`: all.
     pub namespaces: Option<Vec<String>>,
+    /// What it may be used for: names and globs of keys, topics, groups or queues. `None`: all.
+    pub names: Option<Vec<String>>,
     /// The keys as a trigger would write them, secrets resolved.
     pub keys: BTreeMap<String, String>,
 }
 
 /// The checked connections.
-pub(super) struct NamedConnections(BTreeMap<String, Checked>);
+pub(super) struct NamedConnections(BTreeMap<String, Arc<Checked>>);
 
 /// A connection whose keys are known to be right.
 pub(super) struct Checked {
     pub trigger_type: String,
     pub keys: BTreeMap<String, String>,
-    namespaces: Option<Vec<GlobMatcher>>,
+    namespaces: Option<NameLimits>,
+    pub names: Option<NameLimits>,
 }
 
 impl NamedConnections {
@@ -47,7 +48,7 @@ impl NamedConnections {
             let found = Checked::new(registry, connection);
             let found = found.map_err(|found| found.under(&format!("connections.{name}")));
             if let Some(connection) = problems.keep(found) {
-                checked.insert(name.clone(), connection);
+                checked.insert(name.clone(), Arc::new(connection));
             }
         }
         problems.into_result().map(|()| NamedConnections(checked))
@@ -80,6 +81,13 @@ impl NamedConnections {
         Ok(found)
     }
 
+    /// The same connections, with this one in place of its namesake.
+    pub fn with(&self, name: &str, connection: Checked) -> Self {
+        let mut all = self.0.clone();
+        all.insert(name.to_owned(), Arc::new(connection));
+        NamedConnections(all)
+    }
+
     fn allowed_to(&self, namespace: &str) -> impl Iterator<Item = &str> {
         self.0
             .iter()
@@ -89,39 +97,33 @@ impl NamedConnections {
 }
 
 impl Checked {
-    fn new(registry: &Registry, named: &NamedConnection) -> Result<Self, Problems> {
+    /// Checks the keys of a connection.
+    pub fn new(registry: &Registry, named: &NamedConnection) -> Result<Self, Problems> {
         let trigger_type = registry.find(&named.trigger_type)?;
         let known = [trigger_type.connection_keys(), &registry.tls_keys];
         let (metadata, mut problems) = Metadata::new(&named.keys, &known);
         let tls: Option<TlsKeys> = problems.keep(metadata.parse(&registry.tls_keys));
         let tls = tls.unwrap_or_default();
         problems.keep(trigger_type.check_connection(&metadata, tls));
-        let namespaces = named.namespaces.as_deref().map(matchers).transpose();
-        let namespaces = problems.keep(namespaces.map_err(Problems::from));
+        let mut limits = |key, patterns: &Option<Vec<String>>| {
+            let limits = patterns.as_deref().map(|list| NameLimits::new(key, list));
+            problems
+                .keep(limits.transpose().map_err(Problems::from))
+                .flatten()
+        };
+        let namespaces = limits("namespaces", &named.namespaces);
+        let names = limits("names", &named.names);
         problems.into_result()?;
         Ok(Checked {
             trigger_type: named.trigger_type.clone(),
             keys: named.keys.clone(),
-            namespaces: namespaces.flatten(),
+            namespaces,
+            names,
         })
     }
 
     fn allows(&self, namespace: &str) -> bool {
-        match &self.namespaces {
-            None => true,
-            Some(patterns) => patterns.iter().any(|pattern| pattern.is_match(namespace)),
-        }
+        let namespaces = self.namespaces.as_ref();
+        namespaces.is_none_or(|namespaces| namespaces.has(namespace))
     }
-}
-
-fn matchers(patterns: &[String]) -> Result<Vec<GlobMatcher>, Problem> {
-    let matcher = |pattern: &String| match Glob::new(pattern) {
-        Ok(glob) => Ok(glob.compile_matcher()),
-        Err(error) => Err(Problem::value(
-            "namespaces",
-            pattern,
-            format!("is neither a name nor a glob: {}", error.kind()),
-        )),
-    };
-    patterns.iter().map(matcher).collect()
 }

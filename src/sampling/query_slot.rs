@@ -10,7 +10,6 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
-use tracing::{info, warn};
 
 use super::{
     backend::Backend,
@@ -233,12 +232,10 @@ impl<B: Backend> QuerySlot<B> {
             Err(error) => {
                 self.connection.metrics().count_error(error.kind());
                 if !reported {
-                    warn!(kind = error.kind().label(), "cannot read: {error}");
+                    self.connection.read_log().failed(error);
                 }
             }
-            Ok(_) if reported => {
-                info!(connection = %self.connection, query = %self.query, "can be read again");
-            }
+            Ok(_) if reported => self.connection.read_log().recovered(&self.query),
             Ok(_) => {}
         }
         self.settle(state, result);

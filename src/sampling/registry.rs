@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::{
     backend::{Backend, Pace},
     connection_budget::ConnectionBudget,
-    connection_pool::ConnectionPool,
+    connection_pool::{ConnectionPool, Owner},
     limits::Limits,
     metric_name::metric_name,
+    name_limits::NameLimits,
     trigger::{BoundQuery, Evaluate},
     trigger_type::{TriggerType, TriggerTypes},
 };
@@ -30,7 +31,7 @@ pub struct Registry {
     pub(super) common_keys: KeySet,
     pub(super) tls_keys: KeySet,
     types: Vec<Arc<dyn RegisteredType>>,
-    call_timeout: Duration,
+    limits: Limits,
     telemetry: Telemetry,
     budget: Arc<ConnectionBudget>,
 }
@@ -54,12 +55,12 @@ pub struct TypeKeys {
 impl Registry {
     /// A registry without backends.
     pub fn new(limits: &Limits, telemetry: Telemetry) -> Self {
-        let budget = ConnectionBudget::new(limits.connections, limits.connections_per_name);
+        let budget = ConnectionBudget::new(limits.connections);
         Registry {
             common_keys: KeySet::of::<CommonKeys>(),
             tls_keys: KeySet::of::<TlsKeys>(),
             types: Vec::new(),
-            call_timeout: limits.call_timeout,
+            limits: limits.clone(),
             telemetry,
             budget: Arc::new(budget),
         }
@@ -68,7 +69,7 @@ impl Registry {
     /// The registry with one more backend and all its trigger types, which share its connections.
     pub fn with<B: TriggerTypes>(mut self, backend: B) -> Self {
         let (telemetry, budget) = (self.telemetry.clone(), self.budget.clone());
-        let pool = ConnectionPool::new(backend, self.call_timeout, telemetry, budget);
+        let pool = ConnectionPool::new(backend, &self.limits, telemetry, budget);
         let pool = Arc::new(pool);
         let types: Arc<[TriggerType<B>]> = B::trigger_types().into();
         for index in 0..types.len() {
@@ -143,6 +144,10 @@ impl Registry {
     }
 }
 
+/// Why a trigger's own metadata may not use what this process has.
+const FOR_NAMED_ONES: &str = "uses credentials of this server's own process, which only its named \
+    connections may: put the connection into the settings, and name it with `connection`";
+
 /// The keys of a connection, and whose they are.
 pub(super) struct ConnectionSource<'a> {
     /// The trigger type that declares the keys.
@@ -151,6 +156,10 @@ pub(super) struct ConnectionSource<'a> {
     pub tls: TlsKeys,
     /// Its name in the settings; `None`: the keys are the trigger's own.
     pub name: Option<&'a str>,
+    /// What it may be used for; `None`: everything.
+    pub names: Option<&'a NameLimits>,
+    /// Of the trigger.
+    pub namespace: &'a str,
 }
 
 /// What a trigger type made of a trigger's metadata.
@@ -171,6 +180,8 @@ pub(super) trait RegisteredType: Send + Sync {
     fn query_keys(&self) -> &KeySet;
     /// Checks the keys of a connection, and opens nothing.
     fn check_connection(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<(), Problems>;
+    /// Has an open connection of this name use other keys, once they are proven.
+    fn replace_connection(&self, source: ConnectionSource<'_>) -> Result<(), Problems>;
     /// Binds a trigger to the slot of its query. All problems are returned together, after those
     /// that were found `before`; with one of them nothing is created.
     fn bind(
@@ -194,10 +205,10 @@ impl<B: Backend> TypeOf<B> {
         &self.types[self.index]
     }
 
-    fn connection(&self, source: ConnectionSource<'_>) -> Result<B::Connection, Problems> {
+    fn connection(&self, source: &ConnectionSource<'_>) -> Result<B::Connection, Problems> {
         let mut types = self.types.iter();
         match types.find(|t| t.name == source.trigger_type) {
-            Some(found) => found.connection(source.metadata, source.tls),
+            Some(found) => found.connection(source.metadata, source.tls.clone()),
             None => {
                 let reason = format!("is a connection of another backend than `{}`", self.name());
                 let name = source.name.unwrap_or_default();
@@ -232,18 +243,38 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
         self.this().connection(metadata, tls).map(|_| ())
     }
 
+    fn replace_connection(&self, source: ConnectionSource<'_>) -> Result<(), Problems> {
+        let name = source.name.unwrap_or_default();
+        self.pool.replace(name, self.connection(&source)?);
+        Ok(())
+    }
+
     fn bind(
         &self,
         metadata: &Metadata<'_>,
-        connection: ConnectionSource<'_>,
+        source: ConnectionSource<'_>,
         before: Problems,
     ) -> Result<Bound> {
         let mut problems = before;
         let plan = problems.keep(self.this().plan(metadata));
-        let connection = problems.keep(self.connection(connection));
+        let connection = problems.keep(self.connection(&source));
+        if source.name.is_none()
+            && let Some(key) = connection.as_ref().and_then(B::process_credentials)
+        {
+            problems.push(Problem::key(key, FOR_NAMED_ONES));
+        }
         problems.into_result()?;
         let (Some(plan), Some(connection)) = (plan, connection) else {
             unreachable!("what is missing is a problem");
+        };
+        if let Some(names) = source.names {
+            names.check(source.name.unwrap_or_default(), B::names(&plan.query))?;
+        }
+        let owner = match source.name {
+            Some(name) => Owner::Settings { name },
+            None => Owner::Trigger {
+                namespace: source.namespace,
+            },
         };
         let readable_name = B::readable_name(&connection, plan.readable_name);
         Ok(Bound {
@@ -251,7 +282,7 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
             target: plan.target.0 as f64,
             bytes: B::query_bytes(&plan.query),
             query: Box::new(BoundQuery {
-                slot: self.pool.slot(&connection, &plan.query)?,
+                slot: self.pool.slot(connection, owner, &plan.query)?,
                 rule: plan.rule,
             }),
         })

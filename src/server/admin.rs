@@ -1,18 +1,29 @@
 //! Admin HTTP: `/metrics`, `/livez`, `/readyz`.
 
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
+
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     http::{
         HeaderMap, StatusCode,
-        header::{ACCEPT, CONTENT_TYPE},
+        header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE},
     },
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
+use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tracing::warn;
 
-use super::Life;
+use super::{
+    Life,
+    incoming::{Accepted, ConnectionLimits, incoming},
+    listeners::GrpcListener,
+    tls::TlsAcceptor,
+};
 use crate::telemetry::{Exposition, Telemetry};
 
 const INDEX: &str = "backlog-scaler\n\n\
@@ -20,19 +31,98 @@ const INDEX: &str = "backlog-scaler\n\n\
     /livez    200 while the process runs\n\
     /readyz   200 while it serves, 503 while it drains\n";
 
+/// Who uses these pages keeps few connections: Prometheus, the kubelet, a person.
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    connections: 100,
+    handshake: Duration::from_secs(10),
+    // Longer than any usual interval between scrapes.
+    silence: Duration::from_secs(5 * 60),
+    age: Duration::from_secs(24 * 60 * 60),
+};
+
+/// How the pages are guarded.
+pub struct Guard {
+    /// Plain text if left out.
+    pub tls: Option<TlsAcceptor>,
+    /// A file with the bearer token that figures require.
+    pub token_file: Option<PathBuf>,
+}
+
 /// Serves the admin pages until the server has ended.
-pub async fn serve(listener: TcpListener, telemetry: Telemetry, life: Life) {
+pub async fn serve(listener: TcpListener, guard: Guard, telemetry: Telemetry, life: Life) {
     let ended = life.ended.clone();
-    let router = Router::new()
+    // The kubelet's probes cannot have a token.
+    let open = Router::new()
         .route("/", get(INDEX))
         .route("/livez", get("ok\n"))
         .route("/readyz", get(readyz))
-        .with_state(life)
-        .route("/metrics", get(metrics).with_state(telemetry));
-    let served = axum::serve(listener, router).with_graceful_shutdown(ended.cancelled_owned());
+        .with_state(life);
+    let guarded = Router::new().route("/metrics", get(metrics).with_state(telemetry));
+    let guarded = match guard.token_file {
+        None => guarded,
+        Some(file) => guarded.layer(from_fn_with_state(Arc::new(file), require_token)),
+    };
+    let connections = incoming(GrpcListener::Tcp(listener), guard.tls, LIMITS);
+    let served = axum::serve(AdminListener(connections), open.merge(guarded))
+        .with_graceful_shutdown(ended.cancelled_owned());
     if let Err(error) = served.await {
         tracing::error!("the admin pages ended: {error}");
     }
+}
+
+/// The connections of the admin listener, with the same limits as those of KEDA.
+struct AdminListener(ReceiverStream<io::Result<Accepted>>);
+
+impl axum::serve::Listener for AdminListener {
+    type Io = Accepted;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (Accepted, ()) {
+        loop {
+            match self.0.next().await {
+                Some(Ok(accepted)) => return (accepted, ()),
+                Some(Err(error)) => warn!("the admin pages cannot accept: {error}"),
+                // Only at the end of the process.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lets a request through that has the token of the file. The file is read each time, so that a
+/// token can be changed; scrapes are rare.
+async fn require_token(State(file): State<Arc<PathBuf>>, request: Request, next: Next) -> Response {
+    let token = match tokio::fs::read_to_string(file.as_path()).await {
+        Ok(token) => token,
+        Err(error) => {
+            let file = file.display();
+            warn!("listen.adminTokenFile: cannot read {file}: {error}");
+            let text = "the token cannot be read; the server's log says why\n";
+            return (StatusCode::INTERNAL_SERVER_ERROR, text).into_response();
+        }
+    };
+    match has_token(request.headers(), token.trim()) {
+        true => next.run(request).await,
+        false => {
+            let text = "a bearer token is required: Authorization: Bearer …\n";
+            let challenge = [(WWW_AUTHENTICATE, "Bearer")];
+            (StatusCode::UNAUTHORIZED, challenge, text).into_response()
+        }
+    }
+}
+
+/// Compares in constant time: how long a refusal takes says nothing about the token.
+fn has_token(headers: &HeaderMap, token: &str) -> bool {
+    let given = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok());
+    let given = given.and_then(|value| value.split_once(' '));
+    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    given.is_some_and(|(_, given)| {
+        !token.is_empty() && bool::from(given.trim().as_bytes().ct_eq(token.as_bytes()))
+    })
 }
 
 /// A broken backend does not make the server unready: the others would lose theirs as well.

@@ -3,12 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Server, server::Router};
+use tonic::{
+    service::LayerExt,
+    transport::{Server, server::Router},
+};
 use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::util::MapRequestLayer;
 
 use super::{
     GrpcListener, Life,
     incoming::{ConnectionLimits, incoming},
+    request_body::RequestLimits,
     tls::TlsAcceptor,
 };
 use crate::{
@@ -27,6 +32,8 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest headers of a call: KEDA sends some 200 bytes.
 const MOST_HEADER_BYTES: u32 = 16 * 1024;
+/// The largest request to health or reflection: the name of a service or a symbol.
+const LARGEST_NAME: usize = 4 * 1024;
 
 /// What `grpc.health.v1` says of the service.
 pub struct Health(HealthReporter);
@@ -61,6 +68,8 @@ pub async fn router(
     };
     let service = ExternalScalerServer::new(Service::new(engine, telemetry, streams))
         .max_decoding_message_size(listen.max_message_bytes);
+    let requests = RequestLimits::default();
+    let service = MapRequestLayer::new(move |request| requests.apply(request)).named_layer(service);
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(PING_EVERY))
@@ -77,11 +86,13 @@ pub async fn router(
     let broken = |error: tonic_reflection::server::Error| {
         Error::new(Kind::Internal, format!("reflection: {error}"), "")
     };
+    let v1 = reflection().build_v1().map_err(broken)?;
+    let v1alpha = reflection().build_v1alpha().map_err(broken)?;
     let router = server
         .add_service(service)
-        .add_service(health_service)
-        .add_service(reflection().build_v1().map_err(broken)?)
-        .add_service(reflection().build_v1alpha().map_err(broken)?);
+        .add_service(health_service.max_decoding_message_size(LARGEST_NAME))
+        .add_service(v1.max_decoding_message_size(LARGEST_NAME))
+        .add_service(v1alpha.max_decoding_message_size(LARGEST_NAME));
     let health = Health(reporter);
     health.set(ServingStatus::Serving).await;
     Ok((router, health))

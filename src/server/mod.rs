@@ -6,22 +6,25 @@ mod admin;
 mod grpc;
 mod incoming;
 mod listeners;
+mod request_body;
+mod secrets;
 mod stream;
 mod tls;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use listeners::{GrpcListener, Listeners};
-use tls::TlsAcceptor;
+use secrets::Secrets;
+use tls::{Place, TlsAcceptor};
 
 use crate::{
     backends,
     error::{Error, Kind, Result},
-    sampling::{Engine, Registry, TriggerCollector},
+    sampling::{Engine, NamedConnection, Registry, TriggerCollector},
     settings::{Address, Listen, Settings},
     telemetry::Telemetry,
 };
@@ -36,18 +39,23 @@ pub async fn run(
     shutdown: impl Future<Output = String>,
 ) -> Result<()> {
     let telemetry = Telemetry::default();
-    let engine = engine(settings, &telemetry)?;
+    let connections = settings.named_connections()?;
+    let engine = engine_with(settings, &connections, &telemetry)?;
     telemetry.register(TriggerCollector::new(&engine));
+    warn_of_open_connections(&connections);
+    let secrets = Secrets::new(&settings.connections, connections);
+    tokio::spawn(secrets.watch(Arc::downgrade(&engine), telemetry.clone()));
 
     let tls = settings.listen.tls.as_ref();
     let tls = tls
-        .map(|tls| TlsAcceptor::start(tls, &telemetry))
+        .map(|tls| TlsAcceptor::start(tls, Place::GRPC, &telemetry))
         .transpose()?;
+    let guard = admin_guard(&settings.listen, &telemetry)?;
     let life = Life::default();
     let (router, health) = grpc::router(&settings.listen, engine, telemetry.clone(), &life).await?;
     let admin = listeners
         .admin
-        .map(|listener| tokio::spawn(admin::serve(listener, telemetry, life.clone())));
+        .map(|listener| tokio::spawn(admin::serve(listener, guard, telemetry, life.clone())));
     warn_of_open_listeners(&settings.listen);
     info!(grpc = %listeners.grpc, "serving");
 
@@ -82,6 +90,43 @@ pub async fn run(
     Ok(())
 }
 
+/// How the admin pages are guarded. A token that cannot be read ends the start rather than every
+/// scrape.
+fn admin_guard(listen: &Listen, telemetry: &Telemetry) -> Result<admin::Guard> {
+    let tls = listen.admin_tls.as_ref();
+    let tls = tls.map(|tls| TlsAcceptor::start(tls, Place::ADMIN, telemetry));
+    if let Some(file) = &listen.admin_token_file {
+        let token = std::fs::read_to_string(file).map_err(|error| {
+            let what = format!(
+                "listen.adminTokenFile: cannot read {}: {error}",
+                file.display()
+            );
+            Error::new(Kind::Invalid, what, "")
+        })?;
+        if token.trim().is_empty() {
+            let what = format!("listen.adminTokenFile: {} is empty", file.display());
+            return Err(Error::new(Kind::Invalid, what, ""));
+        }
+    }
+    Ok(admin::Guard {
+        tls: tls.transpose()?,
+        token_file: listen.admin_token_file.clone(),
+    })
+}
+
+/// Logs every named connection that each namespace may use.
+fn warn_of_open_connections(connections: &BTreeMap<String, NamedConnection>) {
+    let open = connections.iter().filter(|(_, c)| c.namespaces.is_none());
+    let open: Vec<&str> = open.map(|(name, _)| name.as_str()).collect();
+    if !open.is_empty() {
+        warn!(
+            "every namespace may use the connections {}; list those that may under \
+             connections.NAME.namespaces, or write ['*']",
+            open.join(", ")
+        );
+    }
+}
+
 /// Logs every listener that is open beyond loopback without TLS.
 fn warn_of_open_listeners(listen: &Listen) {
     let beyond = |address: &SocketAddr| !address.ip().is_loopback();
@@ -94,19 +139,29 @@ fn warn_of_open_listeners(listen: &Listen) {
              that only KEDA reaches it"
         );
     }
-    if let Some(address) = listen.admin.0.as_ref().filter(|address| beyond(address)) {
+    if let Some(address) = listen.admin.0.as_ref().filter(|address| beyond(address))
+        && listen.admin_tls.is_none()
+    {
         warn!(
-            "listen.admin: {address} is open beyond this host without TLS; see that only Prometheus \
-             and the kubelet reach it"
+            "listen.admin: {address} is open beyond this host without TLS; set listen.adminTls and \
+             listen.adminTokenFile, or see that only Prometheus and the kubelet reach it"
         );
     }
 }
 
 /// The engine over every backend, as the settings want it. Must be called within a tokio runtime.
 pub fn engine(settings: &Settings, telemetry: &Telemetry) -> Result<Arc<Engine>> {
+    engine_with(settings, &settings.named_connections()?, telemetry)
+}
+
+fn engine_with(
+    settings: &Settings,
+    connections: &BTreeMap<String, NamedConnection>,
+    telemetry: &Telemetry,
+) -> Result<Arc<Engine>> {
     let limits = settings.engine.limits()?;
     let registry = backends::register(Registry::new(&limits, telemetry.clone()));
-    Engine::start(registry, &settings.named_connections()?, limits)
+    Engine::start(registry, connections, limits)
 }
 
 /// The stages of a server's shutdown.

@@ -1,4 +1,4 @@
-//! TLS of the listener, with certificates that may change while the server runs.
+//! TLS of the listeners, with certificates that may change while the server runs.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
@@ -30,9 +30,49 @@ pub struct TlsAcceptor {
     client_names: Option<Arc<[ServerName<'static>]>>,
 }
 
+/// Which listener the files are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// In metrics.
+    listener: &'static str,
+    /// In the settings.
+    key: &'static str,
+    /// ALPN.
+    protocols: &'static [&'static [u8]],
+}
+
+impl Place {
+    /// The listener for KEDA.
+    pub const GRPC: Place = Place {
+        listener: "grpc",
+        key: "listen.tls",
+        protocols: &[b"h2"],
+    };
+    /// The listener for metrics and health.
+    pub const ADMIN: Place = Place {
+        listener: "admin",
+        key: "listen.adminTls",
+        protocols: &[b"h2", b"http/1.1"],
+    };
+
+    fn invalid(self, key: &str, reason: &dyn std::fmt::Display) -> Error {
+        Error::new(
+            Kind::Invalid,
+            format!("{}.{key}: {reason}", self.key),
+            "Check that the files are PEM and belong together.",
+        )
+    }
+
+    fn read(self, key: &str, path: &Path) -> Result<Vec<u8>> {
+        std::fs::read(path)
+            .map_err(|error| self.invalid(key, &format!("cannot read {}: {error}", path.display())))
+    }
+}
+
 /// The contents of the files.
 #[derive(PartialEq, Eq)]
 struct Files {
+    place: Place,
     cert: Vec<u8>,
     key: Vec<u8>,
     client_ca: Option<Vec<u8>>,
@@ -40,13 +80,14 @@ struct Files {
 
 impl TlsAcceptor {
     /// Reads the files, and reads them again when they change, until the last clone is dropped.
-    pub fn start(tls: &ServerTls, telemetry: &Telemetry) -> Result<Self> {
-        let files = Files::read(tls)?;
-        let metrics = telemetry.certificate();
+    pub fn start(tls: &ServerTls, place: Place, telemetry: &Telemetry) -> Result<Self> {
+        let files = Files::read(tls, place)?;
+        let metrics = telemetry.certificate(place.listener);
         let config = files.config()?;
         metrics.expires(files.expiry());
         let config = Arc::new(RwLock::new(Arc::new(config)));
-        let client_names = tls.client_names.as_deref().map(names).transpose()?;
+        let client_names = tls.client_names.as_deref();
+        let client_names = client_names.map(|list| names(list, place)).transpose()?;
         let watched = Arc::downgrade(&config);
         let tls = tls.clone();
         tokio::spawn(async move {
@@ -88,7 +129,7 @@ fn reload(
     files: &mut Files,
     metrics: &CertificateMetrics,
 ) -> Option<ServerConfig> {
-    let read = match Files::read(tls) {
+    let read = match Files::read(tls, files.place) {
         Ok(read) if read == *files => return None,
         Ok(read) => read,
         Err(error) => {
@@ -115,46 +156,57 @@ fn reload(
 }
 
 impl Files {
-    fn read(tls: &ServerTls) -> Result<Self> {
+    fn read(tls: &ServerTls, place: Place) -> Result<Self> {
         let client_ca = tls.client_ca_file.as_deref();
         Ok(Files {
-            cert: read("listen.tls.certFile", &tls.cert_file)?,
-            key: read("listen.tls.keyFile", &tls.key_file)?,
+            place,
+            cert: place.read("certFile", &tls.cert_file)?,
+            key: place.read("keyFile", &tls.key_file)?,
             client_ca: client_ca
-                .map(|path| read("listen.tls.clientCaFile", path))
+                .map(|path| place.read("clientCaFile", path))
                 .transpose()?,
         })
     }
 
     fn config(&self) -> Result<ServerConfig> {
-        let chain = certificates("listen.tls.certFile", &self.cert)?;
+        let chain = self.certificates("certFile", &self.cert)?;
         let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|error| invalid("listen.tls.keyFile", &error))?;
+            .map_err(|error| self.place.invalid("keyFile", &error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
-            .map_err(|error| invalid("listen.tls", &error))?;
+            .map_err(|error| self.place.invalid("certFile", &error))?;
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
             Some(pem) => {
                 let mut roots = RootCertStore::empty();
-                for certificate in certificates("listen.tls.clientCaFile", pem)? {
+                for certificate in self.certificates("clientCaFile", pem)? {
                     roots
                         .add(certificate)
-                        .map_err(|error| invalid("listen.tls.clientCaFile", &error))?;
+                        .map_err(|error| self.place.invalid("clientCaFile", &error))?;
                 }
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                         .build()
-                        .map_err(|error| invalid("listen.tls.clientCaFile", &error))?;
+                        .map_err(|error| self.place.invalid("clientCaFile", &error))?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
         let mut config = builder
             .with_single_cert(chain, key)
-            .map_err(|error| invalid("listen.tls.certFile", &error))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
+            .map_err(|error| self.place.invalid("certFile", &error))?;
+        let protocols = self.place.protocols.iter();
+        config.alpn_protocols = protocols.map(|name| name.to_vec()).collect();
         Ok(config)
+    }
+
+    fn certificates(&self, key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        match found {
+            Ok(found) if !found.is_empty() => Ok(found),
+            Ok(_) => Err(self.place.invalid(key, &"holds no certificate in PEM")),
+            Err(error) => Err(self.place.invalid(key, &error)),
+        }
     }
 
     /// When the certificate expires, in Unix time.
@@ -165,19 +217,10 @@ impl Files {
     }
 }
 
-fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(invalid(key, &"holds no certificate in PEM")),
-        Err(error) => Err(invalid(key, &error)),
-    }
-}
-
-fn names(names: &[String]) -> Result<Arc<[ServerName<'static>]>> {
+fn names(names: &[String], place: Place) -> Result<Arc<[ServerName<'static>]>> {
     let parse = |name: &String| {
         ServerName::try_from(name.clone())
-            .map_err(|_| invalid("listen.tls.clientNames", &format!("`{name}` is not a name")))
+            .map_err(|_| place.invalid("clientNames", &format!("`{name}` is not a name")))
     };
     names.iter().map(parse).collect()
 }
@@ -196,20 +239,7 @@ fn check_client(
     match names.iter().any(carries) {
         true => Ok(()),
         false => Err(refused(
-            "the client certificate carries none of listen.tls.clientNames",
+            "the client certificate carries none of clientNames",
         )),
     }
-}
-
-fn read(key: &str, path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path)
-        .map_err(|error| invalid(key, &format!("cannot read {}: {error}", path.display())))
-}
-
-fn invalid(key: &str, reason: &dyn std::fmt::Display) -> Error {
-    Error::new(
-        Kind::Invalid,
-        format!("{key}: {reason}"),
-        "Check that the files are PEM and belong together.",
-    )
 }

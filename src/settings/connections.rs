@@ -11,11 +11,12 @@ use serde::{
 use super::{invalid, schema::AnyScalar};
 use crate::{error::Result, sampling::NamedConnection};
 
-/// A connection: `backend`, `namespaces`, and the keys that a trigger would write to say where.
+/// A connection: `backend`, `namespaces`, `names`, and the keys that a trigger would write to say
+/// where.
 ///
 /// Any key may be written as `xFromFile` (a path; for mounted Secrets) or `xFromEnv` (the name of
 /// an environment variable of this server).
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(extend("required" = ["backend"]))]
 pub struct ConnectionSettings(
@@ -30,6 +31,7 @@ impl fmt::Debug for ConnectionSettings {
 }
 
 /// A value as YAML has it: text, number, boolean, or a list of them.
+#[derive(Clone)]
 pub enum Scalar {
     Text(String),
     List(Vec<String>),
@@ -43,7 +45,8 @@ impl Scalar {
         }
     }
 
-    fn list(&self) -> Vec<String> {
+    /// The entries, which may also be written as one text with commas.
+    pub(super) fn list(&self) -> Vec<String> {
         match self {
             Scalar::Text(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
             Scalar::List(list) => list.clone(),
@@ -58,10 +61,17 @@ impl Scalar {
     }
 }
 
+/// What is said of a connection, rather than to it.
+const OURS: [&str; 3] = ["backend", "namespaces", "names"];
 const FROM_FILE: &str = "FromFile";
 const FROM_ENV: &str = "FromEnv";
 
 impl ConnectionSettings {
+    /// Whether any value is in a file, which may change.
+    pub fn has_files(&self) -> bool {
+        self.0.keys().any(|key| key.ends_with(FROM_FILE))
+    }
+
     /// The connection with its secrets read. `path` is its place in the settings.
     pub fn resolve(&self, path: &str) -> Result<NamedConnection> {
         let mut connection = NamedConnection::default();
@@ -70,10 +80,11 @@ impl ConnectionSettings {
         };
         connection.trigger_type = backend.text();
         connection.namespaces = self.0.get("namespaces").map(Scalar::list);
+        connection.names = self.0.get("names").map(Scalar::list);
         let keys = self
             .0
             .iter()
-            .filter(|(key, _)| !matches!(key.as_str(), "backend" | "namespaces"));
+            .filter(|(key, _)| !OURS.contains(&key.as_str()));
         for (written, value) in keys {
             let at = format!("{path}.{written}");
             let (key, value) = read(written, value.text(), &at)?;

@@ -19,6 +19,10 @@ pub struct Listen {
     pub admin: Admin,
     /// TLS for KEDA. Left out, plain text.
     pub tls: Option<ServerTls>,
+    /// TLS for the admin listener. Left out, plain text.
+    pub admin_tls: Option<ServerTls>,
+    /// A file with the bearer token that `/metrics` requires. Read at each request.
+    pub admin_token_file: Option<PathBuf>,
     /// A connection closes gracefully after this, so that new replicas get their share.
     pub connection_max_age: Span,
     /// How long calls in flight on such a connection may take, and how long a stream lives.
@@ -44,6 +48,8 @@ impl Default for Listen {
             grpc: Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 9090))),
             admin: Admin(Some(SocketAddr::from(([127, 0, 0, 1], 9091)))),
             tls: None,
+            admin_tls: None,
+            admin_token_file: None,
             connection_max_age: Span(Duration::from_secs(30 * 60)),
             connection_max_age_grace: Span(Duration::from_secs(30 * 60)),
             max_connections: NonZeroUsize::new(1_000).expect("is not zero"),
@@ -110,7 +116,7 @@ fn tcp(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// TLS for KEDA.
+/// TLS of a listener.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServerTls {
@@ -118,7 +124,7 @@ pub struct ServerTls {
     pub cert_file: PathBuf,
     /// Its private key (PEM).
     pub key_file: PathBuf,
-    /// The authority that signed KEDA's client certificate (PEM): KEDA must show one.
+    /// The authority that signed the clients' certificates (PEM): a client must have one.
     pub client_ca_file: Option<PathBuf>,
     /// Names (DNS or IP) of which the client's certificate must carry one. Needs `clientCaFile`.
     pub client_names: Option<Vec<String>>,

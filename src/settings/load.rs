@@ -5,7 +5,10 @@ use std::{collections::HashMap, path::Path};
 use config::{Case, Config, Environment, File, FileFormat};
 
 use super::{Settings, invalid};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    metadata::problem::without_text,
+};
 
 /// A setting's environment variable begins with this; `__` then separates the path's parts:
 /// `BACKLOG_SCALER__ENGINE__CALL_TIMEOUT=2s`.
@@ -30,9 +33,10 @@ pub fn load(
             .add_source(source.clone())
             .build()
             .map_err(|error| {
+                let reason = reason_of_yaml(&error.to_string());
                 invalid(
                     &path.display().to_string(),
-                    &format!("is not valid YAML: {error}"),
+                    &format!("is not valid YAML: {reason}"),
                 )
             })?;
         builder = builder.add_source(source);
@@ -61,11 +65,28 @@ pub fn load(
             config::ConfigError::At { error, .. } => error.to_string(),
             other => other.to_string(),
         };
+        let reason = without_text(&reason);
         match path.as_str() {
             "." => invalid("settings", &reason),
             path => invalid(path, &reason),
         }
     })
+}
+
+/// Why a file is no YAML, without what it holds: the library shows keys and values in some of its
+/// reasons, and after a slip either may be a secret.
+fn reason_of_yaml(text: &str) -> String {
+    let duplicate = text.find("duplicated key in mapping");
+    match duplicate {
+        Some(at) => text[at..].to_owned(),
+        None if text.ends_with("unsupported hash key type") => {
+            "a key is a map, a list or null".to_owned()
+        }
+        None if text.ends_with("floating point number failed") => {
+            "a number cannot be parsed".to_owned()
+        }
+        None => without_text(text),
+    }
 }
 
 /// Kubernetes gives every container variables for the services of its namespace. For one named
@@ -168,6 +189,22 @@ mod tests {
     #[test]
     fn what_is_no_yaml_is_blamed_on_the_file() {
         assert!(error(from_yaml("a: [")).contains("is not valid YAML"));
+    }
+
+    #[test]
+    fn a_secret_at_a_wrong_place_is_not_shown() {
+        for yaml in [
+            "connections: {orders: hunter2}",
+            "connections: hunter2",
+            "connections: {orders: {hunter2: a, hunter2: b}}",
+            "? {password: hunter2}\n: x",
+            "hunter2",
+            "[hunter2]",
+            "engine: hunter2",
+        ] {
+            let text = error(from_yaml(yaml));
+            assert!(!text.contains("hunter2"), "{text}");
+        }
     }
 
     #[test]

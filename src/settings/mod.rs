@@ -4,6 +4,7 @@
 //! types are errors that name the key's path.
 
 mod connections;
+mod inline_connections;
 mod listen;
 mod load;
 mod schema;
@@ -21,7 +22,7 @@ pub use schema::schema;
 use crate::{
     error::{Error, Kind, Result},
     metadata::values::Span,
-    sampling::{Limits, NamedConnection},
+    sampling::{ConnectionLimits, InlineConnections, Limits, NamedConnection},
     telemetry::logs,
 };
 
@@ -83,10 +84,15 @@ pub struct EngineSettings {
     pub connections: NonZeroUsize,
     /// How many of them may have the same address and user, with different credentials.
     pub connections_per_name: NonZeroUsize,
+    /// How many connections of triggers' own may be open to one address.
+    pub connections_per_server: NonZeroUsize,
+    /// How many connections of triggers' own may be open for one namespace.
+    pub connections_per_namespace: NonZeroUsize,
     /// How many entries a trigger's metadata may have.
     pub metadata_entries: usize,
-    /// Whether triggers may bring their own connections in their metadata.
-    pub inline_connections: bool,
+    /// Whether triggers may bring their own connections in their metadata: `allow`, `deny`, or a list
+    /// of the hosts and networks that they may connect to.
+    pub inline_connections: InlineConnections,
 }
 
 impl Default for EngineSettings {
@@ -101,16 +107,14 @@ impl Default for EngineSettings {
             triggers: limits.triggers,
             triggers_per_namespace: limits.triggers,
             trigger_bytes: limits.trigger_bytes,
-            connections: count(limits.connections),
-            connections_per_name: count(limits.connections_per_name),
+            connections: limits.connections.all,
+            connections_per_name: limits.connections.per_name,
+            connections_per_server: limits.connections.per_server,
+            connections_per_namespace: limits.connections.per_namespace,
             metadata_entries: limits.metadata_entries,
             inline_connections: limits.inline_connections,
         }
     }
-}
-
-fn count(number: usize) -> NonZeroUsize {
-    NonZeroUsize::new(number).expect("a default that is not zero")
 }
 
 impl EngineSettings {
@@ -137,10 +141,14 @@ impl EngineSettings {
             triggers: self.triggers,
             triggers_per_namespace: self.triggers_per_namespace.get(),
             trigger_bytes: self.trigger_bytes,
-            connections: self.connections.get(),
-            connections_per_name: self.connections_per_name.get(),
+            connections: ConnectionLimits {
+                all: self.connections,
+                per_name: self.connections_per_name,
+                per_server: self.connections_per_server,
+                per_namespace: self.connections_per_namespace,
+            },
             metadata_entries: self.metadata_entries,
-            inline_connections: self.inline_connections,
+            inline_connections: self.inline_connections.clone(),
         })
     }
 }

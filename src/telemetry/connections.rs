@@ -40,6 +40,8 @@ struct Families {
     disconnected: Family<Labels, Gauge>,
     stale_answers: Family<Labels, Counter>,
     retried_queries: Family<Labels, Counter>,
+    credential_reloads: Family<Labels, Counter>,
+    credential_reload_failures: Family<Labels, Counter>,
     errors: Family<ErrorLabels, Counter>,
     batch_size: Histograms,
     read_seconds: Histograms,
@@ -59,6 +61,10 @@ pub struct ConnectionMetrics {
     pub stale_answers: Counter,
     /// Queries sent once more because their connection broke.
     pub retried_queries: Counter,
+    /// How often changed keys were taken into use.
+    pub credential_reloads: Counter,
+    /// How often changed keys could not be used.
+    pub credential_reload_failures: Counter,
     batch_size: Histogram,
     read_seconds: Histogram,
     name: String,
@@ -73,6 +79,8 @@ impl Connections {
             disconnected: Family::default(),
             stale_answers: Family::default(),
             retried_queries: Family::default(),
+            credential_reloads: Family::default(),
+            credential_reload_failures: Family::default(),
             errors: Family::default(),
             // One query alone up to 8,192 together.
             batch_size: Family::new_with_constructor(|| {
@@ -102,6 +110,16 @@ impl Connections {
             "retried_queries",
             "Queries sent once more because their connection broke",
             families.retried_queries.clone(),
+        );
+        registry.register(
+            "credential_reloads",
+            "How often changed secrets of a named connection were taken into use",
+            families.credential_reloads.clone(),
+        );
+        registry.register(
+            "credential_reload_failures",
+            "Attempts to use changed secrets that failed; the old ones stay in use",
+            families.credential_reload_failures.clone(),
         );
         registry.register(
             "read_errors",
@@ -139,6 +157,10 @@ impl Connections {
             disconnected: families.disconnected.get_or_create_owned(&labels),
             stale_answers: families.stale_answers.get_or_create_owned(&labels),
             retried_queries: families.retried_queries.get_or_create_owned(&labels),
+            credential_reloads: families.credential_reloads.get_or_create_owned(&labels),
+            credential_reload_failures: families
+                .credential_reload_failures
+                .get_or_create_owned(&labels),
             batch_size: families.batch_size.get_or_create_owned(&labels),
             read_seconds: families.read_seconds.get_or_create_owned(&labels),
             name: name.to_owned(),
@@ -242,6 +264,8 @@ impl Drop for ConnectionMetrics {
         self.families.disconnected.remove(&labels);
         self.families.stale_answers.remove(&labels);
         self.families.retried_queries.remove(&labels);
+        self.families.credential_reloads.remove(&labels);
+        self.families.credential_reload_failures.remove(&labels);
         self.families.batch_size.remove(&labels);
         self.families.read_seconds.remove(&labels);
         for kind in Kind::ALL {

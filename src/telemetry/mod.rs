@@ -7,6 +7,7 @@ mod label;
 mod log_limit;
 pub mod logs;
 mod rpc;
+mod secrets;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use prometheus_client::{collector::Collector, encoding::text, registry::Registry};
 
 pub use certificate::CertificateMetrics;
+use certificate::Certificates;
 use connections::Connections;
 pub use connections::{ConnectionMetrics, ConnectionStatus};
 pub use exposition::Exposition;
@@ -21,6 +23,7 @@ pub use label::LabelText;
 pub use log_limit::LogLimit;
 pub use rpc::Method;
 use rpc::Rpcs;
+pub use secrets::SecretMetrics;
 
 /// The metrics of one server. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +33,7 @@ struct Inner {
     registry: Mutex<Registry>,
     connections: Connections,
     rpcs: Rpcs,
+    certificates: Certificates,
 }
 
 /// What every metric's name begins with.
@@ -47,6 +51,7 @@ impl Default for Telemetry {
         Telemetry(Arc::new(Inner {
             connections: Connections::register(&mut registry),
             rpcs: Rpcs::register(&mut registry),
+            certificates: Certificates::register(&mut registry),
             registry: Mutex::new(registry),
         }))
     }
@@ -64,9 +69,14 @@ impl Telemetry {
         self.0.rpcs.start(method)
     }
 
-    /// Registers the metrics of the listener's certificate.
-    pub fn certificate(&self) -> CertificateMetrics {
-        CertificateMetrics::register(&mut self.0.registry.lock())
+    /// The metrics of a listener's certificate.
+    pub fn certificate(&self, listener: &'static str) -> CertificateMetrics {
+        self.0.certificates.of(listener)
+    }
+
+    /// Registers the metrics of the files of secrets.
+    pub fn secrets(&self) -> SecretMetrics {
+        SecretMetrics::register(&mut self.0.registry.lock())
     }
 
     /// Adds metrics that are collected at each scrape.

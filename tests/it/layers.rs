@@ -7,14 +7,18 @@ use std::{
 };
 
 /// The modules of `src`, each with those that it may use. A module uses itself as well.
-const USES: [(&str, &[&str]); 10] = [
+const USES: [(&str, &[&str]); 11] = [
     ("error", &[]),
     ("metadata", &["error"]),
     ("telemetry", &["error"]),
-    ("sampling", &["error", "metadata", "telemetry"]),
-    ("backends", &["error", "metadata", "sampling"]),
+    ("network", &["error", "metadata"]),
+    ("sampling", &["error", "metadata", "network", "telemetry"]),
+    ("backends", &["error", "metadata", "network", "sampling"]),
     ("keda", &["error", "metadata", "sampling", "telemetry"]),
-    ("settings", &["error", "metadata", "sampling", "telemetry"]),
+    (
+        "settings",
+        &["error", "metadata", "network", "sampling", "telemetry"],
+    ),
     (
         "server",
         &[
@@ -22,6 +26,7 @@ const USES: [(&str, &[&str]); 10] = [
             "error",
             "keda",
             "metadata",
+            "network",
             "sampling",
             "settings",
             "telemetry",
@@ -34,6 +39,7 @@ const USES: [(&str, &[&str]); 10] = [
             "error",
             "keda",
             "metadata",
+            "network",
             "sampling",
             "server",
             "settings",

@@ -170,14 +170,14 @@ async fn a_new_certificate_is_used_without_a_restart_and_a_broken_one_is_not() {
     };
     assert!(accepts(&old.ca.text).await);
     let metrics = scaler.page("/metrics").await.1;
-    let expiry = "backlog_scaler_certificate_expiry_timestamp_seconds ";
+    let expiry = "backlog_scaler_certificate_expiry_timestamp_seconds{listener=\"grpc\"} ";
     let expiry = metrics.lines().find_map(|line| line.strip_prefix(expiry));
     assert!(expiry.unwrap().parse::<f64>().unwrap() > 1.7e9);
 
     std::fs::write(&old.server.cert.path, "broken").unwrap();
     let failed = async || {
         let metrics = scaler.page("/metrics").await.1;
-        metrics.contains("certificate_reload_failures_total 1")
+        metrics.contains("certificate_reload_failures_total{listener=\"grpc\"} 1")
     };
     eventually(failed).await;
     assert!(accepts(&old.ca.text).await, "the old one stays in use");
@@ -199,4 +199,52 @@ async fn eventually(is_so: impl AsyncFn() -> bool) {
         assert!(started.elapsed() < Duration::from_secs(30), "not in time");
         sleep(Duration::from_millis(200)).await;
     }
+}
+
+#[tokio::test]
+async fn figures_require_the_token_and_probes_do_not() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "t0ken\n").unwrap();
+    let path = file.path().display();
+    let scaler = Scaler::with(&format!("listen: {{adminTokenFile: '{path}'}}")).await;
+    let status = async |token: Option<&str>, page: &str| {
+        let request = reqwest::Client::new().get(format!("http://{}{page}", scaler.admin));
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        request.send().await.unwrap().status().as_u16()
+    };
+    for refused in [None, Some(""), Some("t0ke"), Some("t0kenn")] {
+        assert_eq!(status(refused, "/metrics").await, 401, "{refused:?}");
+    }
+    assert_eq!(status(Some("t0ken"), "/metrics").await, 200);
+    assert_eq!(status(None, "/livez").await, 200);
+    assert_eq!(status(None, "/readyz").await, 200);
+
+    std::fs::write(file.path(), "n3w").unwrap();
+    assert_eq!(status(Some("t0ken"), "/metrics").await, 401);
+    assert_eq!(status(Some("n3w"), "/metrics").await, 200);
+    std::fs::remove_file(file.path()).unwrap();
+    assert_eq!(status(Some("n3w"), "/metrics").await, 500);
+}
+
+#[tokio::test]
+async fn the_admin_pages_speak_tls_if_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let certs = Certs::generate(&dir);
+    let yaml = tls_settings(&certs, "").replace("tls:", "adminTls:");
+    let scaler = Scaler::run(settings(&yaml)).await;
+    let ca = reqwest::Certificate::from_pem(certs.ca.text.as_bytes()).unwrap();
+    let client = reqwest::Client::builder()
+        .tls_certs_only([ca])
+        .build()
+        .unwrap();
+    let port = scaler.admin.rsplit(':').next().unwrap();
+    let response = client.get(format!("https://localhost:{port}/metrics"));
+    let page = response.send().await.unwrap().text().await.unwrap();
+    let expiry = "certificate_expiry_timestamp_seconds{listener=\"admin\"}";
+    assert!(page.contains(expiry), "{page}");
+    let plain = client.get(format!("http://localhost:{port}/metrics"));
+    assert!(plain.send().await.is_err());
 }

@@ -119,6 +119,20 @@ impl<'a> LagBatch<'a> {
         self.state.lock().groups.keys().cloned().collect()
     }
 
+    /// Whether a query wants whatever topics this group has committed in.
+    pub fn has_topics_of(&self, group: &str) -> bool {
+        let state = self.state.lock();
+        let queries = state
+            .groups
+            .get(group)
+            .map(|group| group.queries.as_slice());
+        let mut queries = queries.unwrap_or_default().iter();
+        queries.any(|id| {
+            let topics = state.query(*id).map(|query| &query.topics);
+            matches!(topics, Some(TopicSelection::OfGroup))
+        })
+    }
+
     /// Queries whose log offsets are to be read now; `None` when there will be no more.
     pub async fn next_ready(&self) -> Option<Vec<QueryId>> {
         loop {

@@ -1,14 +1,20 @@
 //! An open connection: a cluster, with what is known of it.
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
+use lru::LruCache;
+use parking_lot::Mutex;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::{
     cluster::Cluster, config::Connection, coordinator_cache::CoordinatorCache, errors,
     protocol::BrokerError, stall_tracker::StallTracker, topic_cache::TopicCache,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    network::Network,
+};
 
 /// An open connection.
 pub struct Client {
@@ -19,23 +25,43 @@ pub struct Client {
     pub coordinators: CoordinatorCache,
     /// Since when groups are where they are.
     pub stalls: Arc<StallTracker>,
+    /// Groups of which it was logged that they have no commits.
+    without_commits: Mutex<LruCache<String, ()>>,
     connection: Connection,
 }
+
+/// Groups without commits that are logged once; more are logged again.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(1000).expect("is not zero");
 
 impl Client {
     /// Discovers the cluster, which proves the login.
     pub async fn connect(
         connection: &Connection,
+        network: &Network,
         stalls: Arc<StallTracker>,
         deadline: Instant,
     ) -> Result<Self> {
         Ok(Client {
-            cluster: Cluster::discover(connection, deadline).await?,
+            cluster: Cluster::discover(connection, network, deadline).await?,
             topics: TopicCache::default(),
             coordinators: CoordinatorCache::default(),
             stalls,
+            without_commits: Mutex::new(LruCache::new(REMEMBERED)),
             connection: connection.clone(),
         })
+    }
+
+    /// Logs, once, that a group counts 0 as it has committed nothing, and no topic is named.
+    pub fn warn_of_no_commits(&self, group: &str) {
+        let mut known = self.without_commits.lock();
+        if known.put(group.to_owned(), ()).is_none() {
+            warn!(
+                connection = %self.connection,
+                group,
+                "the group has no committed offsets in topics that this user may DESCRIBE, so its \
+                 lag counts 0; check consumerGroup, or name the topics"
+            );
+        }
     }
 
     /// The error when no broker responds: the connection is lost.

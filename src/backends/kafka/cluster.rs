@@ -22,6 +22,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     metadata::values::HostPort,
+    network::Network,
 };
 
 /// A failed attempt to connect counts for others that want a connection at the same time.
@@ -49,10 +50,15 @@ enum BrokerState {
 
 impl Cluster {
     /// Discovers the brokers through those that the connection names, whichever responds first.
-    pub async fn discover(connection: &Connection, deadline: Instant) -> Result<Self> {
-        let shared = connection.clone();
+    pub async fn discover(
+        connection: &Connection,
+        network: &Network,
+        deadline: Instant,
+    ) -> Result<Self> {
+        let shared = (connection.clone(), network.clone());
         // Reading certificates takes a while.
-        let security = tokio::task::spawn_blocking(move || Security::new(&shared)).await;
+        let security =
+            tokio::task::spawn_blocking(move || Security::new(&shared.0, shared.1)).await;
         let security = security.map_err(|error| {
             let next = "This is a defect of backlog-scaler: please report it with this text.";
             Error::new(Kind::Internal, error.to_string(), next)

@@ -107,6 +107,11 @@ impl CommittedReader<'_> {
                 Err(error) if is_retriable(&error) && retry.has_time() => again.push(group),
                 outcome => {
                     let outcome = outcome.map_err(|error| errors::of_group(&group, &error));
+                    if outcome.as_ref().is_ok_and(CommittedOffsets::is_empty)
+                        && self.batch.has_topics_of(&group)
+                    {
+                        self.client.warn_of_no_commits(&group);
+                    }
                     self.batch.set_committed(&group, outcome);
                 }
             }
@@ -205,9 +210,12 @@ fn is_retriable(error: &BrokerError) -> bool {
     match error.cause {
         Cause::Code(error) => error.is_retriable(),
         Cause::TimedOut | Cause::Closed | Cause::Unreachable | Cause::Unresolved => true,
-        Cause::Malformed | Cause::SpeaksTls | Cause::SpeaksPlain | Cause::Tls | Cause::Login => {
-            false
-        }
+        Cause::Malformed
+        | Cause::SpeaksTls
+        | Cause::SpeaksPlain
+        | Cause::Tls
+        | Cause::NotAllowed
+        | Cause::Login => false,
     }
 }
 

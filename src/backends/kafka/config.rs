@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    sasl::{KerberosKeys, Sasl, SaslKeys, SaslKind, TokenProvider},
+    sasl::{AwsKeys, KerberosKeys, Sasl, SaslKeys, SaslKind, TokenProvider},
     stall_tracker::StallTrackers,
 };
 use crate::metadata::{
@@ -38,10 +38,15 @@ impl fmt::Display for Connection {
         if let Some(sasl) = &self.sasl {
             write!(f, "{}@", sasl.username())?;
         }
-        for (i, server) in self.servers.iter().enumerate() {
-            write!(f, "{}{server}", if i == 0 { "" } else { "," })?;
-        }
-        Ok(())
+        f.write_str(&self.addresses())
+    }
+}
+
+impl Connection {
+    /// The servers that are named.
+    pub fn addresses(&self) -> String {
+        let servers: Vec<String> = self.servers.iter().map(HostPort::to_string).collect();
+        servers.join(",")
     }
 }
 
@@ -83,6 +88,15 @@ pub struct ClusterKeys {
     kerberos_disable_fast: bool,
     /// With AWS MSK IAM: the region.
     aws_region: Option<String>,
+    /// With AWS MSK IAM, for named connections: the role that this server's own credentials assume.
+    aws_role_arn: Option<String>,
+    /// With AWS MSK IAM: the access key to sign with, instead of this server's own credentials.
+    #[serde(rename = "awsAccessKeyID")]
+    aws_access_key_id: Option<String>,
+    /// With AWS MSK IAM: the secret of `awsAccessKeyID`.
+    aws_secret_access_key: Option<Secret>,
+    /// With AWS MSK IAM: the session token of temporary credentials.
+    aws_session_token: Option<Secret>,
 }
 
 impl ConnectionKeys<Kafka> for ClusterKeys {
@@ -112,11 +126,17 @@ impl ConnectionKeys<Kafka> for ClusterKeys {
                 service_name: self.kerberos_service_name,
                 disable_fast: self.kerberos_disable_fast,
             },
-            aws_region: self.aws_region,
+            aws: AwsKeys {
+                region: self.aws_region,
+                role_arn: self.aws_role_arn,
+                access_key_id: self.aws_access_key_id,
+                secret_access_key: self.aws_secret_access_key,
+                session_token: self.aws_session_token,
+            },
         };
         let sasl = problems.keep(sasl.check());
         #[cfg(feature = "aws-msk-iam")]
-        if let (Some(Some(Sasl::MskIam { .. })), Some(None)) = (&sasl, &tls) {
+        if let (Some(Some(Sasl::MskIam(_))), Some(None)) = (&sasl, &tls) {
             problems.push(Problem::key("tls", "must be `enable` with AWS MSK IAM"));
         }
         problems.into_result()?;

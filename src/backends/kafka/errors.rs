@@ -9,6 +9,7 @@ use super::{
 use crate::{
     backends::tls,
     error::{Error, Kind},
+    network,
 };
 
 const GRANT: &str = "Grant the user DESCRIBE on it; the Kafka page of the documentation lists all rights that are needed.";
@@ -25,6 +26,7 @@ pub fn of_connection(error: &BrokerError, connection: &Connection) -> Error {
                 "Check sasl, username and password, or the named connection's.",
             );
         }
+        ErrorCause::NotAllowed => (Kind::NotAllowed, network::ADVICE),
         ErrorCause::SpeaksPlain => (Kind::Unreachable, tls::NOT_TLS_ADVICE),
         ErrorCause::SpeaksTls => (Kind::Unreachable, tls::NEEDS_TLS_ADVICE),
         ErrorCause::Tls => (Kind::Unreachable, tls::HANDSHAKE_ADVICE),
@@ -68,6 +70,7 @@ pub fn of_group(group: &str, error: &BrokerError) -> Error {
         ErrorCause::Code(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
             (Kind::Unauthorized, GRANT)
         }
+        ErrorCause::NotAllowed => (Kind::NotAllowed, network::ADVICE),
         ErrorCause::Code(Code::InvalidGroupId) => (Kind::Invalid, "Check consumerGroup."),
         ErrorCause::Code(code) if code.is_retriable() => (
             Kind::Unreachable,
@@ -156,13 +159,15 @@ pub fn of_partition(topic: &str, partition: i32, error: &BrokerError) -> Error {
         }
         ErrorCause::Code(Code::TopicAuthorizationFailed) => return no_right(topic),
         ErrorCause::Code(Code::LeaderNotAvailable) => return no_leader(topic, partition),
+        ErrorCause::NotAllowed => Kind::NotAllowed,
         ErrorCause::TimedOut => Kind::TimedOut,
         _ => Kind::Unreachable,
     };
     let text = &error.text;
-    Error::new(
-        kind,
-        format!("offsets of partition {partition} of topic {topic}: {text}"),
-        "Check that the broker that leads it runs, and that it can be reached from here.",
-    )
+    let next = match kind {
+        Kind::NotAllowed => network::ADVICE,
+        _ => "Check that the broker that leads it runs, and that it can be reached from here.",
+    };
+    let what = format!("offsets of partition {partition} of topic {topic}: {text}");
+    Error::new(kind, what, next)
 }

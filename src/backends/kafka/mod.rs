@@ -39,7 +39,8 @@ use rule::LagRule;
 use crate::{
     error::Result,
     metadata::values::NameList,
-    sampling::{Backend, Batch, Pace, TriggerType, TriggerTypes},
+    network::Network,
+    sampling::{Backend, Batch, Pace, QueriedName, TriggerType, TriggerTypes},
 };
 
 impl TriggerTypes for Kafka {
@@ -74,13 +75,26 @@ impl Backend for Kafka {
         query.bytes()
     }
 
-    async fn connect(&self, connection: &Connection, deadline: Instant) -> Result<Self::Client> {
-        Client::connect(
-            connection,
-            self.stalls.of(&connection.to_string()),
-            deadline,
-        )
-        .await
+    fn server(connection: &Connection) -> String {
+        connection.addresses()
+    }
+
+    fn names(query: &Query) -> Vec<QueriedName<'_>> {
+        query.names()
+    }
+
+    fn process_credentials(connection: &Connection) -> Option<&'static str> {
+        connection.sasl.as_ref()?.process_credentials()
+    }
+
+    async fn connect(
+        &self,
+        connection: &Connection,
+        network: &Network,
+        deadline: Instant,
+    ) -> Result<Self::Client> {
+        let stalls = self.stalls.of(&connection.to_string());
+        Client::connect(connection, network, stalls, deadline).await
     }
 
     async fn sample(

@@ -123,3 +123,44 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use std::collections::BTreeSet;
+
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_list_holds_what_its_ranges_hold(
+            ranges in vec((0..60_i32, 0..12_i32), 1..12),
+            spaces in "[ ]{0,2}",
+        ) {
+            let written = ranges.iter().map(|(first, more)| match more {
+                0 => format!("{spaces}{first}"),
+                _ => format!("{first}{spaces}-{}{spaces}", first + more),
+            });
+            let written = written.collect::<Vec<_>>().join(",");
+            let expected: BTreeSet<i32> =
+                ranges.iter().flat_map(|(first, more)| *first..=first + more).collect();
+            let list = PartitionList::parse(&written).unwrap();
+            prop_assert_eq!(list.iter().collect::<Vec<_>>(), Vec::from_iter(expected));
+            // However it was written, the same partitions are the same query.
+            prop_assert_eq!(PartitionList::parse(&list.to_string()), Ok(list));
+        }
+
+        #[test]
+        fn any_text_is_a_bounded_list_or_an_error(
+            text in prop_oneof![any::<String>(), "[0-9,\\- ]{0,40}", "([0-9]{1,7}(-[0-9]{1,7})?,){0,9}[0-9]"],
+        ) {
+            if let Ok(list) = PartitionList::parse(&text) {
+                let partitions: Vec<i32> = list.iter().collect();
+                prop_assert!(partitions.len() as i64 <= MOST);
+                prop_assert!(partitions.iter().all(|partition| (0..=LARGEST).contains(partition)));
+                prop_assert!(partitions.is_sorted_by(|a, b| a < b));
+            }
+        }
+    }
+}

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::partition_list::PartitionList;
 use crate::{
     error::{Error, Kind, Result},
-    sampling::BatchQuery,
+    sampling::{BatchQuery, QueriedName},
 };
 
 /// A group's lag in some topics.
@@ -158,6 +158,22 @@ impl Query {
         let regexes = regexes.iter().map(TopicRegex::text);
         let all = names.iter().map(String::as_str).chain(regexes);
         all.map(|name| size_of::<String>() + name.len()).sum()
+    }
+}
+
+impl Query {
+    /// The group and the topics that are read. Topics that only the group knows are the group's.
+    pub fn names(&self) -> Vec<QueriedName<'_>> {
+        let mut names = vec![QueriedName::Exact(&self.group)];
+        if let TopicSelection::Named {
+            names: topics,
+            regexes,
+        } = &self.topics
+        {
+            names.extend(topics.iter().map(|topic| QueriedName::Exact(topic)));
+            names.extend(regexes.iter().map(|regex| QueriedName::Regex(regex.text())));
+        }
+        names
     }
 }
 

@@ -134,4 +134,6 @@ fn even_share(lag: i64, partitions: i64, threshold: i64) -> i64 {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

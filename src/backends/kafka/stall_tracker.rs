@@ -162,3 +162,48 @@ mod tests {
         assert_eq!(stalls.0.lock().groups.len(), 1);
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    /// A partition as it was read some seconds after the one before: its number, its offset, and
+    /// whether there was more to read.
+    type Seen = (u64, i32, i64, bool);
+
+    /// Since which second a partition has been seen behind at its offset: that of the first of the
+    /// last observations that all say the same.
+    fn model(history: &[(u64, Seen)]) -> Option<u64> {
+        let (_, (_, partition, offset, _)) = history.last()?;
+        let of_partition = history
+            .iter()
+            .rev()
+            .filter(|(_, seen)| seen.1 == *partition);
+        let same = of_partition.take_while(|(_, seen)| (seen.2, seen.3) == (*offset, true));
+        same.last().map(|(second, _)| *second)
+    }
+
+    proptest! {
+        #[test]
+        fn time_runs_from_the_first_observation_at_the_same_offset_with_more_to_read(
+            seen in vec((0..100_u64, 0..3_i32, 0..3_i64, prop::bool::weighted(0.8)), 1..30),
+        ) {
+            let stalls = StallTracker::default();
+            let topic: Arc<str> = "t".into();
+            let start = Instant::now();
+            let (mut history, mut second) = (Vec::new(), 0);
+            for one in seen {
+                let (after, partition, offset, is_behind) = one;
+                second += after;
+                history.push((second, one));
+                let now = start + Duration::from_secs(second);
+                let one = std::iter::once((&topic, partition, offset, is_behind));
+                let since = stalls.update("g", Isolation::ReadCommitted, one, now)[0];
+                let since = since.map(|since| since.duration_since(start).as_secs());
+                prop_assert_eq!(since, model(&history), "{:?}", history);
+            }
+        }
+    }
+}

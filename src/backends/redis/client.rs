@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     metadata::values::HostPort,
+    network::Network,
 };
 
 /// A live connection.
@@ -38,8 +39,12 @@ pub struct Keyspace {
 
 impl Client {
     /// Opens a connection and proves it by a command.
-    pub async fn open(connection: &Connection, deadline: Instant) -> Result<Self> {
-        let connector = RedisConnector::new(connection)?;
+    pub async fn open(
+        connection: &Connection,
+        network: &Network,
+        deadline: Instant,
+    ) -> Result<Self> {
+        let connector = RedisConnector::new(connection, network)?;
         let servers = match &connection.topology {
             Topology::Single { address, database } => {
                 let login = login(&connection.username, &connection.password, *database);

@@ -70,6 +70,18 @@ impl fmt::Display for Connection {
     }
 }
 
+impl Topology {
+    /// The servers that are named.
+    pub fn addresses(&self) -> String {
+        match self {
+            Topology::Single { address, .. } => address.to_string(),
+            Topology::Cluster { addresses } | Topology::Sentinel { addresses, .. } => {
+                joined(addresses)
+            }
+        }
+    }
+}
+
 fn joined(addresses: &[HostPort]) -> String {
     let addresses: Vec<String> = addresses.iter().map(HostPort::to_string).collect();
     addresses.join(",")

@@ -1,30 +1,37 @@
 //! Opening connections: a server, or the master that sentinels name; login and TLS.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use futures_util::future::select_ok;
 use redis::{
-    AsyncConnectionConfig, Client as RedisClient, ClientTlsConfig, ConnectionAddr, ErrorKind,
-    IntoConnectionInfo, RedisConnectionInfo, RedisError, TlsCertificates, Value,
-    aio::MultiplexedConnection, io::AsyncDNSResolver,
+    AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, RedisError, Value,
+    aio::MultiplexedConnection,
 };
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     config::{Connection, Topology},
     errors::{connection_error, no_response},
     server::RedisServer,
+    transport,
 };
 use crate::{
-    backends::tls::plain_key,
+    backends::tls::{client_config, server_name},
     error::{Error, Kind, Result},
-    metadata::values::{HostPort, Secret},
+    metadata::{
+        tls::Tls,
+        values::{HostPort, Secret},
+    },
+    network::Network,
 };
 
 /// Opens servers with the TLS of a connection.
 pub struct RedisConnector {
     pub connection: Connection,
-    certificates: TlsCertificates,
+    network: Network,
+    tls: Option<(Tls, Arc<ClientConfig>)>,
 }
 
 /// As which user, and on which database.
@@ -47,22 +54,15 @@ pub fn login(
 }
 
 impl RedisConnector {
-    pub fn new(connection: &Connection) -> Result<Self> {
-        let tls = connection.tls.as_ref();
-        let client_tls = match tls.and_then(|tls| tls.identity.as_ref()) {
+    pub fn new(connection: &Connection, network: &Network) -> Result<Self> {
+        let tls = match &connection.tls {
             None => None,
-            Some(identity) => Some(ClientTlsConfig {
-                client_cert: identity.cert.clone().into_bytes(),
-                client_key: plain_key(identity)?.expose().as_bytes().to_vec(),
-            }),
-        };
-        let certificates = TlsCertificates {
-            client_tls,
-            root_cert: tls.and_then(|tls| tls.ca.clone()).map(String::into_bytes),
+            Some(tls) => Some((tls.clone(), Arc::new(client_config(tls, &[])?))),
         };
         Ok(RedisConnector {
             connection: connection.clone(),
-            certificates,
+            network: network.clone(),
+            tls,
         })
     }
 
@@ -75,43 +75,35 @@ impl RedisConnector {
     ) -> Result<RedisServer, RedisError> {
         let limit = deadline.saturating_duration_since(Instant::now());
         let opened = timeout_at(deadline, self.open_unlimited(address, login));
-        let connection = opened.await.unwrap_or_else(|_| Err(no_response(limit)))?;
-        Ok(RedisServer::new(connection))
+        opened.await.unwrap_or_else(|_| Err(no_response(limit)))
     }
 
     async fn open_unlimited(
         &self,
         address: &HostPort,
         login: RedisConnectionInfo,
-    ) -> Result<MultiplexedConnection, RedisError> {
-        let mut config = AsyncConnectionConfig::new()
+    ) -> Result<RedisServer, RedisError> {
+        let tls = match &self.tls {
+            None => None,
+            Some((tls, config)) => {
+                let name = server_name(tls, "address", address).map_err(|error| {
+                    let kind = ErrorKind::InvalidClientConfig;
+                    (kind, "the name of the server", error.to_string())
+                })?;
+                Some((config.clone(), name))
+            }
+        };
+        let stream = transport::connect(address, tls, &self.network).await?;
+        let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None);
-        let tls = self.connection.tls.as_ref();
-        let mut named = address.clone();
-        if let Some(name) = tls.and_then(|tls| tls.server_name.clone()) {
-            config = config.set_dns_resolver(AlwaysTo(address.clone()));
-            named.host = name;
-        }
-        let address = match tls {
-            None => ConnectionAddr::Tcp(named.host, named.port),
-            Some(tls) => ConnectionAddr::TcpTls {
-                host: named.host,
-                port: named.port,
-                insecure: tls.skip_verify,
-                tls_params: None,
-            },
-        };
-        let info = address.into_connection_info()?.set_redis_settings(login);
-        let client = match tls {
-            Some(_) => RedisClient::build_with_tls(info, self.certificates.clone())?,
-            None => RedisClient::open(info)?,
-        };
-        let opened = client.get_multiplexed_async_connection_with_config(&config);
-        let mut server = opened.await?;
+        let opened = MultiplexedConnection::new_with_config(&login, stream, config);
+        let (mut server, driver) = opened.await?;
+        // Without its own end the driver of a server that hangs would wait for ever.
+        let driver = AbortOnDropHandle::new(tokio::spawn(driver));
         // Without a password, a server that wants one says so only now.
         redis::cmd("PING").exec_async(&mut server).await?;
-        Ok(server)
+        Ok(RedisServer::new(server, driver))
     }
 
     /// Requests the master's address of all sentinels at once, and opens the master that the first
@@ -190,22 +182,5 @@ impl RedisConnector {
 
     pub fn error(&self, error: &RedisError) -> Error {
         connection_error(error, &self.connection)
-    }
-}
-
-/// Resolves whatever name to one server: the name is what its certificate carries.
-struct AlwaysTo(HostPort);
-
-impl AsyncDNSResolver for AlwaysTo {
-    fn resolve<'a, 'b: 'a>(
-        &'a self,
-        _: &'b str,
-        _: u16,
-    ) -> redis::RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((self.0.host.as_str(), self.0.port)).await?;
-            let found: Vec<SocketAddr> = found.collect();
-            Ok(Box::new(found.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
-        })
     }
 }

@@ -8,6 +8,7 @@ use super::config::Connection;
 use crate::{
     backends::tls::{HANDSHAKE_ADVICE, NEEDS_TLS_ADVICE, NOT_TLS_ADVICE},
     error::{Error, Kind},
+    network::refusal,
 };
 
 /// Why something could not be read.
@@ -22,6 +23,9 @@ pub enum ReadError {
 /// An error of the connection, whatever was requested on it.
 pub fn connection_error(error: &RedisError, connection: &Connection) -> Error {
     let text = text(error);
+    if let Some(refused) = io_error(error).and_then(refusal) {
+        return refused.into();
+    }
     if is_login(error) {
         let user = connection.username.as_deref().unwrap_or("default");
         return Error::new(
@@ -46,9 +50,7 @@ pub fn connection_error(error: &RedisError, connection: &Connection) -> Error {
             "Check databaseIndex, and that the server is of the kind that `backend` names.",
         ),
         ErrorKind::MasterNameNotFoundBySentinel => (Kind::NotFound, "Check sentinelMaster."),
-        ErrorKind::InvalidClientConfig => {
-            (Kind::Invalid, "Check ca, cert and key: each must be PEM.")
-        }
+        ErrorKind::InvalidClientConfig => (Kind::Invalid, "Check address and tlsServerName."),
         ErrorKind::Parse if connection.tls.is_none() => return not_redis(error, NEEDS_TLS_ADVICE),
         ErrorKind::Parse => return not_redis(error, ""),
         _ => match tls_error(error) {
@@ -157,17 +159,25 @@ fn is_login(error: &RedisError) -> bool {
 
 /// What rustls reported, if this is a failure of TLS.
 fn tls_error(error: &RedisError) -> Option<&rustls::Error> {
-    let source = error.source()?;
-    // The library hands out its shared pointer as the source rather than what it points to.
-    let source = match source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>() {
-        Some(pointer) => pointer.as_ref(),
-        None => source,
-    };
+    let source = source(error)?;
     if let Some(error) = source.downcast_ref::<rustls::Error>() {
         return Some(error);
     }
-    let io = source.downcast_ref::<io::Error>()?;
-    io.get_ref()?.downcast_ref::<rustls::Error>()
+    io_error(error)?.get_ref()?.downcast_ref::<rustls::Error>()
+}
+
+/// What I/O reported, if that is where this comes from.
+fn io_error(error: &RedisError) -> Option<&io::Error> {
+    source(error)?.downcast_ref()
+}
+
+fn source(error: &RedisError) -> Option<&(dyn std::error::Error + 'static)> {
+    let source = error.source()?;
+    // The library hands out its shared pointer as the source rather than what it points to.
+    match source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>() {
+        Some(pointer) => Some(pointer.as_ref()),
+        None => Some(source),
+    }
 }
 
 /// The error's own text on one line.

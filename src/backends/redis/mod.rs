@@ -19,6 +19,7 @@ mod query;
 mod sample;
 mod server;
 mod streams;
+mod transport;
 
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ pub use query::{Count, Query};
 
 use crate::{
     error::Result,
-    sampling::{Backend, Batch, CountRule, Pace, TriggerType, TriggerTypes},
+    network::Network,
+    sampling::{Backend, Batch, CountRule, Pace, QueriedName, TriggerType, TriggerTypes},
 };
 
 impl TriggerTypes for Redis {
@@ -70,8 +72,21 @@ impl Backend for Redis {
         query.bytes()
     }
 
-    async fn connect(&self, connection: &Connection, deadline: Instant) -> Result<Self::Client> {
-        sample::Session::open(connection, deadline).await
+    fn server(connection: &Connection) -> String {
+        connection.topology.addresses()
+    }
+
+    fn names(query: &Query) -> Vec<QueriedName<'_>> {
+        query.names()
+    }
+
+    async fn connect(
+        &self,
+        connection: &Connection,
+        network: &Network,
+        deadline: Instant,
+    ) -> Result<Self::Client> {
+        sample::Session::open(connection, network, deadline).await
     }
 
     async fn sample(

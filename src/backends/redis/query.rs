@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     metadata::patterns::Patterns,
-    sampling::{BatchQuery, Total},
+    sampling::{BatchQuery, QueriedName, Total},
 };
 
 /// A query of a batch, until it has its result.
@@ -51,6 +51,27 @@ impl Query {
                 processing,
             } => waiting.bytes() + processing.bytes(),
             Query::Stream { stream, .. } => stream.len(),
+        }
+    }
+}
+
+impl Query {
+    /// The keys that are read.
+    pub fn names(&self) -> Vec<QueriedName<'_>> {
+        match self {
+            Query::Lists {
+                waiting,
+                processing,
+            } => {
+                let all = [waiting, processing];
+                let names = all.iter().flat_map(|all| &all.names);
+                let globs = all.iter().flat_map(|all| &all.globs);
+                let names = names.map(|name| QueriedName::Exact(name));
+                names
+                    .chain(globs.map(|glob| QueriedName::Glob(glob)))
+                    .collect()
+            }
+            Query::Stream { stream, .. } => vec![QueriedName::Exact(stream)],
         }
     }
 }

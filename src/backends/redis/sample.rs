@@ -20,7 +20,7 @@ use super::{
     query::{Count, Measure, PendingQuery, Query},
     streams::{self, Outcome},
 };
-use crate::{error::Result, metadata::patterns::Patterns, sampling::Measured};
+use crate::{error::Result, metadata::patterns::Patterns, network::Network, sampling::Measured};
 
 /// A live connection with its caches and the long reads that are under way.
 pub struct Session {
@@ -54,10 +54,14 @@ struct QueryGroup {
 
 impl Session {
     /// Opens a connection and proves it by a command.
-    pub async fn open(connection: &Connection, deadline: Instant) -> Result<Self> {
+    pub async fn open(
+        connection: &Connection,
+        network: &Network,
+        deadline: Instant,
+    ) -> Result<Self> {
         let permits = Arc::new(Permits::default());
         let reader = BatchReader {
-            client: Client::open(connection, deadline).await?,
+            client: Client::open(connection, network, deadline).await?,
             types: KeyTypes::default(),
             scans: KeyScans::new(permits.clone()),
             permits,

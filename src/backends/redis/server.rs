@@ -6,6 +6,7 @@ use redis::{
     aio::{ConnectionLike, MultiplexedConnection},
 };
 use tokio::time::{Instant, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     command::Reply,
@@ -16,6 +17,8 @@ use super::{
 /// dropped by the client library, and the requests behind it are not affected.
 pub struct RedisServer {
     connection: MultiplexedConnection,
+    /// Reads and writes for the connection.
+    _driver: AbortOnDropHandle<()>,
     health: Mutex<ServerHealth>,
 }
 
@@ -30,9 +33,10 @@ struct ServerHealth {
 const SCAN_COUNT: u64 = 1000;
 
 impl RedisServer {
-    pub fn new(connection: MultiplexedConnection) -> Self {
+    pub fn new(connection: MultiplexedConnection, driver: AbortOnDropHandle<()>) -> Self {
         RedisServer {
             connection,
+            _driver: driver,
             health: Mutex::new(ServerHealth {
                 last_response: Instant::now(),
                 failed: None,

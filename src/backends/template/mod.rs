@@ -23,9 +23,10 @@ use crate::{
         tls::TlsKeys,
         values::{Activation, HostPort, Target},
     },
+    network::Network,
     sampling::{
-        Backend, Batch, ConnectionKeys, CountRule, Measured, Pace, Plan, TriggerKeys, TriggerType,
-        TriggerTypes,
+        Backend, Batch, ConnectionKeys, CountRule, Measured, Pace, Plan, QueriedName, TriggerKeys,
+        TriggerType, TriggerTypes,
     },
 };
 
@@ -120,9 +121,12 @@ impl fmt::Display for Query {
 struct Client(Mutex<BufReader<TcpStream>>);
 
 impl Client {
-    async fn connect(connection: &Connection, deadline: Instant) -> Result<Self> {
-        let HostPort { host, port } = &connection.address;
-        let opening = TcpStream::connect((host.as_str(), *port));
+    async fn connect(
+        connection: &Connection,
+        network: &Network,
+        deadline: Instant,
+    ) -> Result<Self> {
+        let opening = network.connect(&connection.address);
         let opened = timeout_at(deadline, opening).await;
         let stream = opened.map_err(|_| late())?.map_err(lost)?;
         let client = Client(Mutex::new(BufReader::new(stream)));
@@ -211,8 +215,21 @@ impl Backend for Template {
         query.queue.len()
     }
 
-    async fn connect(&self, connection: &Connection, deadline: Instant) -> Result<Client> {
-        Client::connect(connection, deadline).await
+    fn server(connection: &Connection) -> String {
+        connection.address.to_string()
+    }
+
+    fn names(query: &Query) -> Vec<QueriedName<'_>> {
+        vec![QueriedName::Exact(&query.queue)]
+    }
+
+    async fn connect(
+        &self,
+        connection: &Connection,
+        network: &Network,
+        deadline: Instant,
+    ) -> Result<Client> {
+        Client::connect(connection, network, deadline).await
     }
 
     async fn sample(&self, client: &Client, batch: Batch<Self>, deadline: Instant) -> Result<()> {

@@ -2,7 +2,6 @@
 //! there which lets us see the namespace.
 
 use std::{
-    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -17,7 +16,6 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     time::{Instant, timeout_at},
 };
 use tokio_rustls::TlsConnector;
@@ -36,6 +34,7 @@ use crate::{
     backends::tls,
     error::{Error, Kind, Result},
     metadata::{problem::Problem, values::HostPort},
+    network::Network,
 };
 
 /// The stubs over one channel.
@@ -52,6 +51,7 @@ const MESSAGE_LIMIT: usize = 16 << 20;
 /// deadline, and within `minConnectTimeout`.
 pub async fn open(
     connection: &Connection,
+    network: &Network,
     deadline: Instant,
 ) -> Result<(ServiceClient, ServerVersion)> {
     let started = Instant::now();
@@ -60,7 +60,7 @@ pub async fn open(
         deadline: deadline.min(started + connection.connect_timeout),
     };
     let headers = RequestHeaders::new(connection)?;
-    let channel = attempt.step("TCP and TLS", open_channel(connection));
+    let channel = attempt.step("TCP and TLS", open_channel(connection, network));
     let channel = channel.await??;
     let mut service = WorkflowServiceClient::with_interceptor(channel, headers)
         .max_decoding_message_size(MESSAGE_LIMIT);
@@ -100,8 +100,8 @@ impl Attempt {
     }
 }
 
-async fn open_channel(connection: &Connection) -> Result<Channel> {
-    let connector = Connector::new(connection)?;
+async fn open_channel(connection: &Connection, network: &Network) -> Result<Channel> {
+    let connector = Connector::new(connection, network)?;
     let scheme = match connection.tls {
         Some(_) => "https",
         None => "http",
@@ -168,11 +168,12 @@ impl Interceptor for RequestHeaders {
 #[derive(Clone)]
 struct Connector {
     endpoint: HostPort,
+    network: Network,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
 }
 
 impl Connector {
-    fn new(connection: &Connection) -> Result<Self> {
+    fn new(connection: &Connection, network: &Network) -> Result<Self> {
         let endpoint = connection.endpoint.clone();
         let tls = match &connection.tls {
             None => None,
@@ -181,24 +182,22 @@ impl Connector {
                 tls::server_name(tls, "endpoint", &endpoint)?,
             )),
         };
-        Ok(Connector { endpoint, tls })
+        Ok(Connector {
+            endpoint,
+            network: network.clone(),
+            tls,
+        })
     }
 
     async fn open(self) -> Result<ServerStream, OpenError> {
-        let stream = open_tcp(&self.endpoint).await.map_err(OpenError::Tcp)?;
+        let stream = self.network.connect(&self.endpoint).await;
+        let stream = stream.map_err(OpenError::Tcp)?;
         let Some((config, name)) = self.tls else {
             return Ok(Box::new(stream));
         };
         let handshake = TlsConnector::from(config).connect(name, stream);
         Ok(Box::new(handshake.await.map_err(OpenError::Tls)?))
     }
-}
-
-async fn open_tcp(HostPort { host, port }: &HostPort) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host.as_str(), *port)).await?;
-    // Requests are small, and a sample waits for each.
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 impl tower::Service<Uri> for Connector {

@@ -10,7 +10,7 @@ use super::{
     channel, config::Connection, query::QueueType, rate_limiter::Priority,
     request_executor::RequestContext, requests::Requests, server_version::ServerVersion,
 };
-use crate::error::Result;
+use crate::{error::Result, network::Network};
 
 /// The most idle reads that wait. One that finds no room is planned again later.
 const IDLE_READS: usize = 10_000;
@@ -27,8 +27,12 @@ pub struct Client {
 
 impl Client {
     /// Connects, and proves that the namespace can be read.
-    pub async fn connect(connection: &Connection, deadline: Instant) -> Result<Self> {
-        let (service, server) = channel::open(connection, deadline).await?;
+    pub async fn connect(
+        connection: &Connection,
+        network: &Network,
+        deadline: Instant,
+    ) -> Result<Self> {
+        let (service, server) = channel::open(connection, network, deadline).await?;
         report(connection, &server);
         let requests = Arc::new(Requests::new(service, connection.clone(), server));
         let (idle_reads, queue) = mpsc::channel(IDLE_READS);

@@ -24,6 +24,7 @@ use crate::{
     backends::tls::{HANDSHAKE_ADVICE, NEEDS_TLS_ADVICE, NOT_TLS_ADVICE},
     error::{Error, Kind},
     metadata::values::Secret,
+    network::refusal,
 };
 
 /// How a request failed, as far as the next attempt depends on it.
@@ -138,6 +139,11 @@ fn transport_error(
     connection: &Connection,
     next: &str,
 ) -> Error {
+    if let Some(OpenError::Tcp(io)) = find::<OpenError>(&error)
+        && let Some(refused) = refusal(io)
+    {
+        return refused.into();
+    }
     let next = match find::<OpenError>(&error) {
         None => next,
         Some(OpenError::Tcp(_)) => "Check that the server runs, and endpoint.",

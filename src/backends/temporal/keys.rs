@@ -55,8 +55,8 @@ pub struct TaskQueueKeys {
     /// Several of them, comma-separated, summed: names and ranges (`orders-tenant-{0..31}`).
     /// Instead of `taskQueue`.
     task_queues: Option<NameList>,
-    /// Which types of tasks count. Left out, all of them, and a type that a queue does not use is
-    /// read rarely; a type named here is read every time.
+    /// Which types of tasks count. Left out, all of them; while the rate has no room, one that a
+    /// queue does not use is read once a minute. A type named here is read every time.
     queue_types: Option<QueueTypes>,
     /// The wanted number of tasks per replica.
     #[serde(default = "five")]

@@ -32,7 +32,8 @@ pub use query::{Backlog, BacklogRule, Query};
 
 use crate::{
     error::Result,
-    sampling::{Backend, Batch, Pace, TriggerType, TriggerTypes},
+    network::Network,
+    sampling::{Backend, Batch, Pace, QueriedName, TriggerType, TriggerTypes},
 };
 
 impl TriggerTypes for Temporal {
@@ -74,8 +75,21 @@ impl Backend for Temporal {
         query.queues.bytes()
     }
 
-    async fn connect(&self, connection: &Connection, deadline: Instant) -> Result<Client> {
-        Client::connect(connection, deadline).await
+    fn server(connection: &Connection) -> String {
+        connection.endpoint.to_string()
+    }
+
+    fn names(query: &Query) -> Vec<QueriedName<'_>> {
+        query.names()
+    }
+
+    async fn connect(
+        &self,
+        connection: &Connection,
+        network: &Network,
+        deadline: Instant,
+    ) -> Result<Client> {
+        Client::connect(connection, network, deadline).await
     }
 
     async fn sample(&self, client: &Client, batch: Batch<Self>, deadline: Instant) -> Result<()> {

@@ -9,7 +9,7 @@ use crate::{
         patterns::Patterns,
         values::{Activation, words},
     },
-    sampling::{BatchQuery, Reading, Rule},
+    sampling::{BatchQuery, QueriedName, Reading, Rule},
 };
 
 /// One query of a batch.
@@ -49,7 +49,7 @@ impl QueueType {
 /// Which types count.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TypeSelection {
-    /// All. Those that a queue does not use are read rarely.
+    /// All. Those that a queue does not use are left out now and then.
     All,
     /// Those that the user named: read every time.
     Named(BTreeSet<QueueType>),
@@ -105,6 +105,16 @@ pub struct RunningCheck {
     /// A backlog above this keeps the trigger active by itself, so that nothing needs to be counted:
     /// a server allows few visibility counts (10 a second for a whole namespace, by default).
     pub unless_above: u64,
+}
+
+impl Query {
+    /// The task queues that are read.
+    pub fn names(&self) -> Vec<QueriedName<'_>> {
+        let running = self.running.as_ref();
+        let of_running = running.and_then(|running| running.queue.as_ref());
+        let queues = self.queues.names.iter().chain(of_running);
+        queues.map(|queue| QueriedName::Exact(queue)).collect()
+    }
 }
 
 impl fmt::Display for Query {

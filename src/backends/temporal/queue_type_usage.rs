@@ -1,8 +1,10 @@
 //! Which types of tasks a queue uses.
 //!
 //! Every name stands for a workflow, an activity and a Nexus queue, and most queues use one or
-//! two of them. Reading an unused one loads its partitions into the server's memory (measured:
-//! 3 GB for a thousand queues), so it is read rarely, and never while a call waits.
+//! two of them. While the namespace's rate has room, workflows and activities are read every time.
+//! When it has not, a type that was quiet is left out for a while, so that the others are not
+//! delayed. No server counts Nexus tasks so far, and reading a queue loads its partitions into the
+//! server's memory, so that type is read rarely, and never while a call waits.
 
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -26,13 +28,13 @@ struct QueueUsage {
 
 #[derive(Clone, Copy, Default)]
 struct TypeUsage {
-    /// It was read at least once.
-    read: bool,
+    /// When it was last read.
+    read: Option<Instant>,
     /// Workers polled when it was last read.
     has_pollers: bool,
     /// When it was last seen in use.
     used: Option<Instant>,
-    /// When it is read next although it is not in use. `None`: at any time.
+    /// Nexus: when it is read next although it is not in use. `None`: at any time.
     next_probe: Option<Instant>,
     /// The wait before that.
     probe_interval: Duration,
@@ -52,7 +54,10 @@ pub const KNOWN: NonZeroUsize = NonZeroUsize::new(100_000).expect("is not zero")
 /// A type counts as in use for this long after it last was. More would suit a queue that works by
 /// day, and cost the server more.
 const IN_USE: Duration = Duration::from_secs(60 * 60);
-/// An unused type is read again after this, doubling up to [`LONGEST_PROBE`].
+/// What a quiet type last was is used for this long when the rate has no room: the default of
+/// `maxStaleness`.
+const QUIET_FOR: Duration = Duration::from_secs(60);
+/// An unused Nexus queue is read again after this, doubling up to [`LONGEST_PROBE`].
 const FIRST_PROBE: Duration = Duration::from_secs(30);
 /// Longer than the five minutes after which a server unloads an idle partition.
 const LONGEST_PROBE: Duration = Duration::from_secs(10 * 60);
@@ -65,8 +70,14 @@ impl QueueTypeUsage {
         QueueTypeUsage(Mutex::new(queues))
     }
 
-    /// What to read of a queue whose types `types` count.
-    pub fn read_plan(&self, queue: &str, types: &TypeSelection, now: Instant) -> ReadPlan {
+    /// What to read of a queue whose types `types` count. `room`: the rate has room for quiet types.
+    pub fn read_plan(
+        &self,
+        queue: &str,
+        types: &TypeSelection,
+        room: bool,
+        now: Instant,
+    ) -> ReadPlan {
         let mut queues = self.0.lock();
         let queue = queues.get_or_insert_mut_ref(queue, QueueUsage::default);
         if let TypeSelection::Named(named) = types {
@@ -77,9 +88,11 @@ impl QueueTypeUsage {
         }
         let mut plan = ReadPlan::default();
         for queue_type in QueueType::ALL {
-            if queue.counts(queue_type, now) {
+            let is_counted = queue_type != QueueType::Nexus;
+            let is_needed = is_counted && (room || queue.is_due(queue_type, now));
+            if is_needed || queue.in_use(queue_type, now) {
                 plan.needed.push(queue_type);
-            } else if queue.start_probe(queue_type, now) {
+            } else if !is_counted && queue.start_probe(now) {
                 plan.idle.push(queue_type);
             }
         }
@@ -91,7 +104,7 @@ impl QueueTypeUsage {
         let queues = self.0.lock();
         queues
             .peek(queue)
-            .is_some_and(|queue| queue.types[queue_type as usize].read)
+            .is_some_and(|queue| queue.types[queue_type as usize].read.is_some())
     }
 
     /// Records what a read found.
@@ -102,15 +115,14 @@ impl QueueTypeUsage {
         };
         let had_pollers = queue.types.iter().any(|usage| usage.has_pollers);
         let usage = &mut queue.types[queue_type as usize];
-        (usage.read, usage.has_pollers) = (true, state.has_pollers);
+        (usage.read, usage.has_pollers) = (Some(now), state.has_pollers);
         if state.in_use() {
             usage.used = Some(now);
         }
-        // Workers came, perhaps for the other types as well: read those soon.
+        // Workers came, perhaps for Nexus as well: read that soon.
         if state.has_pollers && !had_pollers {
-            for usage in &mut queue.types {
-                (usage.next_probe, usage.probe_interval) = (None, Duration::ZERO);
-            }
+            let nexus = &mut queue.types[QueueType::Nexus as usize];
+            (nexus.next_probe, nexus.probe_interval) = (None, Duration::ZERO);
         }
     }
 }
@@ -121,22 +133,18 @@ impl QueueUsage {
         used.is_some_and(|used| now.saturating_duration_since(used) < IN_USE)
     }
 
-    /// Whether the sample needs this type.
-    fn counts(&self, queue_type: QueueType, now: Instant) -> bool {
-        let other = match queue_type {
-            QueueType::Workflow => QueueType::Activity,
-            QueueType::Activity => QueueType::Workflow,
-            // No server counts a Nexus backlog so far: no call needs to wait for 0.
-            QueueType::Nexus => return self.in_use(queue_type, now),
-        };
-        // Any of the two may be the first to come into use: both are read until one has.
-        !self.types[queue_type as usize].read
-            || self.in_use(queue_type, now)
-            || !self.in_use(other, now)
+    /// Whether the sample needs a quiet type: it was not read for long, or all types are quiet, so
+    /// that any may be the first to come into use.
+    fn is_due(&self, queue_type: QueueType, now: Instant) -> bool {
+        let read = self.types[queue_type as usize].read;
+        read.is_none_or(|read| now.saturating_duration_since(read) >= QUIET_FOR)
+            || !QueueType::ALL
+                .into_iter()
+                .any(|other| self.in_use(other, now))
     }
 
-    fn start_probe(&mut self, queue_type: QueueType, now: Instant) -> bool {
-        let usage = &mut self.types[queue_type as usize];
+    fn start_probe(&mut self, now: Instant) -> bool {
+        let usage = &mut self.types[QueueType::Nexus as usize];
         if usage.next_probe.is_some_and(|probe| probe > now) {
             return false;
         }

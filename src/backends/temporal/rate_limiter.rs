@@ -93,6 +93,14 @@ impl RateLimiter {
         }
     }
 
+    /// Whether there is room for requests that could be left out: the server accepts the full rate,
+    /// and half of the savings are left to a burst that calls wait for.
+    pub fn has_room(&self) -> bool {
+        let mut state = self.state.lock();
+        state.refill(Instant::now());
+        state.waiting.is_empty() && state.rate >= state.full && state.tokens >= state.most() / 2.0
+    }
+
     /// Halves the rate, as the server refused a request. Returns the new rate, unless it was halved
     /// just before.
     pub fn slow_down(&self) -> Option<f64> {

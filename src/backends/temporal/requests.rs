@@ -78,6 +78,11 @@ impl Requests {
         &self.usage
     }
 
+    /// Whether the rate of queue reads has room for more than what is needed.
+    pub fn has_room(&self) -> bool {
+        self.queue_limiter.has_room()
+    }
+
     /// The state of a task queue of one type, whatever workers its tasks are for.
     pub async fn queue(
         &self,
@@ -123,8 +128,11 @@ impl Requests {
         };
         let cost = Cost::one(&self.queue_limiter);
         let response = self.describe_task_queue(request, cost, context).await?;
+        let Some(backlogs) = build_id_backlogs(&response.sample) else {
+            return Err(self.too_old("backlogs of build ids", "1.24"));
+        };
         Ok(Measured {
-            sample: build_id_backlogs(&response.sample),
+            sample: backlogs,
             at: response.at,
         })
     }
@@ -183,6 +191,15 @@ impl Requests {
             Ok(Measured {
                 sample: response.sample.count.try_into().unwrap_or(0),
                 at: response.at,
+            })
+        };
+        // Visibility is a database of its own: that it is slow says nothing of the connection.
+        let read = async {
+            read.await.map_err(|error| match error {
+                RequestError::ConnectionLost(error) if error.kind() == Kind::TimedOut => {
+                    RequestError::Failed(error)
+                }
+                other => other,
             })
         };
         self.counts.get_or_read(&query, read).await

@@ -47,14 +47,17 @@ pub fn queue_state(response: &DescribeTaskQueueResponse) -> Option<QueueState> {
     })
 }
 
-/// The backlogs of a response in enhanced mode, of all build ids in it.
+/// The backlogs of a response in enhanced mode, of all build ids in it. `None`: statistics are
+/// missing, so that the sum is not known.
 #[allow(deprecated)]
-pub fn build_id_backlogs(response: &DescribeTaskQueueResponse) -> Vec<(QueueType, u64)> {
+pub fn build_id_backlogs(response: &DescribeTaskQueueResponse) -> Option<Vec<(QueueType, u64)>> {
     let versions = response.versions_info.values();
     let types = versions.flat_map(|version| &version.types_info);
-    let backlogs = types
-        .filter_map(|(number, info)| Some((queue_type(*number)?, backlog(info.stats.as_ref()?))));
-    backlogs.collect()
+    // A type that is not known here was not requested.
+    let known = types.filter_map(|(number, info)| Some((queue_type(*number)?, info)));
+    known
+        .map(|(queue_type, info)| Some((queue_type, backlog(info.stats.as_ref()?))))
+        .collect()
 }
 
 /// `None`: the server does not know `report_task_queue_stats`.
@@ -125,6 +128,32 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(queue_state(&empty), Some(QueueState::default()));
+    }
+
+    #[test]
+    #[allow(deprecated)]
+    fn a_build_id_without_stats_is_not_one_without_tasks() {
+        use temporalio_protos::temporal::api::taskqueue::v1::{
+            TaskQueueTypeInfo, TaskQueueVersionInfo,
+        };
+        let activity: i32 = TaskQueueType::Activity.into();
+        let response = |stats| {
+            let info = TaskQueueTypeInfo {
+                stats,
+                ..Default::default()
+            };
+            let version = TaskQueueVersionInfo {
+                types_info: [(activity, info)].into(),
+                ..Default::default()
+            };
+            DescribeTaskQueueResponse {
+                versions_info: [("v1".to_owned(), version)].into(),
+                ..Default::default()
+            }
+        };
+        let with = build_id_backlogs(&response(stats(7)));
+        assert_eq!(with, Some(vec![(QueueType::Activity, 7)]));
+        assert_eq!(build_id_backlogs(&response(None)), None);
     }
 
     #[test]

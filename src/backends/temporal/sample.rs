@@ -99,9 +99,11 @@ async fn sum_queues(
     context: RequestContext,
 ) -> Result<Measured<Backlog>, RequestError> {
     let now = Instant::now();
+    let room = client.requests.has_room();
     let mut needed: Vec<(String, QueueType)> = Vec::new();
     for name in &query.queues.names {
-        let plan = client.requests.usage().read_plan(name, &query.types, now);
+        let usage = client.requests.usage();
+        let plan = usage.read_plan(name, &query.types, room, now);
         needed.extend(iter::repeat(name.clone()).zip(plan.needed));
         for queue_type in plan.idle {
             client.read_when_idle(name, queue_type);

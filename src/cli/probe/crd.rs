@@ -93,6 +93,20 @@ impl TryFrom<Value> for Count {
         number
             .filter(|number| *number <= i32::MAX as u32)
             .map(Count)
-            .ok_or_else(|| format!("{value} must be a whole number from 0, without quotes"))
+            .ok_or_else(|| {
+                let shown = shown(&value);
+                format!("{shown} must be a whole number from 0, without quotes")
+            })
+    }
+}
+
+/// A number, as it is or in quotes. Nothing else: by a slip of indentation a field can hold what
+/// comes after it, with its secrets.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.parse::<f64>().is_err() => "a text".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a map".to_owned(),
+        value => value.to_string(),
     }
 }

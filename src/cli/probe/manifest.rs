@@ -12,6 +12,7 @@ use super::{
     metadata::Resolver,
     replicas::{Bounds, Scaled},
 };
+use crate::{error::one_line, metadata::problem::without_text};
 
 /// A ScaledObject or ScaledJob.
 pub struct Object {
@@ -74,12 +75,16 @@ pub fn read(
         mut problems,
         ..
     } = reader;
+    let lines = |texts: Vec<String>| texts.into_iter().map(one_line).collect();
     if objects.is_empty() && problems.is_empty() {
         problems.push(format!("{file}: holds no ScaledObject or ScaledJob"));
     }
     match problems.is_empty() {
-        true => Ok(Manifests { objects, notes }),
-        false => Err(problems),
+        true => Ok(Manifests {
+            objects,
+            notes: lines(notes),
+        }),
+        false => Err(lines(problems)),
     }
 }
 
@@ -119,8 +124,8 @@ impl Reader<'_> {
         match serde_path_to_error::deserialize(content) {
             Ok(manifest) => self.object(place, scaled, manifest),
             Err(error) => {
-                self.problems
-                    .push(format!("{place}: {}: {}", error.path(), error.inner()))
+                let (path, reason) = (error.path(), reason(error.inner()));
+                self.problems.push(format!("{place}: {path}: {reason}"));
             }
         }
     }
@@ -179,6 +184,18 @@ impl Reader<'_> {
     }
 }
 
+/// What is wrong with a field, without the text that it holds.
+fn reason(error: &serde_json::Error) -> String {
+    let text = without_text(&error.to_string());
+    let variant = "unknown variant";
+    match text.rsplit_once(", expected ") {
+        Some((found, expected)) if found.starts_with(variant) => {
+            format!("{variant}, expected {expected}")
+        }
+        _ => text,
+    }
+}
+
 /// The types that KEDA evaluates with an external scaler.
 pub fn is_external(trigger_type: &str) -> bool {
     matches!(trigger_type, "external" | "external-push")
@@ -214,5 +231,7 @@ fn combination(spec: &Spec) -> Combination {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -264,3 +264,88 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::{collection::vec, option, prelude::*};
+
+    use super::*;
+
+    /// Values and targets as scalers report them, and what a remote one may make up.
+    fn number() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            1 => Just(0.0),
+            4 => (0..200_000_u32).prop_map(f64::from),
+            2 => (0..200_000_u32).prop_map(|milli| f64::from(milli) / 1000.0),
+            1 => any::<f64>(),
+            1 => prop::sample::select(vec![0.0, -0.0, f64::NAN, f64::INFINITY, f64::MAX, f64::MIN_POSITIVE]),
+        ]
+    }
+
+    fn share() -> impl Strategy<Value = Share> {
+        (number(), number(), any::<bool>()).prop_map(|(value, target, active)| Share {
+            value,
+            target,
+            active,
+        })
+    }
+
+    /// Bounds that KEDA accepts.
+    fn bounds() -> impl Strategy<Value = Bounds> {
+        let min = prop_oneof![Just(0), 0..30_u32];
+        (min, 0..200_u32, option::of(0..30_u32)).prop_map(|(min, more, idle)| Bounds {
+            min,
+            max: min + more,
+            idle: idle.filter(|idle| *idle < min),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn replicas_are_within_their_bounds_whatever_a_scaler_reports(
+            scaled in prop::sample::select(vec![Scaled::Object, Scaled::Job]),
+            bounds in bounds(),
+            shares in vec(option::of(share()), 0..5),
+        ) {
+            let active = shares.iter().flatten().any(|share| share.active);
+            let (each, overall) = wanted(scaled, bounds, &shares);
+            prop_assert_eq!(each.len(), shares.len());
+            for (count, share) in each.iter().zip(&shares) {
+                prop_assert_eq!(count.is_some(), share.is_some());
+                let lowest = match scaled {
+                    Scaled::Object if !active => bounds.idle.unwrap_or(bounds.min),
+                    Scaled::Object => bounds.min.max(1).min(bounds.max),
+                    Scaled::Job => bounds.min,
+                };
+                if let Some(count) = count {
+                    prop_assert!((lowest..=bounds.max).contains(count), "{count} in {bounds:?}");
+                }
+            }
+            let largest = each.iter().flatten().max();
+            prop_assert_eq!(overall.map(|overall| overall.count), largest.copied());
+            if let Some(overall) = overall {
+                prop_assert_eq!(overall.at_least, each.contains(&None));
+            }
+        }
+
+        /// In thousandths, as KEDA hands both to the HPA, the quotient is exact.
+        #[test]
+        fn an_active_trigger_wants_its_value_by_its_target_rounded_up(
+            value in prop_oneof![1 => 0..3_u32, 8 => 0..5_000_000_u32],
+            target in 1..100_000_u32,
+            max in 1..2000_u32,
+        ) {
+            let bounds = Bounds { min: 0, max, idle: None };
+            // An eighth of a thousandth keeps the division that makes a double from falling below.
+            let double = |milli: u32| (f64::from(milli) + 0.125) / 1000.0;
+            let share = Share { value: double(value), target: double(target), active: true };
+            let mut jobs = 0;
+            while u64::from(jobs) * u64::from(target) < u64::from(value) && jobs < max {
+                jobs += 1;
+            }
+            prop_assert_eq!(wanted(Scaled::Job, bounds, &[Some(share)]).0, [Some(jobs)]);
+            let replicas = jobs.max(1);
+            prop_assert_eq!(wanted(Scaled::Object, bounds, &[Some(share)]).0, [Some(replicas)]);
+        }
+    }
+}

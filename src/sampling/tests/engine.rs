@@ -8,7 +8,11 @@ use tokio::time::{Instant, advance, sleep};
 use super::scripted::{Name, Script, Scripted, evaluate, trigger};
 use crate::{
     error::Kind,
-    sampling::{Limits, connection_budget::ConnectionBudget, connection_pool::ConnectionPool},
+    sampling::{
+        ConnectionLimits, Limits,
+        connection_budget::ConnectionBudget,
+        connection_pool::{ConnectionPool, Owner},
+    },
     telemetry::Telemetry,
 };
 
@@ -139,18 +143,22 @@ async fn a_dropped_slot_leaves_nothing_in_its_pool() {
     let script = Script::default();
     let pool = ConnectionPool::new(
         Scripted(script),
-        Duration::from_secs(3),
+        &Limits::default(),
         Telemetry::default(),
-        Arc::new(ConnectionBudget::new(10, 10)),
+        Arc::new(ConnectionBudget::new(ConnectionLimits::default())),
     );
     let (a, jobs) = (Name("a".to_owned()), Name("jobs".to_owned()));
 
-    let one = pool.slot(&a, &jobs).unwrap();
-    let same = pool.slot(&a, &jobs).unwrap();
+    let slot = |owner| pool.slot(a.clone(), owner, &jobs).unwrap();
+    let shop = Owner::Trigger { namespace: "shop" };
+    let one = slot(shop);
+    let same = slot(shop);
     assert!(std::sync::Arc::ptr_eq(&one, &same));
     drop(one);
     assert_eq!(pool.len(), 1);
-    drop(same);
+    let named = slot(Owner::Settings { name: "a" });
+    assert!(!Arc::ptr_eq(&named, &same), "a named one has its own");
+    drop((same, named));
     assert_eq!(pool.len(), 0);
 }
 

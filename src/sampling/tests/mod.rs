@@ -4,4 +4,5 @@ mod engine;
 pub(crate) mod keys;
 mod metrics;
 mod outages;
+mod replacement;
 pub(crate) mod scripted;

@@ -23,9 +23,10 @@ use crate::{
         tls::TlsKeys,
         values::{Activation, Target},
     },
+    network::Network,
     sampling::{
-        Backend, Batch, ConnectionKeys, CountRule, Engine, Evaluation, Limits, Measured, Pace,
-        Plan, Registry, TriggerKeys, TriggerType, TriggerTypes,
+        Backend, Batch, ConnectionKeys, CountRule, Engine, Evaluation, Limits, Measured,
+        NamedConnection, Pace, Plan, QueriedName, Registry, TriggerKeys, TriggerType, TriggerTypes,
     },
     telemetry::Telemetry,
 };
@@ -109,9 +110,19 @@ impl Script {
 
     /// An engine over this script, with its metrics.
     pub fn engine_with(&self, limits: Limits, telemetry: &Telemetry) -> Arc<Engine> {
+        self.engine_of(limits, &BTreeMap::new(), telemetry)
+    }
+
+    /// An engine over this script, with named connections.
+    pub fn engine_of(
+        &self,
+        limits: Limits,
+        connections: &BTreeMap<String, NamedConnection>,
+        telemetry: &Telemetry,
+    ) -> Arc<Engine> {
         let registry = Registry::new(&limits, telemetry.clone());
         let registry = registry.with(Scripted(self.clone()));
-        Engine::start(registry, &BTreeMap::new(), limits).expect("has no connections to check")
+        Engine::start(registry, connections, limits).expect("the connections are good")
     }
 
     fn behaviour(&self, name: &str) -> Server {
@@ -219,7 +230,15 @@ impl Backend for Scripted {
         query.0.len()
     }
 
-    async fn connect(&self, connection: &Name, _: Instant) -> Result<Client> {
+    fn server(connection: &Name) -> String {
+        connection.0.clone()
+    }
+
+    fn names(query: &Name) -> Vec<QueriedName<'_>> {
+        vec![QueriedName::Exact(&query.0)]
+    }
+
+    async fn connect(&self, connection: &Name, _: &Network, _: Instant) -> Result<Client> {
         let Scripted(script) = self;
         script.0.connects.fetch_add(1, SeqCst);
         if script.behaviour(&connection.0).refuses {

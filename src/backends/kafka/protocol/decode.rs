@@ -125,9 +125,21 @@ impl<'a> Decoder<'a> {
     /// The elements of an array; none of null. Each ends with its tags, if it has any.
     pub fn array<T>(
         &mut self,
+        element: impl FnMut(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        self.array_of_at_most(usize::MAX, element)
+    }
+
+    /// The same, for elements that cost far more than the bytes they are read from.
+    pub fn array_of_at_most<T>(
+        &mut self,
+        most: usize,
         mut element: impl FnMut(&mut Self) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
         let count = self.long_length()?.unwrap_or_default();
+        if count > most {
+            return Err(Malformed);
+        }
         let mut elements = Vec::with_capacity(count.min(LIKELY));
         for _ in 0..count {
             elements.push(element(self)?);

@@ -4,6 +4,8 @@ use std::{fmt, io, sync::Arc};
 
 use kafka_protocol::ResponseError;
 
+use crate::network::refusal;
+
 /// The error of a request, or of the connection that it needed.
 #[derive(Clone, Debug)]
 pub struct BrokerError {
@@ -41,6 +43,8 @@ pub enum ErrorCause {
     SpeaksPlain,
     /// TLS was spoken and came to nothing.
     Tls,
+    /// The settings do not allow the address.
+    NotAllowed,
     /// The broker, or the token endpoint, does not let us in.
     Login,
     /// The broker's response is an error.
@@ -87,6 +91,21 @@ impl BrokerError {
         }
     }
 
+    /// Connecting failed, before anything was read or written.
+    pub fn from_connecting(error: io::Error) -> Self {
+        let cause = match refusal(&error) {
+            Some(_) => ErrorCause::NotAllowed,
+            // What a name's lookup reports has no code of the system.
+            None if error.raw_os_error().is_none() => ErrorCause::Unresolved,
+            None => ErrorCause::Unreachable,
+        };
+        let connecting = BrokerError::new(cause, error.to_string());
+        BrokerError {
+            source: Some(Arc::new(error)),
+            ..connecting
+        }
+    }
+
     /// No response came in time.
     pub fn timed_out() -> Self {
         BrokerError::new(ErrorCause::TimedOut, "no response in time")
@@ -116,8 +135,9 @@ impl BrokerError {
             ErrorCause::Malformed => 4,
             ErrorCause::SpeaksTls | ErrorCause::SpeaksPlain => 5,
             ErrorCause::Tls => 6,
-            ErrorCause::Login => 7,
-            ErrorCause::Code(_) => 8,
+            ErrorCause::NotAllowed => 7,
+            ErrorCause::Login => 8,
+            ErrorCause::Code(_) => 9,
         }
     }
 }

@@ -302,4 +302,6 @@ async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> Result<Bytes, Brok
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

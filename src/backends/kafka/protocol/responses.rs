@@ -24,6 +24,7 @@ pub trait Response: Sized {
 }
 
 /// Which versions of which requests the broker understands.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub struct ApiVersions {
     pub error: i16,
     /// By the number of the request's kind: the oldest and the newest.
@@ -44,6 +45,7 @@ impl Response for ApiVersions {
 }
 
 /// Whether a mechanism may be used.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub struct Handshake {
     pub error: i16,
     /// Those that are offered.
@@ -65,6 +67,7 @@ impl Response for Handshake {
 }
 
 /// The broker's turn in a login.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub struct Challenge {
     pub error: i16,
     pub message: Option<String>,
@@ -106,13 +109,19 @@ impl Node {
     }
 }
 
+/// The most brokers of a cluster: each is kept, with a connection when it is needed. Large clusters
+/// have some hundreds.
+const MOST_BROKERS: usize = 10_000;
+
 /// The cluster.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub struct ClusterMetadata {
     pub brokers: Vec<Node>,
     pub topics: Vec<TopicMetadata>,
 }
 
 /// A topic, or why it cannot be described.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub struct TopicMetadata {
     pub error: i16,
     pub name: String,
@@ -128,7 +137,7 @@ impl Response for ClusterMetadata {
 
     fn read(reader: &mut Decoder<'_>, version: i16) -> Result<Self, Malformed> {
         reader.skip(4)?; // throttle time
-        let brokers = reader.array(|one| {
+        let brokers = reader.array_of_at_most(MOST_BROKERS, |one| {
             let node = Node::read(one)?;
             one.nullable_string()?; // rack
             Ok(node)
@@ -173,6 +182,7 @@ impl TopicMetadata {
 }
 
 /// Which brokers coordinate groups.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub enum FoundCoordinators {
     /// Before version 4: of the one group in the request.
     One(Coordinator),
@@ -180,6 +190,7 @@ pub enum FoundCoordinators {
 }
 
 /// Which broker coordinates a group, or why none is known.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub struct Coordinator {
     pub error: i16,
     pub node: Node,
@@ -213,6 +224,7 @@ impl Response for FoundCoordinators {
 }
 
 /// What groups have committed.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub enum FetchedOffsets {
     /// Before version 8: of the one group in the request.
     One(GroupOffsets),
@@ -220,6 +232,7 @@ pub enum FetchedOffsets {
 }
 
 /// What a group has committed, or why that is not known.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub struct GroupOffsets {
     pub error: i16,
     pub topics: Vec<(String, Vec<PartitionOffset>)>,
@@ -275,6 +288,7 @@ impl GroupOffsets {
 }
 
 /// An end of partitions.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub struct ListedOffsets(pub Vec<(String, Vec<PartitionOffset>)>);
 
 impl Response for ListedOffsets {

@@ -4,38 +4,58 @@ use std::sync::Arc;
 
 use kafka_protocol::messages::ApiVersionsRequest;
 use rustls::ClientConfig;
-use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::{
     BrokerConnection, BrokerError, ErrorCause,
     auth::{self, Login},
 };
+#[cfg(feature = "gssapi")]
+use crate::{
+    backends::kafka::sasl::Sasl,
+    error::{Error, Kind},
+};
 use crate::{
     backends::{kafka::config::Connection, tls},
     error::Result,
     metadata::{tls::Tls, values::HostPort},
+    network::Network,
 };
 
 /// How to speak to every broker of a cluster.
 pub struct Security {
+    network: Network,
     tls: Option<(Tls, Arc<ClientConfig>)>,
     login: Option<Login>,
 }
 
 impl Security {
     /// Reads certificates and keys, which takes a moment.
-    pub fn new(connection: &Connection) -> Result<Self> {
+    pub fn new(connection: &Connection, network: Network) -> Result<Self> {
         let tls = match &connection.tls {
             None => None,
             Some(tls) => Some((tls.clone(), Arc::new(tls::client_config(tls, &[])?))),
         };
+        #[cfg(feature = "gssapi")]
+        if network.has_list() && matches!(connection.sasl, Some(Sasl::Kerberos(_))) {
+            // The library contacts whatever ticket server the realm's own records name.
+            return Err(Error::new(
+                Kind::NotAllowed,
+                "sasl: gssapi cannot be used in a trigger's own metadata, as engine.inlineConnections \
+                 lists servers and ticket servers are not checked against it",
+                "Whoever runs backlog-scaler can give the connection a name under connections.",
+            ));
+        }
         let ca = connection.tls.as_ref().and_then(|tls| tls.ca.clone());
         let login = match &connection.sasl {
             None => None,
-            Some(sasl) => Some(Login::new(sasl, ca)?),
+            Some(sasl) => Some(Login::new(sasl, ca, &network)?),
         };
-        Ok(Security { tls, login })
+        Ok(Security {
+            network,
+            tls,
+            login,
+        })
     }
 }
 
@@ -44,7 +64,8 @@ pub async fn open(
     address: &HostPort,
     security: &Security,
 ) -> Result<BrokerConnection, BrokerError> {
-    let stream = connect(address).await?;
+    let stream = security.network.connect(address).await;
+    let stream = stream.map_err(BrokerError::from_connecting)?;
     let mut connection = match &security.tls {
         None => BrokerConnection::over(stream),
         Some((tls, config)) => {
@@ -60,25 +81,6 @@ pub async fn open(
         auth::log_in(&mut connection, &address.host, login).await?;
     }
     Ok(connection)
-}
-
-async fn connect(address: &HostPort) -> Result<TcpStream, BrokerError> {
-    let resolved = lookup_host((address.host.as_str(), address.port)).await;
-    let resolved = resolved.map_err(|error| {
-        let text = error.to_string();
-        BrokerError::new(ErrorCause::Unresolved, text)
-    })?;
-    let mut error = BrokerError::new(ErrorCause::Unresolved, "the name has no address");
-    for candidate in resolved {
-        match TcpStream::connect(candidate).await {
-            Ok(stream) => {
-                let set = stream.set_nodelay(true);
-                return set.map(|()| stream).map_err(BrokerError::from_io);
-            }
-            Err(refused) => error = BrokerError::from_io(refused),
-        }
-    }
-    Err(error)
 }
 
 /// A port that does not speak TLS takes our greeting for a request that is far too large, and

@@ -1,6 +1,6 @@
 //! The keys of all mechanisms, and KEDA's checks between them.
 
-use super::{KerberosKeys, OAuth, Sasl, SaslKind, TokenProvider};
+use super::{AwsKeys, KerberosKeys, OAuth, Sasl, SaslKind, TokenProvider};
 use crate::metadata::{
     problem::{Problem, Problems},
     values::{NameList, Secret},
@@ -16,7 +16,7 @@ pub struct SaslKeys {
     pub token_endpoint: Option<String>,
     pub extensions: Option<NameList>,
     pub kerberos: KerberosKeys,
-    pub aws_region: Option<String>,
+    pub aws: AwsKeys,
 }
 
 impl SaslKeys {
@@ -39,8 +39,8 @@ impl SaslKeys {
             SaslKind::ScramSha256 => password("SCRAM-SHA-256", self),
             SaslKind::ScramSha512 => password("SCRAM-SHA-512", self),
             SaslKind::OAuthBearer if !msk => self.oauth().map(Some),
-            SaslKind::OAuthBearer => self.msk_iam("saslTokenProvider").map(Some),
-            SaslKind::AwsMskIam => self.msk_iam("sasl").map(Some),
+            SaslKind::OAuthBearer => self.aws.check("saslTokenProvider").map(Some),
+            SaslKind::AwsMskIam => self.aws.check("sasl").map(Some),
             SaslKind::Gssapi => self.kerberos.check(self.username, self.password).map(Some),
         }
     }
@@ -68,10 +68,6 @@ impl SaslKeys {
             let reason = "is required with `sasl: oauthbearer`";
             return Err(Problem::key("oauthTokenEndpointUri", reason).into());
         };
-        if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
-            let reason = "must be a URL that starts with https:// (or http://)";
-            return Err(Problem::value("oauthTokenEndpointUri", endpoint, reason).into());
-        }
         let scopes = self.scopes.take().unwrap_or_default().0;
         let mut extensions = Vec::new();
         for extension in self.extensions.take().unwrap_or_default().0 {
@@ -86,28 +82,15 @@ impl SaslKeys {
             }
         }
         let (client_id, client_secret) = self.credentials()?;
-        Ok(Sasl::OAuth(OAuth {
+        let oauth = OAuth {
             endpoint,
             client_id,
             client_secret,
             scopes,
             extensions,
-        }))
-    }
-
-    #[cfg(feature = "aws-msk-iam")]
-    fn msk_iam(self, key: &str) -> Result<Sasl, Problems> {
-        let reason = format!("is required with `{key}: aws_msk_iam`");
-        let region = self.aws_region;
-        let region = region.ok_or_else(|| Problem::key("awsRegion", reason))?;
-        Ok(Sasl::MskIam { region })
-    }
-
-    #[cfg(not(feature = "aws-msk-iam"))]
-    fn msk_iam(self, key: &str) -> Result<Sasl, Problems> {
-        let reason = "is not part of this build: build with `cargo build --release --features \
-                      aws-msk-iam`, or use SCRAM, which MSK offers as well";
-        Err(Problem::value(key, "aws_msk_iam", reason).into())
+        };
+        oauth.server()?;
+        Ok(Sasl::OAuth(oauth))
     }
 
     /// Keys that are given and belong to another mechanism.
@@ -134,11 +117,8 @@ impl SaslKeys {
         foreign.extend(oauth.map(|(key, given)| (key, given, kind != OAuthBearer)));
         let kerberos = self.kerberos.given();
         foreign.extend(kerberos.map(|(key, given)| (key, given, kind != Gssapi)));
-        foreign.push((
-            "awsRegion",
-            self.aws_region.is_some(),
-            !matches!(kind, OAuthBearer | AwsMskIam),
-        ));
+        let no_aws = !matches!(kind, OAuthBearer | AwsMskIam);
+        foreign.extend(self.aws.given().map(|(key, given)| (key, given, no_aws)));
         let foreign = foreign
             .into_iter()
             .filter(|(_, given, other)| *given && *other);

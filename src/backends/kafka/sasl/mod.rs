@@ -2,6 +2,7 @@
 
 mod check;
 mod kerberos;
+mod msk;
 
 use std::fmt;
 
@@ -11,8 +12,14 @@ pub use check::SaslKeys;
 pub use kerberos::KerberosKeys;
 #[cfg(feature = "gssapi")]
 pub use kerberos::{Kerberos, Proof};
+pub use msk::AwsKeys;
+#[cfg(feature = "aws-msk-iam")]
+pub use msk::{AwsIdentity, MskIam};
 
-use crate::metadata::values::{Secret, TextValue, text_value};
+use crate::metadata::{
+    problem::Problem,
+    values::{HostPort, Secret, TextValue, text_value},
+};
 
 /// The user, and how it proves itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,11 +32,9 @@ pub enum Sasl {
         password: Secret,
     },
     OAuth(OAuth),
-    /// A token signed with the AWS credentials of this process.
+    /// A token signed with credentials of AWS.
     #[cfg(feature = "aws-msk-iam")]
-    MskIam {
-        region: String,
-    },
+    MskIam(MskIam),
     #[cfg(feature = "gssapi")]
     Kerberos(Kerberos),
 }
@@ -45,14 +50,50 @@ pub struct OAuth {
     pub extensions: Vec<(String, String)>,
 }
 
+impl OAuth {
+    /// The endpoint's server.
+    pub fn server(&self) -> Result<HostPort, Problem> {
+        const KEY: &str = "oauthTokenEndpointUri";
+        // What stands before an `@` may be a password.
+        let shown = self.endpoint.rsplit('@').next().unwrap_or_default();
+        let bad = |reason: &str| Problem::value(KEY, shown, reason);
+        let no_url = || bad("must be a URL that starts with https:// (or http://)");
+        let url = reqwest::Url::parse(&self.endpoint).map_err(|_| no_url())?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(bad(
+                "has credentials before it, which belong into username and password",
+            ));
+        }
+        match (url.scheme(), url.host_str(), url.port_or_known_default()) {
+            ("http" | "https", Some(host), Some(port)) => {
+                HostPort::new(host, &port.to_string()).map_err(|reason| bad(&reason))
+            }
+            _ => Err(no_url()),
+        }
+    }
+}
+
 impl Sasl {
+    /// The key by which this uses credentials of the process.
+    pub fn process_credentials(&self) -> Option<&'static str> {
+        match self {
+            Sasl::Password { .. } | Sasl::OAuth(_) => None,
+            #[cfg(feature = "aws-msk-iam")]
+            Sasl::MskIam(msk) => msk.process_credentials(),
+            #[cfg(feature = "gssapi")]
+            Sasl::Kerberos(kerberos) => {
+                matches!(kerberos.proof, Proof::Cache(_)).then_some("ccacheName")
+            }
+        }
+    }
+
     /// The user that the brokers know, or the token endpoint's.
     pub fn username(&self) -> &str {
         match self {
             Sasl::Password { username, .. } => username,
             Sasl::OAuth(oauth) => &oauth.client_id,
             #[cfg(feature = "aws-msk-iam")]
-            Sasl::MskIam { .. } => "aws_msk_iam",
+            Sasl::MskIam(msk) => msk.username(),
             #[cfg(feature = "gssapi")]
             Sasl::Kerberos(kerberos) => &kerberos.principal,
         }

@@ -174,7 +174,66 @@ fn msk_iam_wants_a_region_and_tls() {
         let error = connection_error(&given(&[("awsRegion", "eu-west-1")]));
         assert_eq!(error, "tls: must be `enable` with AWS MSK IAM");
         let connection = connection(&given(&[("awsRegion", "eu-west-1"), ("tls", "enable")]));
-        let region = "eu-west-1".to_owned();
-        assert_eq!(connection.sasl, Some(Sasl::MskIam { region }));
+        let expected = MskIam {
+            region: "eu-west-1".to_owned(),
+            identity: AwsIdentity::Process,
+        };
+        assert_eq!(connection.sasl, Some(Sasl::MskIam(expected)));
+        let sasl = connection.sasl.unwrap();
+        assert_eq!(sasl.process_credentials(), Some("sasl"));
     }
+}
+
+#[test]
+#[cfg(feature = "aws-msk-iam")]
+fn msk_iam_signs_with_an_access_key_a_role_or_the_process() {
+    let msk = |more: &[(&'static str, &'static str)]| {
+        let keys = [
+            ("sasl", "aws_msk_iam"),
+            ("tls", "enable"),
+            ("awsRegion", "eu-west-1"),
+        ];
+        with(&[&keys, more].concat())
+    };
+    let key = [
+        ("awsAccessKeyID", "AKIA"),
+        ("awsSecretAccessKey", "s3cret"),
+        ("awsSessionToken", "t0ken"),
+    ];
+    let sasl = connection(&msk(&key)).sasl.unwrap();
+    assert_eq!(sasl.process_credentials(), None);
+    assert_eq!(sasl.username(), "AKIA");
+    let shown = format!("{sasl:?}");
+    assert!(!shown.contains("s3cret") && !shown.contains("t0ken"));
+    let sasl = connection(&msk(&[("awsRoleArn", "arn:x")])).sasl.unwrap();
+    assert_eq!(sasl.process_credentials(), Some("awsRoleArn"));
+    for (more, expected) in [
+        (
+            &key[..1],
+            "awsSecretAccessKey: is required with awsAccessKeyID",
+        ),
+        (
+            &key[1..2],
+            "awsAccessKeyID: is required with awsSecretAccessKey",
+        ),
+        (&key[2..], "awsSessionToken: needs awsAccessKeyID"),
+        (&[key[0], key[1], ("awsRoleArn", "arn:x")], "awsRoleArn"),
+    ] {
+        let error = connection_error(&msk(more));
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn the_keys_of_aws_are_known_in_every_build() {
+    let keys = [
+        ("sasl", "scram_sha512"),
+        ("username", "u"),
+        ("password", "p"),
+        ("awsSecretAccessKey", "s3cret"),
+    ];
+    assert_eq!(
+        connection_error(&with(&keys)),
+        "awsSecretAccessKey: is not used with `sasl: scram_sha512`"
+    );
 }

@@ -58,7 +58,9 @@ fn soon() -> Instant {
 async fn warnings_of(server_version: &'static str) -> usize {
     let frontend = FakeFrontend::start(server_version).await;
     let (log, _guard) = Log::capture();
-    let client = Client::connect(&frontend.connection, soon()).await.unwrap();
+    let client = Client::connect(&frontend.connection, &Network::unrestricted(), soon())
+        .await
+        .unwrap();
     for build_id in ["v1", "v2", "v3"] {
         let version = DeploymentVersion {
             deployment: "orders".to_owned(),
@@ -87,7 +89,11 @@ async fn an_api_key_without_tls_is_warned_of_and_not_shown() {
     connection.api_key = Some("hunter2".into());
     connection.namespace = "o'r\"ders".to_owned();
     let (log, _guard) = Log::capture();
-    assert!(Client::connect(&connection, soon()).await.is_ok());
+    assert!(
+        Client::connect(&connection, &Network::unrestricted(), soon())
+            .await
+            .is_ok()
+    );
     assert_eq!(log.lines_with("the API key is sent unencrypted"), 1);
     assert_eq!(log.lines_with("hunter2"), 0);
 }
@@ -106,7 +112,10 @@ async fn connecting_ends_by_the_earlier_of_its_two_limits_and_names_the_step() {
         (&silent, Instant::now() + short + short),
     ] {
         let started = Instant::now();
-        let error = Client::connect(connection, deadline).await.err().unwrap();
+        let error = Client::connect(connection, &Network::unrestricted(), deadline)
+            .await
+            .err()
+            .unwrap();
         assert_eq!(error.kind(), Kind::TimedOut);
         let text = error.to_string();
         assert!(text.contains("(GetSystemInfo)"), "{text}");

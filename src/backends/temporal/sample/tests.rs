@@ -10,6 +10,7 @@ use crate::{
     },
     error::{Error, Kind},
     metadata::patterns::Patterns,
+    network::Network,
 };
 
 fn version() -> DeploymentVersion {
@@ -34,7 +35,7 @@ fn query(queues: &[&str], tasks: TaskSelection) -> Query {
 
 async fn connect(frontend: &FakeFrontend) -> Client {
     let deadline = Instant::now() + Duration::from_secs(5);
-    let client = Client::connect(&frontend.connection, deadline).await;
+    let client = Client::connect(&frontend.connection, &Network::unrestricted(), deadline).await;
     client.expect("the frontend runs")
 }
 
@@ -60,7 +61,8 @@ async fn a_sum_is_as_old_as_the_first_of_its_requests() {
     let mut connection = frontend.connection.clone();
     // Two requests at once, and then one each second.
     connection.requests_per_second = 1;
-    let client = Client::connect(&connection, Instant::now() + LONG).await;
+    let client =
+        Client::connect(&connection, &Network::unrestricted(), Instant::now() + LONG).await;
     let client = client.unwrap();
     let started = Instant::now();
     let three = query(&["a", "b", "c"], TaskSelection::All);
@@ -76,7 +78,8 @@ async fn a_request_that_waits_for_its_turn_is_not_aged_by_that() {
     let frontend = FakeFrontend::start("1.32.1").await;
     let mut connection = frontend.connection.clone();
     connection.requests_per_second = 1;
-    let client = Client::connect(&connection, Instant::now() + LONG).await;
+    let client =
+        Client::connect(&connection, &Network::unrestricted(), Instant::now() + LONG).await;
     let client = client.unwrap();
     let started = Instant::now();
     let read = |queue: &'static str| {

@@ -124,7 +124,7 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_expected() {
         (
             "{type: external,",
             "{type: external, metricType: Average,",
-            "spec.triggers[0].metricType: unknown variant `Average`, expected one of `AverageValue`",
+            "spec.triggers[0].metricType: unknown variant, expected one of `AverageValue`",
         ),
         (
             "{scalerAddress: \"s:9090\"}",
@@ -243,4 +243,19 @@ fn metrics_that_are_combined_otherwise_are_known_as_such() {
         combination("scalingStrategy: {multipleScalersCalculation: max}"),
         Combination::Largest
     );
+}
+
+#[test]
+fn a_secret_at_a_wrong_place_is_not_shown() {
+    let slipped = "minReplicaCount:\n    triggers:";
+    let secret = with_metadata("{scalerAddress: s, password: hunter2}");
+    for text in [
+        secret.replace("triggers:", slipped),
+        NIGHTLY.replace("[{type: external,", "[hunter2, {type: external,"),
+        NIGHTLY.replace("{type: external,", "{type: external, metricType: hunter2,"),
+        format!("{NIGHTLY}\nhunter2: 1\nhunter2: 2"),
+    ] {
+        let problems = problems(&text);
+        assert!(!format!("{problems:?}").contains("hunter2"), "{problems:?}");
+    }
 }

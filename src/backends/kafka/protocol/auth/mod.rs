@@ -26,6 +26,7 @@ use crate::{
     backends::kafka::sasl::Sasl,
     error::{Error, Kind, Result},
     metadata::values::Secret,
+    network::Network,
 };
 
 /// Kafka's own limit (`ScramMechanism`). A server that is named as a broker could demand hours of work.
@@ -48,7 +49,7 @@ pub enum Login {
 
 impl Login {
     /// `ca`: the brokers' authority, which may be the token endpoint's as well.
-    pub fn new(sasl: &Sasl, ca: Option<String>) -> Result<Self> {
+    pub fn new(sasl: &Sasl, ca: Option<String>, network: &Network) -> Result<Self> {
         Ok(match sasl {
             Sasl::Password {
                 mechanism: "PLAIN",
@@ -66,9 +67,9 @@ impl Login {
                 mechanism,
                 credentials: scram(username, password)?,
             },
-            Sasl::OAuth(oauth) => Login::Token(Tokens::of_endpoint(oauth.clone(), ca)?),
+            Sasl::OAuth(oauth) => Login::Token(Tokens::of_endpoint(oauth.clone(), ca, network)?),
             #[cfg(feature = "aws-msk-iam")]
-            Sasl::MskIam { region } => Login::Token(Tokens::of_msk_iam(region.clone())),
+            Sasl::MskIam(msk) => Login::Token(Tokens::of_msk_iam(msk.clone())),
             #[cfg(feature = "gssapi")]
             Sasl::Kerberos(kerberos) => Login::Kerberos(kerberos.clone()),
         })

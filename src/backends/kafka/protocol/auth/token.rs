@@ -1,19 +1,28 @@
 //! Tokens for SASL OAUTHBEARER, as connections are opened: client credentials against a token
 //! endpoint (RFC 6749, section 4.4), or signed for Amazon MSK.
 
-use std::time::Duration;
 #[cfg(feature = "aws-msk-iam")]
 use std::time::SystemTime;
+use std::{sync::Arc, time::Duration};
 
-use reqwest::Certificate;
+use reqwest::{
+    Certificate,
+    dns::{Addrs, Name, Resolve, Resolving},
+};
 use serde::Deserialize;
 use tokio::{sync::Mutex, time::Instant};
 
+#[cfg(feature = "aws-msk-iam")]
+use crate::backends::kafka::sasl::{AwsIdentity, MskIam};
 use crate::{
     backends::kafka::sasl::OAuth,
     error::{Error, Kind, Result},
-    metadata::values::Secret,
+    metadata::values::{HostPort, Secret},
+    network::Network,
 };
+
+/// A response that is longer is cut, and so cannot be read: tokens have a few kilobytes.
+const LARGEST_RESPONSE: usize = 64 << 10;
 
 /// How long the endpoint may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -46,9 +55,7 @@ pub struct Tokens {
 enum Source {
     Endpoint(Endpoint),
     #[cfg(feature = "aws-msk-iam")]
-    MskIam {
-        region: String,
-    },
+    MskIam(MskIam),
 }
 
 /// A token while it is good.
@@ -66,15 +73,15 @@ impl Tokens {
     }
 
     /// Tokens of an endpoint. `ca`, the brokers' authority, may be the endpoint's as well.
-    pub fn of_endpoint(oauth: OAuth, ca: Option<String>) -> Result<Self> {
-        let http = http(ca)?;
-        Ok(Tokens::of(Source::Endpoint(Endpoint { http, oauth })))
+    pub fn of_endpoint(oauth: OAuth, ca: Option<String>, network: &Network) -> Result<Self> {
+        let endpoint = Endpoint::new(oauth, ca, network.clone())?;
+        Ok(Tokens::of(Source::Endpoint(endpoint)))
     }
 
-    /// Tokens signed with the AWS credentials of this process.
+    /// Tokens signed with credentials of AWS.
     #[cfg(feature = "aws-msk-iam")]
-    pub fn of_msk_iam(region: String) -> Self {
-        Tokens::of(Source::MskIam { region })
+    pub fn of_msk_iam(msk: MskIam) -> Self {
+        Tokens::of(Source::MskIam(msk))
     }
 
     /// A token that is good for a while; or why there is none, and where.
@@ -87,7 +94,7 @@ impl Tokens {
                 let (text, lifetime) = match &self.source {
                     Source::Endpoint(endpoint) => endpoint.token().await?,
                     #[cfg(feature = "aws-msk-iam")]
-                    Source::MskIam { region } => sign_for_msk(region).await?,
+                    Source::MskIam(msk) => sign_for_msk(msk).await?,
                 };
                 let text = Secret::from(text.as_str());
                 *granted = Some(Token {
@@ -109,17 +116,37 @@ impl Tokens {
         match &self.source {
             Source::Endpoint(endpoint) => &endpoint.oauth.extensions,
             #[cfg(feature = "aws-msk-iam")]
-            Source::MskIam { .. } => &[],
+            Source::MskIam(_) => &[],
         }
     }
 }
 
-/// A token for Amazon MSK, and how long it is good for. Credentials come from the SDK's usual
-/// places: the environment, a web identity (IRSA), the pod's or the machine's role.
+/// A token for Amazon MSK, and how long it is good for. Credentials of the process come from the
+/// SDK's usual places: the environment, a web identity (IRSA), the pod's or the machine's role.
 #[cfg(feature = "aws-msk-iam")]
-async fn sign_for_msk(region: &str) -> Result<(String, Duration), String> {
-    let region = aws_types::region::Region::new(region.to_owned());
-    let signed = aws_msk_iam_sasl_signer::generate_auth_token(region).await;
+async fn sign_for_msk(msk: &MskIam) -> Result<(String, Duration), String> {
+    use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+    use aws_msk_iam_sasl_signer as signer;
+    let region = aws_types::region::Region::new(msk.region.clone());
+    let signed = match &msk.identity {
+        AwsIdentity::Process => signer::generate_auth_token(region).await,
+        AwsIdentity::Role(role) => {
+            let session = "backlog-scaler".to_owned();
+            signer::generate_auth_token_from_role(region, role.clone(), session).await
+        }
+        AwsIdentity::AccessKey {
+            id,
+            secret,
+            session_token,
+        } => {
+            let session_token = session_token
+                .as_ref()
+                .map(|token| token.expose().to_owned());
+            let key = Credentials::new(id, secret.expose(), session_token, None, "metadata");
+            let key = SharedCredentialsProvider::new(key);
+            signer::generate_auth_token_from_credentials_provider(region, key).await
+        }
+    };
     let (token, expires) =
         signed.map_err(|error| format!("signing with AWS credentials: {error}"))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -127,26 +154,64 @@ async fn sign_for_msk(region: &str) -> Result<(String, Duration), String> {
     Ok((token, expires.saturating_sub(now.unwrap_or_default())))
 }
 
-fn http(ca: Option<String>) -> Result<reqwest::Client> {
+fn http(ca: Option<String>, resolver: Resolver) -> Result<reqwest::Client> {
     let failed = |error: reqwest::Error| {
         let what = format!("the token endpoint's client: {error}");
         Error::new(Kind::Invalid, what, "Check ca: it must be PEM.")
     };
     let pem = ca.unwrap_or_default();
     let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(failed)?;
-    let http = reqwest::Client::builder()
+    let mut http = reqwest::Client::builder()
         .timeout(LIMIT)
         .redirect(reqwest::redirect::Policy::none())
         .tls_certs_merge(certificates);
+    if resolver.network.is_restricted() {
+        // A proxy of the environment would resolve the name by itself.
+        http = http.no_proxy();
+    }
+    let http = http.dns_resolver(Arc::new(resolver));
     http.build().map_err(failed)
+}
+
+/// Resolves the endpoint's name to addresses that may be connected to.
+#[derive(Clone)]
+struct Resolver {
+    network: Network,
+    port: u16,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (network, host, port) = (self.network.clone(), name.as_str().to_owned(), self.port);
+        Box::pin(async move {
+            let addresses = network.resolve(&HostPort { host, port }).await?;
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
 }
 
 struct Endpoint {
     http: reqwest::Client,
     oauth: OAuth,
+    server: HostPort,
+    network: Network,
 }
 
 impl Endpoint {
+    fn new(oauth: OAuth, ca: Option<String>, network: Network) -> Result<Self> {
+        let server = oauth.server()?;
+        let resolver = Resolver {
+            network: network.clone(),
+            port: server.port,
+        };
+        Ok(Endpoint {
+            http: http(ca, resolver)?,
+            oauth,
+            server,
+            network,
+        })
+    }
+
     /// A token, and how long it is good for.
     async fn token(&self) -> Result<(String, Duration), String> {
         let OAuth {
@@ -156,6 +221,9 @@ impl Endpoint {
             scopes,
             ..
         } = &self.oauth;
+        // The resolver is not used for an address in place of a name.
+        let checked = self.network.resolve(&self.server).await;
+        checked.map_err(|error| format!("token endpoint {endpoint}: {error}"))?;
         let scope = scopes.join(" ");
         let mut form = vec![("grant_type", "client_credentials")];
         if !scope.is_empty() {
@@ -176,8 +244,9 @@ impl Endpoint {
         };
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
+        let body = read_body(response).await.map_err(failed)?;
         if !status.is_success() {
-            let refused = response.json::<Refused>().await;
+            let refused = serde_json::from_slice::<Refused>(&body);
             let reason = refused.map(|refused| {
                 let more = refused.error_description.unwrap_or_default();
                 format!(" {} {more}", refused.error)
@@ -188,8 +257,26 @@ impl Endpoint {
                 reason.trim_end()
             ));
         }
-        let granted = response.json::<Granted>().await.map_err(failed)?;
+        // The parser's own error may quote the token.
+        let granted = serde_json::from_slice::<Granted>(&body).map_err(|_| {
+            format!(
+                "token endpoint {endpoint}: the response is no JSON with `access_token` \
+                 (RFC 6749, section 5.1), or longer than {LARGEST_RESPONSE} bytes"
+            )
+        })?;
         let lifetime = granted.expires_in.map_or(LIFETIME, Duration::from_secs);
         Ok((granted.access_token, lifetime))
     }
+}
+
+/// What came of the response, at most [`LARGEST_RESPONSE`] bytes.
+async fn read_body(mut response: reqwest::Response) -> reqwest::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk[..chunk.len().min(LARGEST_RESPONSE - body.len())]);
+        if body.len() == LARGEST_RESPONSE {
+            break;
+        }
+    }
+    Ok(body)
 }

@@ -1,0 +1,126 @@
+//! The stream to a server: TCP or TLS, and a limit on what the server may send.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsConnector;
+
+use crate::{metadata::values::HostPort, network::Network};
+
+/// What a server may send beyond the bytes of the requests. The client library keeps a response of
+/// any size; ours are some 256 KiB at most, but for keys and entries that are huge themselves.
+const LARGEST_RESPONSE: usize = 32 << 20;
+/// The most that requests add up to: the replies to many are shorter than they are.
+const MOST_ALLOWED: usize = 256 << 20;
+
+/// An open stream.
+pub type ServerStream = Bounded<Box<dyn AsyncStream>>;
+
+/// Bytes in both directions.
+pub trait AsyncStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> AsyncStream for S {}
+
+/// TLS to a server: the configuration, and the name that its certificate carries.
+pub type TlsTo = (Arc<ClientConfig>, ServerName<'static>);
+
+/// Connects to a server, where the network allows it.
+pub async fn connect(
+    address: &HostPort,
+    tls: Option<TlsTo>,
+    network: &Network,
+) -> io::Result<ServerStream> {
+    let stream = network.connect(address).await?;
+    Ok(Bounded::new(match tls {
+        None => Box::new(stream),
+        Some((config, name)) => Box::new(TlsConnector::from(config).connect(name, stream).await?),
+    }))
+}
+
+/// A stream that ends with an error when the server sends far more than was requested.
+pub struct Bounded<S> {
+    stream: S,
+    allowed: usize,
+}
+
+impl<S> Bounded<S> {
+    fn new(stream: S) -> Self {
+        Bounded {
+            stream,
+            allowed: LARGEST_RESPONSE,
+        }
+    }
+
+    fn requested(&mut self, bytes: usize) {
+        self.allowed = (self.allowed + bytes).clamp(LARGEST_RESPONSE, MOST_ALLOWED);
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        match self.allowed.checked_sub(buffer.filled().len() - before) {
+            Some(allowed) => self.allowed = allowed,
+            None => {
+                let what = format!(
+                    "the server sent more than {} MiB beyond what was requested",
+                    LARGEST_RESPONSE >> 20
+                );
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.requested(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_may_send_a_large_response_to_each_request_and_no_more() {
+        let (ours, mut server) = duplex(1 << 20);
+        let mut stream = Bounded::new(ours);
+        tokio::spawn(async move { while server.write_all(&[0; 1 << 20]).await.is_ok() {} });
+        let mut response = vec![0; LARGEST_RESPONSE];
+        stream.read_exact(&mut response).await.expect("a response");
+        stream.write_all(b"next").await.expect("another request");
+        stream.read_exact(&mut response).await.expect("a response");
+        let error = stream.read_exact(&mut response).await;
+        let error = error.expect_err("nothing was requested");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+}
