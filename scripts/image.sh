@@ -58,7 +58,8 @@ buildah)
         set -- --pull-never --build-arg BUILD_BASE=localhost/backlog-scaler-build "$@"
     fi
     # The format that has a HEALTHCHECK; layers are kept, so that a second build reuses them.
-    buildah build --format docker --layers "$@" .
+    # Some versions do not see that a label's argument has changed, so the label is given as well.
+    buildah build --format docker --layers --label "org.opencontainers.image.revision=$revision" "$@" .
     [ -z "${OCI:-}" ] || buildah push --quiet "$name" "oci-archive:$OCI"
     ;;
 *)

@@ -35,7 +35,8 @@ need_go() {
 
 # cargo_tool NAME VERSION TIME: cargo itself does nothing if that version is there.
 cargo_tool() {
-    "$dir/bin/$1" --version 2>/dev/null | grep -qF "$2" && return
+    # A subcommand of cargo has its version below its own name.
+    { "$dir/bin/$1" --version || "$dir/bin/$1" "${1#cargo-}" --version; } 2>/dev/null | grep -qF "$2" && return
     echo "Building $1 $2; the first time takes $3 …" >&2
     cargo install --quiet --debug --locked --root "$dir" "$1@$2"
 }
