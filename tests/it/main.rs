@@ -19,4 +19,5 @@ mod network;
 mod probe;
 mod properties;
 mod redis;
+mod rolling_restart;
 mod temporal;
