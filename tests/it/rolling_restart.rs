@@ -108,7 +108,7 @@ async fn no_call_is_lost_when_replicas_are_replaced() {
     let service = Service::start(&[&one, &two]).await;
     let load = tokio::process::Command::new(judge)
         .args(["bench", "--mode", "external", "--backend", "redis"])
-        .args(["--triggers", "20", "--rounds", "6000"])
+        .args(["--triggers", "100", "--rounds", "200"])
         .args(["--scaler", &service.address])
         .args(["--set", &format!("address={}", redis.address())])
         .args(["--set", "listName=jobs"])
@@ -142,5 +142,5 @@ async fn no_call_is_lost_when_replicas_are_replaced() {
         "calls were under way throughout: {load_took:?}, {replacing_took:?}"
     );
     assert_eq!(report["errors"], 0, "{report}");
-    assert_eq!(report["evaluations"], 20 * 6000, "{report}");
+    assert_eq!(report["evaluations"], 100 * 200, "{report}");
 }
