@@ -152,6 +152,9 @@ pub struct Pace {
     /// How many batches of one connection may be in flight at once. More of them let a short query
     /// pass a long one, but make batches smaller.
     pub overlap: usize,
+    /// How many queries a batch takes along that are expected to be requested while what it reads
+    /// is fresh. Zero where queries of one batch cost the backend as much as those of several.
+    pub look_ahead: usize,
 }
 
 /// The part of a caller's timeout that an attempt or a batch may take, so that the caller gets the
@@ -168,6 +171,7 @@ impl Pace {
             connect_timeout: limit,
             batch_timeout: limit,
             overlap: 1,
+            look_ahead: 0,
         }
     }
 }

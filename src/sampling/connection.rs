@@ -17,6 +17,7 @@ use super::{
     connection_state::ConnectionState,
     connection_task::ConnectionTask,
     deadlines::Deadlines,
+    look_ahead::LookAhead,
     query_slot::QuerySlot,
     read_log::ReadLog,
 };
@@ -119,6 +120,10 @@ impl<B: Backend> SharedConnection<B> {
 
     pub(super) fn deadlines(&self) -> &Deadlines {
         &self.deadlines
+    }
+
+    pub(super) fn look_ahead(&self) -> &LookAhead<B> {
+        self.state.look_ahead()
     }
 
     pub(super) fn read_log(&self) -> &ReadLog {

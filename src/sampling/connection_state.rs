@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::{backend::Backend, query_slot::QuerySlot};
+use super::{backend::Backend, look_ahead::LookAhead, query_slot::QuerySlot};
 use crate::{
     error::{Error, Kind, Result},
     telemetry::{ConnectionMetrics, ConnectionStatus},
@@ -20,6 +20,7 @@ pub(super) struct ConnectionState<B: Backend> {
     status: ConnectionStatus,
     queue: Mutex<Queue<B>>,
     queued: Notify,
+    look_ahead: LookAhead<B>,
 }
 
 type Slots<B> = Vec<Arc<QuerySlot<B>>>;
@@ -55,6 +56,7 @@ impl<B: Backend> ConnectionState<B> {
                 lost: None,
             }),
             queued: Notify::new(),
+            look_ahead: LookAhead::default(),
         }
     }
 
@@ -87,6 +89,11 @@ impl<B: Backend> ConnectionState<B> {
     /// The slots of the next batch; none if there are none, or if they wait for what is in flight.
     pub fn take_batch(&self, nothing_in_flight: bool) -> NextBatch<B> {
         self.queue.lock().take_batch(nothing_in_flight)
+    }
+
+    /// The requests that are expected.
+    pub fn look_ahead(&self) -> &LookAhead<B> {
+        &self.look_ahead
     }
 
     /// A batch dropped the query of this slot without a result.

@@ -16,6 +16,7 @@ use super::{
     backend::{Backend, Pace},
     batch::BatchQuery,
     connection_state::ConnectionState,
+    look_ahead::LOOK_AHEAD_PART,
     query_slot::QuerySlot,
 };
 use crate::{
@@ -239,7 +240,11 @@ impl<B: Backend> ConnectionTask<B> {
             if may_send {
                 let next = self.state.take_batch(in_flight.is_empty());
                 suspect = next.suspect && !next.slots.is_empty();
-                in_flight.extend(self.send(client, next.slots));
+                let mut slots = next.slots;
+                if !suspect {
+                    self.take_along(&mut slots);
+                }
+                in_flight.extend(self.send(client, slots));
             }
             tokio::select! {
                 Some(outcome) = in_flight.next() => match outcome {
@@ -256,6 +261,21 @@ impl<B: Backend> ConnectionTask<B> {
                 () = self.state.queued(), if may_send => {}
             }
         }
+    }
+
+    /// Adds the queries to a batch that are expected to be requested while what it reads is fresh.
+    /// None goes out for them alone.
+    fn take_along(&self, slots: &mut Vec<Arc<QuerySlot<B>>>) {
+        let most = self.pace.look_ahead.saturating_sub(slots.len());
+        let Some(fresh_for) = slots.iter().map(|slot| slot.fresh_for()).max() else {
+            return;
+        };
+        let now = Instant::now();
+        let until = now + fresh_for.mul_f64(LOOK_AHEAD_PART);
+        let expected = self.state.look_ahead().take(now, until, most);
+        let metrics = self.state.metrics();
+        metrics.look_ahead_queries.inc_by(expected.len() as u64);
+        slots.extend(expected);
     }
 
     /// Sends queries as one batch; `None` if there are none.

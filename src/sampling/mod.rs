@@ -28,6 +28,7 @@ mod connection_task;
 mod deadlines;
 mod engine;
 mod limits;
+mod look_ahead;
 mod metric_name;
 mod metrics;
 mod name_limits;
@@ -35,6 +36,7 @@ mod named_connections;
 mod query_slot;
 mod read_log;
 mod registry;
+mod rhythm;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trigger;

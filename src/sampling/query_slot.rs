@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
@@ -15,6 +15,8 @@ use super::{
     backend::Backend,
     batch::{Completion, Measured},
     connection::SharedConnection,
+    look_ahead::{Decision, ExpectedAt, LOOK_AHEAD_PART},
+    rhythm::Rhythm,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -64,6 +66,12 @@ struct State<S> {
     deadline: Option<Instant>,
     /// How many results came so far: shows a waiting call that its result is in.
     results: u64,
+    /// When the query is requested.
+    rhythm: Rhythm,
+    /// When a request is expected next.
+    expected: Option<ExpectedAt>,
+    /// For how long a sample is fresh, as the last call wanted it.
+    fresh_for: Duration,
 }
 
 /// A call that waits for a result.
@@ -87,6 +95,9 @@ impl<B: Backend> QuerySlot<B> {
                 retried: false,
                 deadline: None,
                 results: 0,
+                rhythm: Rhythm::default(),
+                expected: None,
+                fresh_for: Duration::ZERO,
             }),
             strikes: AtomicU32::new(0),
             changed: Notify::new(),
@@ -99,8 +110,65 @@ impl<B: Backend> QuerySlot<B> {
     }
 
     /// The last sample, if it is fresh: the hot path, without I/O.
-    pub fn fresh(&self, freshness: &Freshness, now: Instant) -> Option<SlotSample<B::Sample>> {
-        self.state.lock().fresh(freshness, now)
+    ///
+    /// Every call begins here, so this is where the rhythm of the calls is seen.
+    pub fn fresh(
+        self: &Arc<Self>,
+        freshness: &Freshness,
+        now: Instant,
+    ) -> Option<SlotSample<B::Sample>> {
+        let mut state = self.state.lock();
+        state.fresh_for = freshness.fresh_for;
+        if state.rhythm.record(now) {
+            self.expect_next(&mut state, now);
+        }
+        state.fresh(freshness, now)
+    }
+
+    /// Has the next request after `after` expected by the connection.
+    fn expect_next(self: &Arc<Self>, state: &mut State<B::Sample>, after: Instant) {
+        let next = state.rhythm.next(after);
+        if next.is_none() && state.expected.is_none() {
+            return;
+        }
+        let look_ahead = self.connection.look_ahead();
+        state.expected = look_ahead.expect(Arc::downgrade(self), state.expected.take(), next);
+    }
+
+    /// A request is expected at `expected`, which is no longer known to the connection, and a batch
+    /// goes out at `now`. A query that it takes along counts as queued.
+    pub(super) fn take_along(self: &Arc<Self>, now: Instant, expected: Instant) -> Decision {
+        let mut state = self.state.lock();
+        state.expected = None;
+        let ahead = expected.saturating_duration_since(now);
+        if ahead >= state.fresh_for.mul_f64(LOOK_AHEAD_PART) && !ahead.is_zero() {
+            return Decision::Later;
+        }
+        self.expect_next(&mut state, expected.max(now));
+        let fresh_at = |sample: &Measured<B::Sample>| {
+            expected.saturating_duration_since(sample.at) < state.fresh_for
+        };
+        let is_over = expected < now;
+        let is_fresh = state.good.as_ref().is_some_and(fresh_at);
+        if is_over || is_fresh || state.pending || self.strikes() > 0 {
+            return Decision::Leave;
+        }
+        state.pending = true;
+        Decision::Take
+    }
+
+    /// Has a request expected at this time, unless another is by now.
+    pub(super) fn expect_at(self: &Arc<Self>, at: Instant) {
+        let mut state = self.state.lock();
+        if state.expected.is_none() {
+            let look_ahead = self.connection.look_ahead();
+            state.expected = look_ahead.expect(Arc::downgrade(self), None, Some(at));
+        }
+    }
+
+    /// For how long a sample is fresh, as the last call wanted it.
+    pub(super) fn fresh_for(&self) -> Duration {
+        self.state.lock().fresh_for
     }
 
     /// A fresh sample, from the read that is in flight or from a new one. If that fails or takes too
@@ -334,6 +402,10 @@ impl<B: Backend> Completion<B::Query, B::Sample> for QuerySlot<B> {
 
 impl<B: Backend> Drop for QuerySlot<B> {
     fn drop(&mut self) {
+        let expected = self.state.get_mut().expected.take();
+        self.connection
+            .look_ahead()
+            .expect(Weak::new(), expected, None);
         self.connection.remove(&self.query);
     }
 }

@@ -40,6 +40,7 @@ struct Families {
     disconnected: Family<Labels, Gauge>,
     stale_answers: Family<Labels, Counter>,
     retried_queries: Family<Labels, Counter>,
+    look_ahead_queries: Family<Labels, Counter>,
     credential_reloads: Family<Labels, Counter>,
     credential_reload_failures: Family<Labels, Counter>,
     errors: Family<ErrorLabels, Counter>,
@@ -61,6 +62,8 @@ pub struct ConnectionMetrics {
     pub stale_answers: Counter,
     /// Queries sent once more because their connection broke.
     pub retried_queries: Counter,
+    /// Queries that a batch took along before they were requested.
+    pub look_ahead_queries: Counter,
     /// How often changed keys were taken into use.
     pub credential_reloads: Counter,
     /// How often changed keys could not be used.
@@ -79,6 +82,7 @@ impl Connections {
             disconnected: Family::default(),
             stale_answers: Family::default(),
             retried_queries: Family::default(),
+            look_ahead_queries: Family::default(),
             credential_reloads: Family::default(),
             credential_reload_failures: Family::default(),
             errors: Family::default(),
@@ -110,6 +114,11 @@ impl Connections {
             "retried_queries",
             "Queries sent once more because their connection broke",
             families.retried_queries.clone(),
+        );
+        registry.register(
+            "look_ahead_queries",
+            "Queries that a batch took along before they were requested",
+            families.look_ahead_queries.clone(),
         );
         registry.register(
             "credential_reloads",
@@ -157,6 +166,7 @@ impl Connections {
             disconnected: families.disconnected.get_or_create_owned(&labels),
             stale_answers: families.stale_answers.get_or_create_owned(&labels),
             retried_queries: families.retried_queries.get_or_create_owned(&labels),
+            look_ahead_queries: families.look_ahead_queries.get_or_create_owned(&labels),
             credential_reloads: families.credential_reloads.get_or_create_owned(&labels),
             credential_reload_failures: families
                 .credential_reload_failures
@@ -264,6 +274,7 @@ impl Drop for ConnectionMetrics {
         self.families.disconnected.remove(&labels);
         self.families.stale_answers.remove(&labels);
         self.families.retried_queries.remove(&labels);
+        self.families.look_ahead_queries.remove(&labels);
         self.families.credential_reloads.remove(&labels);
         self.families.credential_reload_failures.remove(&labels);
         self.families.batch_size.remove(&labels);

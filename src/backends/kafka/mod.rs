@@ -67,6 +67,8 @@ impl Backend for Kafka {
             // A batch that waits for a broker that is down, or for a coordinator that moves, does
             // not hold up the next ones.
             overlap: 4,
+            // A few requests to each broker.
+            look_ahead: 1_000,
             ..Pace::within(call_timeout)
         }
     }

@@ -64,6 +64,8 @@ impl Backend for Redis {
             // One pipeline after the other makes the largest batches; the second lets short reads
             // pass the batch that drives the long ones, or that waits for a node that hangs.
             overlap: 2,
+            // Some 256 KiB of requests.
+            look_ahead: 5_000,
             ..Pace::within(call_timeout)
         }
     }

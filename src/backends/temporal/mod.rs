@@ -63,6 +63,8 @@ impl Backend for Temporal {
             batch_timeout: Duration::from_secs(25),
             // A short query passes a long batch; all are paced by the same rate limiter.
             overlap: 16,
+            // Every queue is a request of its own.
+            look_ahead: 0,
         }
     }
 

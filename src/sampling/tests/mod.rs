@@ -2,6 +2,7 @@
 
 mod engine;
 pub(crate) mod keys;
+mod look_ahead;
 mod metrics;
 mod outages;
 mod replacement;

@@ -222,6 +222,7 @@ impl Backend for Scripted {
     fn pace(&self, call_timeout: Duration) -> Pace {
         Pace {
             batch_timeout: Duration::from_secs(20),
+            look_ahead: 1000,
             ..Pace::within(call_timeout)
         }
     }
