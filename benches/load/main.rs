@@ -4,8 +4,8 @@
 //! Tables go to stdout, progress to stderr. Nothing here fails because of a figure: a busy machine
 //! moves them all, so read ratios. Targets are printed beside them.
 //!
-//! `cargo bench --bench load -- calls` runs one phase; the others are `rounds`, `keda`, `kafka`
-//! and `temporal`.
+//! `cargo bench --bench load -- calls` runs one phase; the others are `rounds`, `keda`, `rhythm`,
+//! `kafka` and `temporal`.
 
 #![allow(clippy::disallowed_methods, reason = "what is measured is real time")]
 
@@ -14,6 +14,7 @@ mod judge;
 mod kafka;
 mod keda;
 mod report;
+mod rhythm;
 mod rounds;
 mod servers;
 mod temporal;
@@ -45,7 +46,9 @@ async fn run(phases: Vec<String>) {
     let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
     println!("backlog-scaler {}, {cpus} CPUs", env!("CARGO_PKG_VERSION"));
     let wanted = |phase: &str| phases.is_empty() || phases.iter().any(|named| named == phase);
-    if ["calls", "rounds", "keda"].into_iter().any(wanted)
+    if ["calls", "rounds", "keda", "rhythm"]
+        .into_iter()
+        .any(wanted)
         && testkit::require(testkit::redis::available(), "redis-server")
     {
         // Each trigger has a list of its own with one item.
@@ -61,6 +64,9 @@ async fn run(phases: Vec<String>) {
         }
         if wanted("keda") {
             keda::run(&redis).await;
+        }
+        if wanted("rhythm") {
+            rhythm::run(&redis).await;
         }
     }
     if wanted("kafka") {
