@@ -609,7 +609,9 @@ proptest! {
             let after = line.rsplit_once(SENTINEL).map(|(_, after)| after);
             after.is_some_and(|after| after.contains(':') || line.contains('?'))
         };
-        prop_assume!(!text.lines().any(is_key));
+        if text.lines().any(is_key) {
+            return Ok(());
+        }
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         let _entered = FIXTURE.runtime.enter();
