@@ -9,14 +9,16 @@
 //! - `SharedConnection` holds the slots of one connection. `ConnectionTask` connects, collects
 //!   queries into batches while one is in flight, and reconnects; both share a `ConnectionState`.
 //!   `Deadlines` ends calls that wait too long.
+//! - Each slot learns the `Rhythm` of its requests. `LookAhead` holds what is expected of one
+//!   connection, and a batch takes along what will be requested while it is fresh.
 //! - [`Backend`] is what a kind of queue implements, and [`Rule`] how a trigger evaluates a sample.
 //!
 //! Everything is owned by its users: a trigger holds its slot, a slot its connection, a connection
 //! its tasks. When the last trigger is evicted, the connection closes. The way back is by design
 //! and weak: a connection finds its slots, and the pool its connections, by `Weak` references; a
 //! slot is held by the connection only while it waits for a result. So these files refer to each
-//! other: `query_slot`, `connection`, `connection_state`, `connection_task`, `connection_pool` and
-//! `deadlines`.
+//! other: `query_slot`, `connection`, `connection_state`, `connection_task`, `connection_pool`,
+//! `deadlines` and `look_ahead`.
 
 mod backend;
 mod batch;

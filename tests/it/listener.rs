@@ -230,7 +230,7 @@ async fn figures_require_the_token_and_probes_do_not() {
 }
 
 #[tokio::test]
-async fn the_admin_pages_speak_tls_if_told() {
+async fn the_admin_pages_speak_tls_where_it_is_set() {
     let dir = tempfile::tempdir().unwrap();
     let certs = Certs::generate(&dir);
     let yaml = tls_settings(&certs, "").replace("tls:", "adminTls:");
