@@ -50,6 +50,7 @@ impl Engine {
             triggers: limits.triggers,
             triggers_per_namespace: limits.triggers_per_namespace,
             bytes: limits.trigger_bytes,
+            bytes_per_namespace: limits.trigger_bytes_per_namespace,
             idle_after: limits.idle_after,
         });
         let evict_every = (limits.idle_after / 4).max(Duration::from_millis(100));

@@ -24,6 +24,8 @@ pub struct Limits {
     pub triggers_per_namespace: usize,
     /// How many bytes their metadata may take, with what it expands to.
     pub trigger_bytes: usize,
+    /// How many of these bytes may be of one namespace.
+    pub trigger_bytes_per_namespace: usize,
     /// How many connections to backends may be open.
     pub connections: ConnectionLimits,
     /// How many entries a trigger's metadata may have.
@@ -89,6 +91,7 @@ impl Default for Limits {
             triggers: NonZeroUsize::new(20_000).expect("is not zero"),
             triggers_per_namespace: 20_000,
             trigger_bytes: 256 << 20,
+            trigger_bytes_per_namespace: 64 << 20,
             connections: ConnectionLimits::default(),
             metadata_entries: 200,
             inline_connections: InlineConnections::Allow,

@@ -24,6 +24,7 @@ pub(super) struct CacheLimits {
     pub triggers_per_namespace: usize,
     /// Of metadata and of what it expands to.
     pub bytes: usize,
+    pub bytes_per_namespace: usize,
     /// A trigger without a request for this long is evicted.
     pub idle_after: Duration,
 }
@@ -52,7 +53,14 @@ struct State {
     in_use: Lru<Entry>,
     refused: Lru<Refused>,
     bytes: usize,
-    per_namespace: HashMap<String, usize>,
+    per_namespace: HashMap<String, Usage>,
+}
+
+/// What the triggers of one namespace take.
+#[derive(Clone, Copy, Default)]
+struct Usage {
+    triggers: usize,
+    bytes: usize,
 }
 
 /// All that KEDA sent, rather than a hash of it, so that no two triggers are confused. One flat
@@ -230,13 +238,16 @@ impl State {
         if self.in_use.contains(&key) || self.new.contains(&key) {
             return Ok(());
         }
-        while self.count_of(&entry.namespace) >= limits.triggers_per_namespace {
+        while let Some(setting) = self.limit_of_namespace(&entry, limits) {
             let one = self.pop_new_of(&entry.namespace);
             let one = one.or_else(|| self.pop_idle(limits.idle_after));
             evicted.push(one.ok_or_else(|| {
-                let limit = limits.triggers_per_namespace;
-                let what = format!("namespace {} has {limit} triggers in use", entry.namespace);
-                full(&what, "engine.triggersPerNamespace")
+                let Usage { triggers, bytes } = self.usage_of(&entry.namespace);
+                let namespace = &entry.namespace;
+                let what = format!(
+                    "namespace {namespace} has {triggers} triggers in use, of {bytes} bytes"
+                );
+                full(&what, setting)
             })?);
         }
         while self.new.len() + self.in_use.len() >= limits.triggers.get() {
@@ -254,16 +265,29 @@ impl State {
             })?);
         }
         self.bytes += entry.bytes;
-        *self
-            .per_namespace
-            .entry(entry.namespace.clone())
-            .or_default() += 1;
+        let usage = self.per_namespace.entry(entry.namespace.clone());
+        let usage = usage.or_default();
+        usage.triggers += 1;
+        usage.bytes += entry.bytes;
         self.new.put(key, entry);
         Ok(())
     }
 
-    fn count_of(&self, namespace: &str) -> usize {
-        self.per_namespace.get(namespace).copied().unwrap_or(0)
+    /// The setting that leaves no room for another trigger in its namespace.
+    fn limit_of_namespace(&self, entry: &Entry, limits: &CacheLimits) -> Option<&'static str> {
+        let usage = self.usage_of(&entry.namespace);
+        if usage.triggers >= limits.triggers_per_namespace {
+            Some("engine.triggersPerNamespace")
+        } else if usage.bytes + entry.bytes > limits.bytes_per_namespace {
+            Some("engine.triggerBytesPerNamespace")
+        } else {
+            None
+        }
+    }
+
+    fn usage_of(&self, namespace: &str) -> Usage {
+        let usage = self.per_namespace.get(namespace);
+        usage.copied().unwrap_or_default()
     }
 
     /// The oldest trigger of a namespace that was requested once.
@@ -299,9 +323,10 @@ impl State {
 
     fn removed(&mut self, entry: Entry) -> Entry {
         self.bytes -= entry.bytes;
-        if let Some(count) = self.per_namespace.get_mut(&entry.namespace) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(usage) = self.per_namespace.get_mut(&entry.namespace) {
+            usage.triggers -= 1;
+            usage.bytes -= entry.bytes;
+            if usage.triggers == 0 {
                 self.per_namespace.remove(&entry.namespace);
             }
         }

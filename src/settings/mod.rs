@@ -80,6 +80,8 @@ pub struct EngineSettings {
     pub triggers_per_namespace: NonZeroUsize,
     /// How many bytes their metadata may take, with what ranges in it expand to.
     pub trigger_bytes: usize,
+    /// How many of these bytes may be of one namespace.
+    pub trigger_bytes_per_namespace: usize,
     /// How many connections to backends may be open. More get RESOURCE_EXHAUSTED.
     pub connections: NonZeroUsize,
     /// How many of them may have the same address and user, with different credentials.
@@ -107,6 +109,7 @@ impl Default for EngineSettings {
             triggers: limits.triggers,
             triggers_per_namespace: limits.triggers,
             trigger_bytes: limits.trigger_bytes,
+            trigger_bytes_per_namespace: limits.trigger_bytes_per_namespace,
             connections: limits.connections.all,
             connections_per_name: limits.connections.per_name,
             connections_per_server: limits.connections.per_server,
@@ -141,6 +144,7 @@ impl EngineSettings {
             triggers: self.triggers,
             triggers_per_namespace: self.triggers_per_namespace.get(),
             trigger_bytes: self.trigger_bytes,
+            trigger_bytes_per_namespace: self.trigger_bytes_per_namespace,
             connections: ConnectionLimits {
                 all: self.connections,
                 per_name: self.connections_per_name,

@@ -221,6 +221,10 @@ async fn over_a_limit_a_new_trigger_is_refused_with_the_limits_name() {
             small(|limits| limits.triggers_per_namespace = 1),
         ),
         (
+            "engine.triggerBytesPerNamespace,",
+            small(|limits| limits.trigger_bytes_per_namespace = 250),
+        ),
+        (
             "engine.triggerBytes,",
             small(|limits| limits.trigger_bytes = 250),
         ),

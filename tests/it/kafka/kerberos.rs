@@ -46,18 +46,28 @@ async fn a_password_a_keytab_and_a_cache_log_in() {
     for (what, proof) in [
         ("a password", format!("password: {}", CLIENT.1)),
         ("a keytab", format!("keytab: {keytab}")),
-        ("a cache", format!("ccacheName: {name}")),
     ] {
-        let seen = probe(&kdc, kafka, "reader", &proof);
+        let seen = probe(&kdc, &login(kafka, "reader", &proof), None);
         assert!(seen.contains("\"value\": 4"), "{what}: {seen}");
     }
+    // Tickets that somebody else renews are for connections of the settings.
+    let proof = format!("ccacheName: {name}");
+    let seen = probe(&kdc, &login(kafka, "reader", &proof), None);
+    let refused = "ccacheName: uses credentials of this server's own process";
+    assert!(seen.contains(refused), "{seen}");
+    let settings = format!(
+        "connections: {{tickets: {{backend: kafka, {}}}}}",
+        login(kafka, "reader", &proof)
+    );
+    let seen = probe(&kdc, "connection: tickets", Some(&settings));
+    assert!(seen.contains("\"value\": 4"), "a cache: {seen}");
     std::fs::remove_file(cache.join(&name)).unwrap();
 
     for (what, user, proof) in [
         ("a wrong password", "reader", "password: wr0ng".to_owned()),
         ("another's keytab", "writer", format!("keytab: {keytab}")),
     ] {
-        let seen = probe(&kdc, kafka, user, &proof);
+        let seen = probe(&kdc, &login(kafka, user, &proof), None);
         let failed = format!("authentication of user {user}@TEST.EXAMPLE failed: Kerberos");
         assert!(seen.contains(&failed), "{what}: {seen}");
         assert!(
@@ -67,16 +77,31 @@ async fn a_password_a_keytab_and_a_cache_log_in() {
     }
 }
 
-fn probe(kdc: &Kdc, kafka: &Kafka, user: &str, proof: &str) -> String {
+/// The keys of a connection.
+fn login(kafka: &Kafka, user: &str, proof: &str) -> String {
+    format!(
+        "bootstrapServers: '{}', tls: enable, tlsSkipVerify: 'true', sasl: gssapi, \
+         username: {user}, realm: TEST.EXAMPLE, {proof}",
+        kafka.sasl_ssl()
+    )
+}
+
+fn probe(kdc: &Kdc, connection: &str, settings: Option<&str>) -> String {
     let manifest = format!(
         "{{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {{name: tickets}}, \
          spec: {{triggers: [{{type: external, metadata: {{backend: kafka, \
-         bootstrapServers: '{}', consumerGroup: tickets, topic: tickets, tls: enable, \
-         tlsSkipVerify: 'true', sasl: gssapi, username: {user}, realm: TEST.EXAMPLE, {proof}}}}}]}}}}",
-        kafka.sasl_ssl()
+         consumerGroup: tickets, topic: tickets, {connection}}}}}]}}}}",
     );
-    let mut probe = Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
-        .args(["probe", "-", "--output", "json"])
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backlog-scaler"));
+    if let Some(settings) = settings {
+        std::fs::write(file.path(), settings).unwrap();
+        command.arg("probe").arg("--config").arg(file.path());
+    } else {
+        command.arg("probe");
+    }
+    let mut probe = command
+        .args(["-", "--output", "json"])
         .env("KRB5_CONFIG", kdc.config())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
