@@ -196,3 +196,13 @@ fn the_files_of_a_backend_do_not_go_round_in_circles() {
         assert!(left.is_empty(), "{backend}: {left:#?}");
     }
 }
+
+#[test]
+fn backends_connect_through_the_network_alone() {
+    let connects = ["TcpStream::connect", "lookup_host", "TcpSocket"];
+    for file in files(&src().join("backends")) {
+        let code = code(&file);
+        let found = connects.iter().find(|name| code.contains(**name));
+        assert_eq!(found, None, "{}: use Network::connect", file.display());
+    }
+}
