@@ -418,18 +418,26 @@ fn base64url(text: &str) -> String {
 async fn a_token_for_msk_is_signed_with_the_credentials_of_the_process() {
     needs_kafka!();
     let servers = kafka::one().await.sasl_ssl();
-    let probe = |credentials: &[(&str, &str)]| {
+    let login = format!(
+        "bootstrapServers: '{servers}', sasl: aws_msk_iam, awsRegion: eu-west-1, tls: enable, \
+         tlsSkipVerify: 'true'"
+    );
+    let settings = tempfile::NamedTempFile::new().unwrap();
+    let named = format!("connections: {{msk: {{backend: kafka, {login}}}}}");
+    std::fs::write(settings.path(), named).unwrap();
+    let probe = |connection: &str, environment: &[(&str, &str)]| {
         let manifest = format!(
-            "{{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {{name: msk}}, spec: {{triggers: [{{type: external, \
-             metadata: {{backend: kafka, bootstrapServers: '{servers}', consumerGroup: g, topic: t, \
-             sasl: aws_msk_iam, awsRegion: eu-west-1, tls: enable, tlsSkipVerify: 'true'}}}}]}}}}"
+            "{{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {{name: msk}}, \
+             spec: {{triggers: [{{type: external, metadata: {{backend: kafka, consumerGroup: g, \
+             topic: t, {connection}}}}}]}}}}"
         );
         let mut probe = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"));
         let mut probe = probe
-            .args(["probe", "-"])
+            .args(["probe", "-", "--config"])
+            .arg(settings.path())
             .env_clear()
             .env("AWS_EC2_METADATA_DISABLED", "true")
-            .envs(credentials.iter().copied())
+            .envs(environment.iter().copied())
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .spawn()
@@ -437,15 +445,25 @@ async fn a_token_for_msk_is_signed_with_the_credentials_of_the_process() {
         std::io::Write::write_all(&mut probe.stdin.take().unwrap(), manifest.as_bytes()).unwrap();
         String::from_utf8(probe.wait_with_output().unwrap().stdout).unwrap()
     };
-    let refused = probe(&[
+    let process = [
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
         ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI"),
-    ]);
-    let failed = "authentication of user aws_msk_iam failed";
-    assert!(refused.contains(failed), "{refused}");
-    assert!(!refused.contains("signing"), "{refused}");
-    assert!(!refused.contains("wJalrXUtnFEMI"), "{refused}");
-    let without = probe(&[]);
+    ];
+    let own = format!("{login}, awsAccessKeyID: AKIDOWN, awsSecretAccessKey: wJalrXUtnFEMI");
+    for (refused, user) in [
+        (probe("connection: msk", &process), "aws_msk_iam"),
+        (probe(&own, &[]), "AKIDOWN"),
+    ] {
+        let failed = format!("authentication of user {user} failed");
+        assert!(refused.contains(&failed), "{refused}");
+        assert!(!refused.contains("signing"), "{refused}");
+        assert!(!refused.contains("wJalrXUtnFEMI"), "{refused}");
+    }
+    // Whoever writes a trigger may not use the role of the pod.
+    let inline = probe(&login, &process);
+    let not_allowed = "sasl: uses credentials of this server's own process";
+    assert!(inline.contains(not_allowed), "{inline}");
+    let without = probe("connection: msk", &[]);
     assert!(
         without.contains("signing with AWS credentials"),
         "{without}"
