@@ -60,6 +60,7 @@ pub enum OpenError {
 
 /// A request on an open connection failed with this status.
 pub fn request_failure(status: Status, connection: &Connection) -> RequestFailure {
+    let status = without_api_key(status, connection);
     if status.source().is_some() {
         return RequestFailure::Connection(transport_error(status, connection, LOST_ADVICE));
     }
@@ -104,6 +105,18 @@ pub fn request_failure(status: Status, connection: &Connection) -> RequestFailur
         _ => (Kind::Unreadable, "The server's log may say more."),
     };
     RequestFailure::Rejected(error(status, kind, next))
+}
+
+/// The same status, should a server repeat the key in its text.
+fn without_api_key(status: Status, connection: &Connection) -> Status {
+    match &connection.api_key {
+        Some(api_key) if status.message().contains(api_key.expose()) => {
+            let text = api_key.hidden_in(status.message());
+            let details = status.details().to_vec();
+            Status::with_details(status.code(), text, details.into())
+        }
+        _ => status,
+    }
 }
 
 /// A request that proves a new connection failed with this status.

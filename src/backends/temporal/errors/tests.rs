@@ -43,6 +43,18 @@ fn an_expired_api_key_is_reported_with_its_time_and_not_shown() {
 }
 
 #[test]
+fn a_key_that_the_server_repeats_is_not_shown() {
+    let connection = with_api_key(Some("s3cr3t-key"));
+    for code in [Code::PermissionDenied, Code::Internal, Code::Unavailable] {
+        let status = Status::new(code, "bad token `Bearer s3cr3t-key`");
+        let text = request_failure(status, &connection)
+            .into_error()
+            .to_string();
+        assert!(text.contains("***") && !text.contains("s3cr3t"), "{text}");
+    }
+}
+
+#[test]
 fn a_refusal_names_the_missing_credentials() {
     let anonymous = denied(None).to_string();
     assert!(
