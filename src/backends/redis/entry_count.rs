@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 /// above any target.
 const MOST_COUNTED: u64 = 10_000;
 /// XRANGE sends whole entries. The first page shows how large they are.
-const FIRST_PAGE: u64 = 10;
+const FIRST_PAGE: u64 = 2;
 const LARGEST_PAGE: u64 = 1000;
 /// The bytes that the pages after the first should have.
 const PAGE_BYTES: u64 = 256 * 1024;

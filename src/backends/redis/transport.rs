@@ -14,8 +14,9 @@ use tokio_rustls::TlsConnector;
 use crate::{metadata::values::HostPort, network::Network};
 
 /// What a server may send beyond the bytes of the requests. The client library keeps a response of
-/// any size; ours are some 256 KiB at most, but for keys and entries that are huge themselves.
-const LARGEST_RESPONSE: usize = 32 << 20;
+/// any size, and a short element of an array takes some 14 times its bytes; ours are some 256 KiB at
+/// most, but for keys and entries that are huge themselves.
+const LARGEST_RESPONSE: usize = 4 << 20;
 /// The most that requests add up to: the replies to many are shorter than they are.
 const MOST_ALLOWED: usize = 256 << 20;
 
