@@ -23,8 +23,9 @@ struct Open {
 /// What connections have in common that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Share {
-    /// Address and user: they differ in credentials alone.
-    Name(String),
+    /// Inline ones of one namespace with the same address and user: they differ in credentials
+    /// alone. By namespace, so that wrong passwords of one do not keep another out.
+    Name(String, String),
     /// Inline ones to the same address, whatever the user.
     Server(String),
     /// Inline ones that were first requested for this namespace.
@@ -72,9 +73,12 @@ impl ConnectionBudget {
 impl Share {
     fn check(&self, count: usize, limits: &ConnectionLimits) -> Result<()> {
         let (limit, what, setting): (NonZeroUsize, _, _) = match self {
-            Share::Name(name) => (
+            Share::Name(namespace, name) => (
                 limits.per_name,
-                format!("{count} connections with different credentials are open to {name}"),
+                format!(
+                    "{count} connections with different credentials are open to {name} for \
+                     namespace {namespace}"
+                ),
                 "engine.connectionsPerName",
             ),
             Share::Server(server) => (
@@ -135,7 +139,7 @@ mod tests {
     #[test]
     fn connections_are_bounded_in_all_and_by_what_they_share() {
         let budget = Arc::new(ConnectionBudget::new(limits(3, 2)));
-        let name = |name: &str| vec![Name(name.to_owned())];
+        let name = |name: &str| vec![Name("shop".to_owned(), name.to_owned())];
         let first = budget.reserve(name("a")).expect("is free");
         let _second = budget.reserve(name("a")).expect("is free");
         let error = |shares| budget.reserve(shares).err().expect("is full").to_string();
@@ -152,7 +156,12 @@ mod tests {
         let of = |user: usize, namespace: &str| {
             let name = format!("{user}@redis:6379");
             let server = Server("redis:6379".to_owned());
-            budget.reserve(vec![Name(name), server, Namespace(namespace.to_owned())])
+            let namespace = namespace.to_owned();
+            budget.reserve(vec![
+                Name(namespace.clone(), name),
+                server,
+                Namespace(namespace),
+            ])
         };
         let (_one, _two) = (of(1, "shop").unwrap(), of(2, "mail").unwrap());
         let error = of(3, "shop").err().expect("is full").to_string();

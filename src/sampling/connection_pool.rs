@@ -92,14 +92,21 @@ impl<B: Backend> ConnectionPool<B> {
         owner: Owner<'_>,
     ) -> Result<Arc<SharedConnection<B>>> {
         let label = connection.to_string();
-        let mut shares = vec![Share::Name(label.clone())];
-        let (id, network) = match owner {
-            Owner::Settings { name } => (ConnectionId::Named(name.into()), Network::unrestricted()),
+        let (id, network, shares) = match owner {
+            // Whoever writes triggers cannot use up what these share.
+            Owner::Settings { name } => {
+                let id = ConnectionId::Named(name.into());
+                (id, Network::unrestricted(), Vec::new())
+            }
             Owner::Trigger { namespace } => {
-                shares.push(Share::Server(B::server(&connection)));
-                shares.push(Share::Namespace(namespace.to_owned()));
+                let namespace = namespace.to_owned();
+                let shares = vec![
+                    Share::Name(namespace.clone(), label.clone()),
+                    Share::Server(B::server(&connection)),
+                    Share::Namespace(namespace),
+                ];
                 let id = ConnectionId::Inline(connection.clone());
-                (id, self.inline_network.clone())
+                (id, self.inline_network.clone(), shares)
             }
         };
         let mut open = self.open.0.lock();

@@ -39,7 +39,7 @@ pub struct Limits {
 pub struct ConnectionLimits {
     /// In all.
     pub all: NonZeroUsize,
-    /// With one name (address and user), and different credentials.
+    /// Of one namespace with one name (address and user), and different credentials.
     pub per_name: NonZeroUsize,
     /// To one address, of triggers' own.
     pub per_server: NonZeroUsize,
@@ -54,7 +54,8 @@ impl Default for ConnectionLimits {
             all: count(5_000),
             per_name: count(20),
             per_server: count(500),
-            per_namespace: count(500),
+            // Less than per server: one namespace alone must not keep the others out.
+            per_namespace: count(200),
         }
     }
 }
