@@ -271,7 +271,8 @@ impl<B: Backend> ConnectionTask<B> {
             return;
         };
         let now = Instant::now();
-        let until = now + fresh_for.mul_f64(LOOK_AHEAD_PART);
+        // One trigger with a long `freshFor` must not make each batch go through all that is expected.
+        let until = now + fresh_for.min(self.pace.fresh_for).mul_f64(LOOK_AHEAD_PART);
         let expected = self.state.look_ahead().take(now, until, most);
         let metrics = self.state.metrics();
         metrics.look_ahead_queries.inc_by(expected.len() as u64);
