@@ -43,6 +43,9 @@ pub struct CommonKeys {
     /// How long a sample is used before the backend is read again. Left out, the backend's own
     /// default.
     pub fresh_for: Option<Span>,
+    /// A sample up to this age is used at once while a newer one is read, if that is not expected
+    /// within half a second; `0` never. Left out, the backend's own default.
+    pub stale_while_revalidate: Option<Span>,
     /// After a failed read, the last good sample is used up to this age; `0` never. Left out, the
     /// server's setting (60s).
     pub max_staleness: Option<Span>,

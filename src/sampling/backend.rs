@@ -5,7 +5,7 @@ use std::{fmt::Display, hash::Hash, time::Duration};
 use tokio::time::Instant;
 
 use super::{batch::BatchQuery, name_limits::QueriedName};
-use crate::{error::Result, metadata::values::Activation, network::Network};
+use crate::{error::Result, metadata::values::Activation, network::Network, telemetry::Budget};
 
 /// A system that holds queues: how to connect to it, and how to measure many queries at once.
 ///
@@ -77,6 +77,12 @@ pub trait Backend: Send + Sync + Sized + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<Self::Client>> + Send;
 
+    /// What the backend allows itself, for one that limits the rate of its requests; read at each
+    /// batch, and once a second.
+    fn budget(_client: &Self::Client) -> Option<Budget> {
+        None
+    }
+
     /// Measures the queries of a batch.
     ///
     /// `Err` means that the connection is lost: it is opened again, and each query without a result
@@ -143,6 +149,9 @@ pub struct Pace {
     /// How long a sample is used without I/O, unless the trigger or the settings say otherwise.
     /// Each query costs the backend at most one request in this time.
     pub fresh_for: Duration,
+    /// A sample up to this age is returned while a newer one is read, if that is not expected soon;
+    /// unless the trigger or the settings say otherwise.
+    pub stale_while_revalidate: Duration,
     /// How long a call waits for a query that has no sample yet.
     pub first_call_timeout: Duration,
     /// An attempt to connect that takes longer has failed.
@@ -155,7 +164,14 @@ pub struct Pace {
     /// How many queries a batch takes along that are expected to be requested while what it reads
     /// is fresh. Zero where queries of one batch cost the backend as much as those of several.
     pub look_ahead: usize,
+    /// For how long a batch looks ahead: at most [`LOOK_AHEAD_PART`] of the time that its samples
+    /// are fresh.
+    pub look_ahead_for: Duration,
 }
+
+/// The part of its `freshFor` for which a batch looks ahead. The rest is for calls that come later
+/// than expected.
+pub(super) const LOOK_AHEAD_PART: f64 = 0.75;
 
 /// The part of a caller's timeout that an attempt or a batch may take, so that the caller gets the
 /// reason of a failure rather than a bare timeout.
@@ -167,11 +183,13 @@ impl Pace {
         let limit = call_timeout.mul_f64(PART_OF_CALL);
         Pace {
             fresh_for: Duration::from_secs(1),
+            stale_while_revalidate: Duration::ZERO,
             first_call_timeout: Duration::from_secs(15),
             connect_timeout: limit,
             batch_timeout: limit,
             overlap: 1,
             look_ahead: 0,
+            look_ahead_for: Duration::from_secs(1).mul_f64(LOOK_AHEAD_PART),
         }
     }
 }

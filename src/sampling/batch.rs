@@ -25,6 +25,7 @@ pub struct BatchQuery<Q, S>(Option<Arc<dyn Completion<Q, S>>>);
 /// Where the result of a query goes.
 pub(super) trait Completion<Q, S>: Send + Sync {
     fn query(&self) -> &Q;
+    fn namespace(&self) -> &str;
     fn measured_at(&self) -> Option<Instant>;
     fn complete(&self, result: Result<Measured<S>>);
     /// The query was dropped without a result.
@@ -39,6 +40,12 @@ impl<Q, S> BatchQuery<Q, S> {
     /// What to measure.
     pub fn query(&self) -> &Q {
         self.completion().query()
+    }
+
+    /// The Kubernetes namespace of the trigger that requested it first. For backends that cannot read
+    /// everything at once, and give each namespace its share.
+    pub fn namespace(&self) -> &str {
+        self.completion().namespace()
     }
 
     /// When the last good sample was measured; `None` before the first. For backends that cannot

@@ -4,10 +4,11 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
@@ -74,13 +75,13 @@ impl<B: Backend> SharedConnection<B> {
     }
 
     /// The slot of a query, created if there is none yet.
-    pub(super) fn slot(self: &Arc<Self>, query: &B::Query) -> Arc<QuerySlot<B>> {
+    pub(super) fn slot(self: &Arc<Self>, query: &B::Query, namespace: &str) -> Arc<QuerySlot<B>> {
         let mut slots = self.slots.lock();
         if let Some(slot) = slots.get(query).and_then(Weak::upgrade) {
             return slot;
         }
         let query = Arc::new(query.clone());
-        let slot = Arc::new(QuerySlot::new(query.clone(), self.clone()));
+        let slot = Arc::new(QuerySlot::new(query.clone(), namespace, self.clone()));
         slots.insert(query, Arc::downgrade(&slot));
         slot
     }
@@ -111,6 +112,11 @@ impl<B: Backend> SharedConnection<B> {
     /// Puts a slot into the next batch, or returns why the connection is lost.
     pub(super) fn enqueue(&self, slot: Arc<QuerySlot<B>>) -> Result<()> {
         self.state.enqueue(slot)
+    }
+
+    /// How long a query that is queued now is likely to wait for its turn.
+    pub(super) fn expected_wait(&self, now: Instant) -> Duration {
+        self.state.expected_wait(now)
     }
 
     /// A batch dropped the query of this slot without a result.

@@ -74,16 +74,18 @@ impl<B: Backend> ConnectionPool<B> {
         }
     }
 
-    /// The slot of this query on this connection. Opens nothing yet.
+    /// The slot of this query on this connection, for a trigger of this namespace. Opens nothing yet.
     ///
     /// The connection lives as long as one of its slots. An error: there are too many.
     pub fn slot(
         &self,
         connection: B::Connection,
         owner: Owner<'_>,
+        namespace: &str,
         query: &B::Query,
     ) -> Result<Arc<QuerySlot<B>>> {
-        Ok(self.connection(connection, owner)?.slot(query))
+        let connection = self.connection(connection, owner)?;
+        Ok(connection.slot(query, namespace))
     }
 
     fn connection(

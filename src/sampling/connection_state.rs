@@ -1,16 +1,16 @@
 //! What a shared connection and its task have in common: the queries that wait for a batch, and
 //! whether the connection is lost.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tracing::{info, warn};
 
 use super::{backend::Backend, look_ahead::LookAhead, query_slot::QuerySlot};
 use crate::{
     error::{Error, Kind, Result},
-    telemetry::{ConnectionMetrics, ConnectionStatus},
+    telemetry::{Budget, ConnectionMetrics, ConnectionStatus},
 };
 
 /// Shared by a connection and its task. The task does not hold the connection itself, so that a
@@ -21,6 +21,8 @@ pub(super) struct ConnectionState<B: Backend> {
     queue: Mutex<Queue<B>>,
     queued: Notify,
     look_ahead: LookAhead<B>,
+    /// Until when the backend is busy with requests that wait for their turn.
+    busy_until: Mutex<Option<Instant>>,
 }
 
 type Slots<B> = Vec<Arc<QuerySlot<B>>>;
@@ -57,6 +59,7 @@ impl<B: Backend> ConnectionState<B> {
             }),
             queued: Notify::new(),
             look_ahead: LookAhead::default(),
+            busy_until: Mutex::default(),
         }
     }
 
@@ -94,6 +97,18 @@ impl<B: Backend> ConnectionState<B> {
     /// The requests that are expected.
     pub fn look_ahead(&self) -> &LookAhead<B> {
         &self.look_ahead
+    }
+
+    /// How long a query that is queued now is likely to wait for its turn.
+    pub fn expected_wait(&self, now: Instant) -> Duration {
+        let busy_until = *self.busy_until.lock();
+        busy_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+
+    /// What the backend allows itself from now on, if it limits its own rate.
+    pub fn set_budget(&self, budget: Option<Budget>) {
+        self.status.set_budget(budget);
+        *self.busy_until.lock() = budget.map(|budget| Instant::now() + budget.expected_wait);
     }
 
     /// A batch dropped the query of this slot without a result.

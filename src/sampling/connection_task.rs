@@ -13,16 +13,18 @@ use tokio::{
 };
 
 use super::{
-    backend::{Backend, Pace},
+    backend::{Backend, LOOK_AHEAD_PART, Pace},
     batch::BatchQuery,
     connection_state::ConnectionState,
-    look_ahead::LOOK_AHEAD_PART,
     query_slot::QuerySlot,
 };
 use crate::{
     error::{Error, Kind, Result},
     network::Network,
 };
+
+/// The budget of a backend is looked at this often at least, for metrics.
+const BUDGET_EVERY: Duration = Duration::from_secs(1);
 
 /// Waits between attempts to connect: 0.1 s doubling to 5 s, each with up to as much again of
 /// jitter, so that a fleet does not return to a restarted server in step.
@@ -119,6 +121,7 @@ impl<B: Backend> ConnectionTask<B> {
         loop {
             let end = self.serve(&client, &mut replacements).await;
             drop(client);
+            self.state.set_budget(None);
             if let Some(loss) = end.loss {
                 self.recover(&loss).await;
             }
@@ -246,6 +249,8 @@ impl<B: Backend> ConnectionTask<B> {
                 }
                 in_flight.extend(self.send(client, slots));
             }
+            let budget = B::budget(client);
+            self.state.set_budget(budget);
             tokio::select! {
                 Some(outcome) = in_flight.next() => match outcome {
                     Ok(()) => {
@@ -259,6 +264,7 @@ impl<B: Backend> ConnectionTask<B> {
                 },
                 opened = &mut replacement, if replaced_by.is_none() => replaced_by = Some(opened),
                 () = self.state.queued(), if may_send => {}
+                () = sleep(BUDGET_EVERY), if budget.is_some() => {}
             }
         }
     }
@@ -272,7 +278,11 @@ impl<B: Backend> ConnectionTask<B> {
         };
         let now = Instant::now();
         // One trigger with a long `freshFor` must not make each batch go through all that is expected.
-        let until = now + fresh_for.min(self.pace.fresh_for).mul_f64(LOOK_AHEAD_PART);
+        let until = now
+            + self
+                .pace
+                .look_ahead_for
+                .min(fresh_for.mul_f64(LOOK_AHEAD_PART));
         let expected = self.state.look_ahead().take(now, until, most);
         let metrics = self.state.metrics();
         metrics.look_ahead_queries.inc_by(expected.len() as u64);

@@ -114,7 +114,7 @@ impl Engine {
         let checked = Checked::new(&self.registry, named);
         let checked = checked.map_err(|found| found.under(&format!("connections.{name}")))?;
         let trigger_type = self.registry.find(&checked.trigger_type)?;
-        self.with_keys(name, &checked, |source| {
+        self.with_keys(name, &checked, "", |source| {
             Ok(trigger_type.replace_connection(source)?)
         })?;
         let mut connections = self.connections.write();
@@ -151,7 +151,9 @@ impl Engine {
                 let connections = self.connections.read().clone();
                 let named = connections.get(name, &request.namespace)?;
                 self.refuse_connection_keys(trigger_type, &metadata, name, &mut problems);
-                self.bind_named(trigger_type, &metadata, (name, named), problems)?
+                self.with_keys(name, named, &request.namespace, |source| {
+                    trigger_type.bind(&metadata, source, problems)
+                })?
             }
             None => self.bind_inline(trigger_type, &metadata, &request.namespace, problems)?,
         };
@@ -192,23 +194,12 @@ impl Engine {
         }
     }
 
-    fn bind_named(
-        &self,
-        trigger_type: &dyn RegisteredType,
-        metadata: &Metadata<'_>,
-        (name, named): (&str, &Checked),
-        problems: Problems,
-    ) -> Result<Bound> {
-        self.with_keys(name, named, |source| {
-            trigger_type.bind(metadata, source, problems)
-        })
-    }
-
-    /// Does something with the keys of a named connection.
+    /// Does something with the keys of a named connection, for a trigger of this namespace.
     fn with_keys<T>(
         &self,
         name: &str,
         named: &Checked,
+        namespace: &str,
         work: impl FnOnce(ConnectionSource<'_>) -> Result<T>,
     ) -> Result<T> {
         let declared = self.registry.find(&named.trigger_type)?;
@@ -220,7 +211,7 @@ impl Engine {
             metadata: &keys,
             name: Some(name),
             names: named.names.as_ref(),
-            namespace: "",
+            namespace,
         })
     }
 
@@ -252,11 +243,20 @@ impl Engine {
 
     fn freshness(&self, trigger_type: &dyn RegisteredType, common: &CommonKeys) -> Freshness {
         let pace = trigger_type.pace();
-        let of_backend = self.limits.fresh_for.get(trigger_type.backend()).copied();
+        let setting = |by_backend: &BTreeMap<String, Duration>, otherwise: Duration| {
+            let set = by_backend.get(trigger_type.backend());
+            set.copied().unwrap_or(otherwise)
+        };
+        let fresh_for = || setting(&self.limits.fresh_for, pace.fresh_for);
+        let revalidate = || {
+            let set = &self.limits.stale_while_revalidate;
+            setting(set, pace.stale_while_revalidate)
+        };
         Freshness {
-            fresh_for: common
-                .fresh_for
-                .map_or(of_backend.unwrap_or(pace.fresh_for), |span| span.0),
+            fresh_for: common.fresh_for.map_or_else(fresh_for, |span| span.0),
+            stale_while_revalidate: common
+                .stale_while_revalidate
+                .map_or_else(revalidate, |span| span.0),
             max_staleness: common
                 .max_staleness
                 .map_or(self.limits.max_staleness, |span| span.0),
@@ -269,18 +269,20 @@ impl Engine {
     }
 }
 
-/// `freshFor` of the settings is by backend, and only the registry knows them.
+/// Some settings are by backend, and only the registry knows them.
 fn check_names(registry: &Registry, limits: &Limits) -> Result<(), Problems> {
     let known: BTreeSet<&str> = registry.backends().collect();
     let mut problems = Problems::default();
-    for name in limits
-        .fresh_for
-        .keys()
-        .filter(|name| !known.contains(name.as_str()))
-    {
-        let names: Vec<&str> = known.iter().copied().collect();
-        let reason = format!("is not a backend; known are {}", names.join(", "));
-        problems.push(Problem::key(format!("engine.freshFor.{name}"), reason));
+    for (key, by_backend) in [
+        ("freshFor", &limits.fresh_for),
+        ("staleWhileRevalidate", &limits.stale_while_revalidate),
+    ] {
+        let names = by_backend.keys().map(String::as_str);
+        for name in names.filter(|name| !known.contains(name)) {
+            let names: Vec<&str> = known.iter().copied().collect();
+            let reason = format!("is not a backend; known are {}", names.join(", "));
+            problems.push(Problem::key(format!("engine.{key}.{name}"), reason));
+        }
     }
     problems.into_result()
 }

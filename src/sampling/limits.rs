@@ -15,6 +15,9 @@ pub struct Limits {
     pub max_staleness: Duration,
     /// How long a sample is used without I/O, by backend; the backend's own pace where not given.
     pub fresh_for: BTreeMap<String, Duration>,
+    /// How old a sample may be that is used while a newer one is read, by backend; the backend's own
+    /// pace where not given.
+    pub stale_while_revalidate: BTreeMap<String, Duration>,
     /// A trigger without a request for this long is evicted; a connection closes with its last
     /// trigger.
     pub idle_after: Duration,
@@ -88,6 +91,7 @@ impl Default for Limits {
             first_call_timeout: None,
             max_staleness: Duration::from_secs(60),
             fresh_for: BTreeMap::new(),
+            stale_while_revalidate: BTreeMap::new(),
             idle_after: Duration::from_secs(10 * 60),
             triggers: NonZeroUsize::new(20_000).expect("is not zero"),
             triggers_per_namespace: 20_000,

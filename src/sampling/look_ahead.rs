@@ -30,10 +30,6 @@ pub(super) enum Decision {
     Later,
 }
 
-/// The part of its `freshFor` for which a batch looks ahead. The rest is for calls that come later
-/// than expected.
-pub(super) const LOOK_AHEAD_PART: f64 = 0.75;
-
 /// When, and a number to tell those of one instant apart.
 pub(super) type ExpectedAt = (Instant, u64);
 

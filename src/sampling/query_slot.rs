@@ -12,10 +12,10 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    backend::Backend,
+    backend::{Backend, LOOK_AHEAD_PART},
     batch::{Completion, Measured},
     connection::SharedConnection,
-    look_ahead::{Decision, ExpectedAt, LOOK_AHEAD_PART},
+    look_ahead::{Decision, ExpectedAt},
     rhythm::Rhythm,
 };
 use crate::error::{Error, Kind, Result};
@@ -25,6 +25,9 @@ use crate::error::{Error, Kind, Result};
 pub struct Freshness {
     /// A sample younger than this is used without I/O.
     pub fresh_for: Duration,
+    /// A sample up to this age is used while a newer one is read, if that is not expected soon
+    /// (RFC 5861 has the word). Zero: a call waits for the newer one.
+    pub stale_while_revalidate: Duration,
     /// After a failed read, a sample up to this age is used instead of the error. Zero: never.
     pub max_staleness: Duration,
     /// How long a call waits for a sample.
@@ -44,6 +47,8 @@ pub struct SlotSample<S> {
 /// One query of one connection, shared by all triggers with this query.
 pub struct QuerySlot<B: Backend> {
     query: Arc<B::Query>,
+    /// That of the trigger which requested the query first.
+    namespace: Box<str>,
     connection: Arc<SharedConnection<B>>,
     state: Mutex<State<B::Sample>>,
     /// How often a connection broke while this query was in flight, since its last result. No part
@@ -80,12 +85,23 @@ struct Call {
     results_before: u64,
     timeout: Duration,
     deadline: Instant,
+    /// At its deadline it takes the older sample.
+    has_older: bool,
 }
 
+/// How long a call waits for a newer sample where an older one may be used meanwhile. KEDA's HPA
+/// controller has five workers by default, and a call that waits holds one of them.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 impl<B: Backend> QuerySlot<B> {
-    pub(super) fn new(query: Arc<B::Query>, connection: Arc<SharedConnection<B>>) -> Self {
+    pub(super) fn new(
+        query: Arc<B::Query>,
+        namespace: &str,
+        connection: Arc<SharedConnection<B>>,
+    ) -> Self {
         QuerySlot {
             query,
+            namespace: namespace.into(),
             connection,
             state: Mutex::new(State {
                 good: None,
@@ -184,7 +200,7 @@ impl<B: Backend> QuerySlot<B> {
         changed.as_mut().enable();
         let call = match self.join(freshness, now) {
             Ok(Joined::Waiting(call)) => call,
-            Ok(Joined::Fresh(sample)) => return Ok(sample),
+            Ok(Joined::Done(sample)) => return Ok(sample),
             Err(error) => return self.fall_back(error, freshness),
         };
         let result = loop {
@@ -202,10 +218,7 @@ impl<B: Backend> QuerySlot<B> {
             }
         };
         match result {
-            Ok(measured) => Ok(SlotSample {
-                measured,
-                stale: None,
-            }),
+            Ok(sample) => Ok(sample),
             Err(error) => self.fall_back(error, freshness),
         }
     }
@@ -215,33 +228,45 @@ impl<B: Backend> QuerySlot<B> {
     fn join(self: &Arc<Self>, freshness: &Freshness, now: Instant) -> Result<Joined<B::Sample>> {
         let mut state = self.state.lock();
         if let Some(sample) = state.fresh(freshness, now) {
-            return Ok(Joined::Fresh(sample));
+            return Ok(Joined::Done(sample));
         }
         if !state.pending {
             self.connection.enqueue(self.clone())?;
             state.pending = true;
         }
-        let timeout = match state.good {
-            Some(_) => freshness.call_timeout,
-            None => freshness.first_call_timeout,
+        let older = state.older(freshness, now);
+        let has_older = older.is_some();
+        if let Some(older) = older
+            && self.connection.expected_wait(now) > PATIENCE
+        {
+            return Ok(Joined::Done(self.settle_for(older)));
+        }
+        let timeout = match (has_older, &state.good) {
+            (true, _) => PATIENCE.min(freshness.call_timeout),
+            (false, Some(_)) => freshness.call_timeout,
+            (false, None) => freshness.first_call_timeout,
         };
         let call = Call {
             results_before: state.results,
             timeout,
             deadline: now + timeout,
+            has_older,
         };
         state.expect_by(call.deadline);
         Ok(Joined::Waiting(call))
     }
 
     /// The result of a call, if it is in or late. Otherwise registers the call's deadline.
-    fn try_result(&self, call: &Call) -> Option<Result<Measured<B::Sample>>> {
+    fn try_result(&self, call: &Call) -> Option<Result<SlotSample<B::Sample>>> {
         let mut state = self.state.lock();
         if state.results > call.results_before {
             return Some(state.last_result());
         }
         if Instant::now() >= call.deadline {
-            return Some(Err(self.timed_out(call.timeout)));
+            return Some(match state.last_good() {
+                Some(older) if call.has_older => Ok(self.settle_for(older)),
+                _ => Err(self.timed_out(call.timeout)),
+            });
         }
         state.expect_by(call.deadline);
         None
@@ -259,6 +284,16 @@ impl<B: Backend> QuerySlot<B> {
         drop(state);
         self.changed.notify_waiters();
         None
+    }
+
+    /// Uses an older sample, while a newer one is read.
+    fn settle_for(&self, older: SlotSample<B::Sample>) -> SlotSample<B::Sample> {
+        let metrics = self.connection.metrics();
+        match older.stale {
+            Some(_) => metrics.stale_answers.inc(),
+            None => metrics.revalidating_evaluations.inc(),
+        };
+        older
     }
 
     fn timed_out(&self, timeout: Duration) -> Error {
@@ -352,8 +387,8 @@ impl<B: Backend> QuerySlot<B> {
 
 /// How a call that found no fresh sample goes on.
 enum Joined<S> {
-    /// A sample came in meanwhile.
-    Fresh(SlotSample<S>),
+    /// A sample came in meanwhile, or an older one has to do.
+    Done(SlotSample<S>),
     Waiting(Call),
 }
 
@@ -373,10 +408,31 @@ impl<S: Clone> State<S> {
         })
     }
 
-    fn last_result(&self) -> Result<Measured<S>> {
-        match (&self.failed, &self.good) {
+    /// The last sample, if it may be used while a newer one is read; stale, if reading it failed
+    /// since.
+    fn older(&self, freshness: &Freshness, now: Instant) -> Option<SlotSample<S>> {
+        let older = self.last_good()?;
+        let most = match older.stale {
+            Some(_) => freshness
+                .stale_while_revalidate
+                .min(freshness.max_staleness),
+            None => freshness.stale_while_revalidate,
+        };
+        let age = now.saturating_duration_since(older.measured.at);
+        (age < most).then_some(older)
+    }
+
+    fn last_good(&self) -> Option<SlotSample<S>> {
+        Some(SlotSample {
+            measured: self.good.clone()?,
+            stale: self.failed.clone(),
+        })
+    }
+
+    fn last_result(&self) -> Result<SlotSample<S>> {
+        match (&self.failed, self.last_good()) {
             (Some(error), _) => Err(error.clone()),
-            (None, Some(measured)) => Ok(measured.clone()),
+            (None, Some(sample)) => Ok(sample),
             (None, None) => unreachable!("a result is a sample or an error"),
         }
     }
@@ -385,6 +441,10 @@ impl<S: Clone> State<S> {
 impl<B: Backend> Completion<B::Query, B::Sample> for QuerySlot<B> {
     fn query(&self) -> &B::Query {
         &self.query
+    }
+
+    fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     fn measured_at(&self) -> Option<Instant> {

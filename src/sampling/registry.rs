@@ -158,7 +158,7 @@ pub(super) struct ConnectionSource<'a> {
     pub name: Option<&'a str>,
     /// What it may be used for; `None`: everything.
     pub names: Option<&'a NameLimits>,
-    /// Of the trigger.
+    /// Of the trigger, if there is one.
     pub namespace: &'a str,
 }
 
@@ -270,11 +270,10 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
         if let Some(names) = source.names {
             names.check(source.name.unwrap_or_default(), B::names(&plan.query))?;
         }
+        let namespace = source.namespace;
         let owner = match source.name {
             Some(name) => Owner::Settings { name },
-            None => Owner::Trigger {
-                namespace: source.namespace,
-            },
+            None => Owner::Trigger { namespace },
         };
         let readable_name = B::readable_name(&connection, plan.readable_name);
         Ok(Bound {
@@ -282,7 +281,7 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
             target: plan.target.0 as f64,
             bytes: B::query_bytes(&plan.query),
             query: Box::new(BoundQuery {
-                slot: self.pool.slot(connection, owner, &plan.query)?,
+                slot: self.pool.slot(connection, owner, namespace, &plan.query)?,
                 rule: plan.rule,
             }),
         })

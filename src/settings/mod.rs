@@ -71,6 +71,9 @@ pub struct EngineSettings {
     pub max_staleness: Span,
     /// How long a sample is used without I/O, by backend (`redis: 1s`).
     pub fresh_for: BTreeMap<String, Span>,
+    /// How old a sample may be that is used while a newer one is read, where that is not expected
+    /// within half a second, by backend (`temporal: 30s`); `0`: never.
+    pub stale_while_revalidate: BTreeMap<String, Span>,
     /// A trigger without a request for this long is evicted; a connection closes with its last
     /// trigger.
     pub idle_after: Span,
@@ -105,6 +108,7 @@ impl Default for EngineSettings {
             first_call_timeout: None,
             max_staleness: Span(limits.max_staleness),
             fresh_for: BTreeMap::new(),
+            stale_while_revalidate: BTreeMap::new(),
             idle_after: Span(limits.idle_after),
             triggers: limits.triggers,
             triggers_per_namespace: limits.triggers,
@@ -135,11 +139,8 @@ impl EngineSettings {
             call_timeout: self.call_timeout.0,
             first_call_timeout: self.first_call_timeout.map(|span| span.0),
             max_staleness: self.max_staleness.0,
-            fresh_for: self
-                .fresh_for
-                .iter()
-                .map(|(name, span)| (name.clone(), span.0))
-                .collect(),
+            fresh_for: durations(&self.fresh_for),
+            stale_while_revalidate: durations(&self.stale_while_revalidate),
             idle_after: self.idle_after.0,
             triggers: self.triggers,
             triggers_per_namespace: self.triggers_per_namespace.get(),
@@ -166,6 +167,11 @@ impl Settings {
         });
         resolved.collect()
     }
+}
+
+fn durations(by_backend: &BTreeMap<String, Span>) -> BTreeMap<String, Duration> {
+    let durations = by_backend.iter().map(|(name, span)| (name.clone(), span.0));
+    durations.collect()
 }
 
 /// A setting that cannot be.

@@ -18,11 +18,14 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::LabelText;
+use super::{
+    LabelText,
+    budget::{self, Budget},
+};
 use crate::error::Kind;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
+pub(super) struct Labels {
     connection: LabelText,
 }
 
@@ -39,6 +42,7 @@ struct Families {
     connected: Family<Labels, Gauge>,
     disconnected: Family<Labels, Gauge>,
     stale_answers: Family<Labels, Counter>,
+    revalidating_evaluations: Family<Labels, Counter>,
     retried_queries: Family<Labels, Counter>,
     look_ahead_queries: Family<Labels, Counter>,
     credential_reloads: Family<Labels, Counter>,
@@ -46,6 +50,7 @@ struct Families {
     errors: Family<ErrorLabels, Counter>,
     batch_size: Histograms,
     read_seconds: Histograms,
+    budget: budget::Families,
 }
 
 /// The figures of all connections.
@@ -60,6 +65,8 @@ pub struct ConnectionMetrics {
     disconnected: Gauge,
     /// Evaluations of a sample that could not be renewed in time.
     pub stale_answers: Counter,
+    /// Evaluations of an older sample, while a newer one was read.
+    pub revalidating_evaluations: Counter,
     /// Queries sent once more because their connection broke.
     pub retried_queries: Counter,
     /// Queries that a batch took along before they were requested.
@@ -81,6 +88,7 @@ impl Connections {
             connected: Family::default(),
             disconnected: Family::default(),
             stale_answers: Family::default(),
+            revalidating_evaluations: Family::default(),
             retried_queries: Family::default(),
             look_ahead_queries: Family::default(),
             credential_reloads: Family::default(),
@@ -94,6 +102,7 @@ impl Connections {
             read_seconds: Family::new_with_constructor(|| {
                 Histogram::new(exponential_buckets(0.0005, 4.0, 8))
             }),
+            budget: budget::Families::register(registry),
         };
         registry.register(
             "connected",
@@ -109,6 +118,11 @@ impl Connections {
             "stale_answers",
             "Evaluations of a sample that could not be renewed in time",
             families.stale_answers.clone(),
+        );
+        registry.register(
+            "revalidating_evaluations",
+            "Evaluations of an older sample (staleWhileRevalidate), while a newer one was read",
+            families.revalidating_evaluations.clone(),
         );
         registry.register(
             "retried_queries",
@@ -165,6 +179,9 @@ impl Connections {
             connected: families.connected.get_or_create_owned(&labels),
             disconnected: families.disconnected.get_or_create_owned(&labels),
             stale_answers: families.stale_answers.get_or_create_owned(&labels),
+            revalidating_evaluations: families
+                .revalidating_evaluations
+                .get_or_create_owned(&labels),
             retried_queries: families.retried_queries.get_or_create_owned(&labels),
             look_ahead_queries: families.look_ahead_queries.get_or_create_owned(&labels),
             credential_reloads: families.credential_reloads.get_or_create_owned(&labels),
@@ -188,6 +205,8 @@ pub struct ConnectionStatus {
     metrics: Arc<ConnectionMetrics>,
     /// `None` before the first attempt.
     up: Mutex<Option<bool>>,
+    /// `None` while there is no client that limits its own rate.
+    budget: Mutex<Option<budget::Part>>,
 }
 
 impl ConnectionStatus {
@@ -196,6 +215,7 @@ impl ConnectionStatus {
         ConnectionStatus {
             metrics,
             up: Mutex::new(None),
+            budget: Mutex::new(None),
         }
     }
 
@@ -207,6 +227,17 @@ impl ConnectionStatus {
     /// The connection is up or down from now on.
     pub fn set(&self, up: bool) {
         self.change(Some(up));
+    }
+
+    /// What the backend allows itself from now on; `None`: its client is gone, or limits nothing.
+    pub fn set_budget(&self, budget: Option<Budget>) {
+        let mut part = self.budget.lock();
+        match budget {
+            Some(budget) => part
+                .get_or_insert_with(|| self.metrics.families.budget.part(&self.metrics.labels()))
+                .set(budget),
+            None => *part = None,
+        }
     }
 
     fn change(&self, to: Option<bool>) {
@@ -233,6 +264,7 @@ impl ConnectionStatus {
 impl Drop for ConnectionStatus {
     fn drop(&mut self) {
         self.change(None);
+        self.set_budget(None);
     }
 }
 
@@ -251,6 +283,12 @@ impl ConnectionMetrics {
         self.read_seconds.observe(elapsed.as_secs_f64());
     }
 
+    fn labels(&self) -> Labels {
+        Labels {
+            connection: LabelText(self.name.clone()),
+        }
+    }
+
     fn error_labels(&self, kind: Kind) -> ErrorLabels {
         ErrorLabels {
             connection: LabelText(self.name.clone()),
@@ -267,12 +305,12 @@ impl Drop for ConnectionMetrics {
             return;
         }
         live.remove(&self.name);
-        let labels = Labels {
-            connection: LabelText(self.name.clone()),
-        };
+        let labels = self.labels();
         self.families.connected.remove(&labels);
+        self.families.budget.remove(&labels);
         self.families.disconnected.remove(&labels);
         self.families.stale_answers.remove(&labels);
+        self.families.revalidating_evaluations.remove(&labels);
         self.families.retried_queries.remove(&labels);
         self.families.look_ahead_queries.remove(&labels);
         self.families.credential_reloads.remove(&labels);

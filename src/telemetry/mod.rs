@@ -1,5 +1,6 @@
 //! Logs and metrics. Nothing global but the log's subscriber: each server has its own registry.
 
+mod budget;
 mod certificate;
 mod connections;
 mod exposition;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prometheus_client::{collector::Collector, encoding::text, registry::Registry};
 
+pub use budget::Budget;
 pub use certificate::CertificateMetrics;
 use certificate::Certificates;
 use connections::Connections;

@@ -168,7 +168,8 @@ pub async fn page(address: &str, path: &str) -> (u16, String) {
     let mut stream = tokio::net::TcpStream::connect(address)
         .await
         .expect("the admin pages respond");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    // Version 1.0 has no chunks, whose sizes would stand in the middle of lines.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: test\r\n\r\n");
     stream
         .write_all(request.as_bytes())
         .await

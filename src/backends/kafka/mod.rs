@@ -69,6 +69,7 @@ impl Backend for Kafka {
             overlap: 4,
             // A few requests to each broker.
             look_ahead: 1_000,
+            look_ahead_for: Duration::from_millis(1500),
             ..Pace::within(call_timeout)
         }
     }

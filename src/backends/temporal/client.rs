@@ -74,6 +74,7 @@ async fn execute_idle_reads(
     while let Some((name, queue_type)) = queue.recv().await {
         let context = RequestContext {
             priority: Priority::Idle,
+            namespace: "",
             deadline: Instant::now() + IDLE_TIMEOUT,
         };
         let _ = requests.queue(&name, queue_type, context).await;

@@ -34,6 +34,7 @@ use crate::{
     error::Result,
     network::Network,
     sampling::{Backend, Batch, Pace, QueriedName, TriggerType, TriggerTypes},
+    telemetry::Budget,
 };
 
 impl TriggerTypes for Temporal {
@@ -55,6 +56,8 @@ impl Backend for Temporal {
         Pace {
             // The server keeps its own counts for 5 s: reading more often gains nothing.
             fresh_for: Duration::from_secs(5),
+            // Where the rate is not enough for all, an older backlog is better than a long wait.
+            stale_while_revalidate: Duration::from_secs(30),
             first_call_timeout: Duration::from_secs(20),
             // The most that `minConnectTimeout` allows: each connection has its own limit.
             connect_timeout: Duration::from_secs(config::LONGEST_CONNECT),
@@ -62,9 +65,11 @@ impl Backend for Temporal {
             // earlier, by the timeout of each request.
             batch_timeout: Duration::from_secs(25),
             // A short query passes a long batch; all are paced by the same rate limiter.
-            overlap: 16,
-            // Every queue is a request of its own.
-            look_ahead: 0,
+            overlap: 64,
+            // Every queue is a request of its own, whoever it is sent for: so no further ahead than
+            // spares the calls the wait.
+            look_ahead: 1_000,
+            look_ahead_for: Duration::from_millis(750),
         }
     }
 
@@ -92,6 +97,10 @@ impl Backend for Temporal {
         deadline: Instant,
     ) -> Result<Client> {
         Client::connect(connection, network, deadline).await
+    }
+
+    fn budget(client: &Client) -> Option<Budget> {
+        Some(client.requests.budget())
     }
 
     async fn sample(&self, client: &Client, batch: Batch<Self>, deadline: Instant) -> Result<()> {

@@ -1,15 +1,22 @@
 //! A rate limiter: so many requests a second, so many at once, the most urgent first.
 //!
 //! The server's limits are shared with its workers, so a reader stays well below them, and slows
-//! down further when the server responds with RESOURCE_EXHAUSTED.
+//! down further when the server refuses too many requests with RESOURCE_EXHAUSTED.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod line;
+mod responses;
+
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep},
 };
+
+use crate::telemetry::Budget;
+use line::{Line, Place};
+use responses::Responses;
 
 /// The order in which requests are sent: the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,18 +33,20 @@ pub struct RateLimiter {
 }
 
 struct LimiterState {
-    /// Requests a second while the server accepts them all.
+    /// Requests a second while the server accepts them.
     full: f64,
     /// Requests a second now.
     rate: f64,
     /// Requests that may be sent at once. Negative: debt of a heavy one.
     tokens: f64,
     refilled: Instant,
-    /// When the rate was last halved.
-    slowed: Option<Instant>,
     in_flight: usize,
-    waiting: BTreeMap<(Priority, u64), Arc<Notify>>,
-    arrivals: u64,
+    line: Line,
+    responses: Responses,
+    /// How long a request takes, of late.
+    takes: Duration,
+    sent: u64,
+    refused: u64,
 }
 
 /// Requests of one limiter that may be in flight at once: enough for its rate at 100 ms each, and
@@ -46,9 +55,6 @@ const AT_ONCE: usize = 24;
 /// What an idle limiter saves up, in seconds of its rate. A server saves up twice its own rate
 /// (`DefaultIncomingNamespaceBurstRatioFn`), which stays larger as long as the rate does.
 const SAVED: f64 = 2.0;
-/// After RESOURCE_EXHAUSTED the rate is halved, at most once in this time: requests that were sent
-/// before the first refusal must not count again.
-const HALVED_ONCE_IN: Duration = Duration::from_secs(1);
 /// The rate grows back by a tenth of the full one each second.
 const RECOVERY: f64 = 0.1;
 /// It never falls below this part of the full one, so that recovery takes seconds.
@@ -62,26 +68,33 @@ impl RateLimiter {
                 rate: per_second,
                 tokens: (per_second * SAVED).max(1.0),
                 refilled: Instant::now(),
-                slowed: None,
                 in_flight: 0,
-                waiting: BTreeMap::new(),
-                arrivals: 0,
+                line: Line::default(),
+                responses: Responses::since(Instant::now()),
+                takes: Duration::ZERO,
+                sent: 0,
+                refused: 0,
             }),
         }
     }
 
-    /// Waits until a request may be sent that weighs as much as `weight` ordinary ones. The request
-    /// is over when the permit is dropped.
-    pub async fn acquire(&self, priority: Priority, weight: u32) -> Permit<'_> {
-        let request = self.enqueue(priority);
+    /// Waits until a request for a namespace may be sent that weighs as much as `weight` ordinary
+    /// ones. The request is over when the permit is dropped.
+    pub async fn acquire(&self, priority: Priority, namespace: &str, weight: u32) -> Permit<'_> {
+        let request = self.enqueue(priority, namespace);
         loop {
             let turn = request.turn.notified();
             tokio::pin!(turn);
             // From here on no notification is missed.
             turn.as_mut().enable();
-            let next = self.state.lock().try_take(request.key, weight);
+            let next = self.state.lock().try_take(&request.place, weight);
             match next {
-                Turn::Now => return Permit { limiter: self },
+                Turn::Now => {
+                    return Permit {
+                        limiter: self,
+                        sent_at: Instant::now(),
+                    };
+                }
                 Turn::In(wait) => {
                     tokio::select! {
                         () = sleep(wait) => {}
@@ -98,34 +111,37 @@ impl RateLimiter {
     pub fn has_room(&self) -> bool {
         let mut state = self.state.lock();
         state.refill(Instant::now());
-        state.waiting.is_empty() && state.rate >= state.full && state.tokens >= state.most() / 2.0
+        state.line.len() == 0 && state.rate >= state.full && state.tokens >= state.most() / 2.0
     }
 
-    /// Halves the rate, as the server refused a request. Returns the new rate, unless it was halved
-    /// just before.
-    pub fn slow_down(&self) -> Option<f64> {
+    /// The server accepted a request, or responded with another error than its rate limit.
+    pub fn accepted(&self) {
+        self.state.lock().record(false);
+    }
+
+    /// The server refused a request for its rate. Returns the new rate, if it is lower now.
+    pub fn refused(&self) -> Option<f64> {
+        self.state.lock().record(true)
+    }
+
+    /// What is allowed and used.
+    pub fn budget(&self) -> Budget {
         let mut state = self.state.lock();
-        let now = Instant::now();
-        state.refill(now);
-        let lately = |at: Instant| now.saturating_duration_since(at) < HALVED_ONCE_IN;
-        state.tokens = state.tokens.min(0.0);
-        if state.slowed.is_some_and(lately) {
-            return None;
+        state.refill(Instant::now());
+        Budget {
+            allowed: state.rate,
+            waiting: state.line.len(),
+            expected_wait: state.expected_wait(),
+            sent: state.sent,
+            refused: state.refused,
         }
-        state.rate = (state.rate / 2.0).max(state.full * FLOOR);
-        state.slowed = Some(now);
-        Some(state.rate)
     }
 
-    fn enqueue(&self, priority: Priority) -> QueuedRequest<'_> {
+    fn enqueue(&self, priority: Priority, namespace: &str) -> QueuedRequest<'_> {
         let turn = Arc::new(Notify::new());
-        let mut state = self.state.lock();
-        state.arrivals += 1;
-        let key = (priority, state.arrivals);
-        state.waiting.insert(key, turn.clone());
         QueuedRequest {
             limiter: self,
-            key,
+            place: self.state.lock().line.join(priority, namespace, &turn),
             turn,
         }
     }
@@ -135,21 +151,20 @@ impl RateLimiter {
 #[derive(Debug, PartialEq)]
 enum Turn {
     Now,
-    /// It is the first in the queue, and may be sent after this time.
+    /// It is the first in the line, and may be sent after this time.
     In(Duration),
     /// Another one is first, or too many are in flight.
     WhenNotified,
 }
 
 impl LimiterState {
-    fn try_take(&mut self, key: (Priority, u64), weight: u32) -> Turn {
-        let first = self.waiting.keys().next() == Some(&key);
-        if !first || self.in_flight >= AT_ONCE {
+    fn try_take(&mut self, place: &Place, weight: u32) -> Turn {
+        if !self.line.is_first(place) || self.in_flight >= AT_ONCE {
             return Turn::WhenNotified;
         }
         self.refill(Instant::now());
         // An idle request leaves half of the savings to a burst that calls wait for.
-        let needed = match key.0 {
+        let needed = match place.priority() {
             Priority::Waited(_) => 1.0,
             Priority::Idle => (self.most() / 2.0).max(1.0),
         };
@@ -161,8 +176,9 @@ impl LimiterState {
         // A heavy request leaves a debt, which delays the next ones.
         self.tokens -= f64::from(weight);
         self.in_flight += 1;
-        self.waiting.remove(&key);
-        self.notify_first();
+        self.sent += 1;
+        self.line.serve(place, weight);
+        self.line.notify_first();
         Turn::Now
     }
 
@@ -177,25 +193,43 @@ impl LimiterState {
         self.tokens = (self.tokens + self.rate * elapsed).min(self.most());
     }
 
-    fn notify_first(&self) {
-        if let Some(first) = self.waiting.values().next() {
-            first.notify_one();
-        }
+    /// Follows the share of refusals. Returns the new rate, if it is lower now.
+    fn record(&mut self, refused: bool) -> Option<f64> {
+        let now = Instant::now();
+        self.refill(now);
+        self.refused += u64::from(refused);
+        let share = self.responses.record(refused, now)?;
+        // What was in flight when the rate was lowered counts once more: at most half at a time.
+        self.rate = (self.rate * (1.0 - share).max(0.5)).max(self.full * FLOOR);
+        self.tokens = self.tokens.min(0.0);
+        Some(self.rate)
+    }
+
+    /// How long a request that comes now waits for its turn: for the tokens of those before it, or
+    /// for those in flight.
+    fn expected_wait(&self) -> Duration {
+        let before = self.line.len() as f64 + 1.0;
+        let for_tokens = ((before - self.tokens) / self.rate).max(0.0);
+        let for_places = match self.in_flight < AT_ONCE {
+            true => 0.0,
+            false => before * self.takes.as_secs_f64() / AT_ONCE as f64,
+        };
+        Duration::from_secs_f64(for_tokens.max(for_places))
     }
 }
 
-/// A request that waits for its turn. Dropped, it leaves the queue.
+/// A request that waits for its turn. Dropped, it leaves the line.
 struct QueuedRequest<'a> {
     limiter: &'a RateLimiter,
-    key: (Priority, u64),
+    place: Place,
     turn: Arc<Notify>,
 }
 
 impl Drop for QueuedRequest<'_> {
     fn drop(&mut self) {
         let mut state = self.limiter.state.lock();
-        if state.waiting.remove(&self.key).is_some() {
-            state.notify_first();
+        if state.line.leave(&self.place) {
+            state.line.notify_first();
         }
     }
 }
@@ -203,13 +237,15 @@ impl Drop for QueuedRequest<'_> {
 /// The right to one request.
 pub struct Permit<'a> {
     limiter: &'a RateLimiter,
+    sent_at: Instant,
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let mut state = self.limiter.state.lock();
         state.in_flight -= 1;
-        state.notify_first();
+        state.takes = (state.takes * 7 + self.sent_at.elapsed()) / 8;
+        state.line.notify_first();
     }
 }
 

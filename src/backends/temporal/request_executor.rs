@@ -5,7 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Response, Status};
-use tracing::info;
+use tracing::debug;
 
 use super::{
     channel::ServiceClient,
@@ -24,6 +24,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECTION_ATTEMPTS: u32 = 3;
 /// Between two of them. The channel reconnects meanwhile.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// Before a request is sent again that was refused for its rate: doubling, up to a second.
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends the requests of one connection.
 pub struct RequestExecutor {
@@ -44,8 +47,10 @@ pub enum RequestError {
 
 /// How urgent a response is, and until when it is of use.
 #[derive(Clone, Copy)]
-pub struct RequestContext {
+pub struct RequestContext<'a> {
     pub priority: Priority,
+    /// The Kubernetes namespace that it is for.
+    pub namespace: &'a str,
     pub deadline: Instant,
 }
 
@@ -93,7 +98,7 @@ impl RequestExecutor {
     pub async fn execute<T, F>(
         &self,
         cost: Cost<'_>,
-        context: RequestContext,
+        context: RequestContext<'_>,
         request: impl Fn(ServiceClient) -> F,
     ) -> Result<Measured<T>, RequestError>
     where
@@ -112,13 +117,18 @@ impl RequestExecutor {
     async fn attempt<T, F>(
         &self,
         cost: Cost<'_>,
-        context: RequestContext,
+        context: RequestContext<'_>,
         request: &impl Fn(ServiceClient) -> F,
     ) -> Result<Measured<T>, AttemptError>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let permit = cost.limiter.acquire(context.priority, cost.weight);
+        let RequestContext {
+            priority,
+            namespace,
+            ..
+        } = context;
+        let permit = cost.limiter.acquire(priority, namespace, cost.weight);
         let Ok(permit) = timeout_at(context.deadline, permit).await else {
             return Err(AttemptError::OutOfTime(self.rate_too_low()));
         };
@@ -129,6 +139,7 @@ impl RequestExecutor {
         match outcome {
             Ok(Ok(response)) => {
                 self.record_response();
+                cost.limiter.accepted();
                 Ok(Measured {
                     sample: response.into_inner(),
                     at: sent_at,
@@ -148,12 +159,13 @@ impl RequestExecutor {
             RequestFailure::Connection(error) => self.connection_failure(error, sent_at),
             RequestFailure::Rejected(error) => {
                 self.record_response();
+                limiter.accepted();
                 AttemptError::Rejected(error)
             }
             RequestFailure::RateLimited(error) => {
                 self.record_response();
-                if let Some(rate) = limiter.slow_down() {
-                    info!(connection = %self.connection, rate, "slower for a while: {error}");
+                if let Some(rate) = limiter.refused() {
+                    debug!(connection = %self.connection, rate, "slower for a while: {error}");
                 }
                 AttemptError::RateLimited(error)
             }
@@ -186,6 +198,7 @@ impl RequestExecutor {
 #[derive(Default)]
 struct Retries {
     connection_failures: u32,
+    refusals: u32,
     last: Option<Error>,
 }
 
@@ -200,8 +213,9 @@ impl Retries {
             AttemptError::Rejected(error) => Err(RequestError::Failed(error)),
             AttemptError::RateLimited(error) => {
                 self.last = Some(error);
-                // The limiter, which is slower now, decides when.
-                Ok(Duration::ZERO)
+                let pause = REFUSED_PAUSE * 2_u32.saturating_pow(self.refusals);
+                self.refusals += 1;
+                Ok(pause.min(LONGEST_REFUSED_PAUSE))
             }
             AttemptError::Connection { error, silent } => {
                 self.connection_failures += 1;

@@ -30,6 +30,7 @@ use crate::{
     backends::ttl_cache::TtlCache,
     error::{Error, Kind},
     sampling::Measured,
+    telemetry::Budget,
 };
 
 /// Reads of worker deployments a second for one namespace: the server allows 50 for all its clients
@@ -83,12 +84,17 @@ impl Requests {
         self.queue_limiter.has_room()
     }
 
+    /// What reads of queues are allowed, and use.
+    pub fn budget(&self) -> Budget {
+        self.queue_limiter.budget()
+    }
+
     /// The state of a task queue of one type, whatever workers its tasks are for.
     pub async fn queue(
         &self,
         name: &str,
         queue_type: QueueType,
-        context: RequestContext,
+        context: RequestContext<'_>,
     ) -> Result<Measured<QueueState>, RequestError> {
         let request = DescribeTaskQueueRequest {
             task_queue_type: type_number(queue_type),
@@ -113,7 +119,7 @@ impl Requests {
         name: &str,
         types: &TypeSelection,
         build_ids: &BuildIdSelection,
-        context: RequestContext,
+        context: RequestContext<'_>,
     ) -> Result<Measured<Vec<(QueueType, u64)>>, RequestError> {
         let types = QueueType::ALL.into_iter().filter(|t| types.contains(*t));
         let request = DescribeTaskQueueRequest {
@@ -142,7 +148,7 @@ impl Requests {
     pub async fn version(
         &self,
         version: &DeploymentVersion,
-        context: RequestContext,
+        context: RequestContext<'_>,
     ) -> Result<Measured<Arc<VersionState>>, RequestError> {
         let read = async {
             let request = DescribeWorkerDeploymentVersionRequest {
@@ -175,7 +181,7 @@ impl Requests {
     pub async fn count(
         &self,
         query: String,
-        context: RequestContext,
+        context: RequestContext<'_>,
     ) -> Result<Measured<u64>, RequestError> {
         let read = async {
             let request = CountWorkflowExecutionsRequest {
@@ -223,7 +229,7 @@ impl Requests {
         &self,
         request: DescribeTaskQueueRequest,
         cost: Cost<'_>,
-        context: RequestContext,
+        context: RequestContext<'_>,
     ) -> Result<Measured<DescribeTaskQueueResponse>, RequestError> {
         let send = |mut service: ServiceClient| {
             let request = request.clone();

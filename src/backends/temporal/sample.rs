@@ -1,7 +1,7 @@
 //! Measures the queries of a batch: each completed as soon as its requests are, the oldest samples
 //! first.
 
-use std::{iter, time::Duration};
+use std::{collections::HashMap, iter, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use tokio::time::Instant;
@@ -18,9 +18,10 @@ use super::{
 };
 use crate::{error::Result, sampling::Measured};
 
-/// A query without a sample is as urgent as one whose sample is this old: it waits for its turn,
-/// and starves no other.
-const AGE_WITHOUT_SAMPLE: Duration = Duration::from_secs(25);
+/// A query without a sample is as urgent as one whose sample is this old, the default of
+/// `staleWhileRevalidate`: it comes before those that have a sample to return meanwhile, and starves
+/// none.
+const AGE_WITHOUT_SAMPLE: Duration = Duration::from_secs(30);
 /// Queries of a batch that are under way together; the rate limiters decide what is really sent.
 const QUERIES_AT_ONCE: usize = 32;
 /// Requests of one query that are under way together.
@@ -31,25 +32,54 @@ const QUEUES_PER_COUNT: usize = 100;
 /// Measures the queries of a batch until the deadline. `Err`: the connection is lost.
 pub async fn sample_batch(
     client: &Client,
-    mut batch: Vec<PendingQuery>,
+    batch: Vec<PendingQuery>,
     deadline: Instant,
 ) -> Result<()> {
-    let now = Instant::now();
-    let never = now.checked_sub(AGE_WITHOUT_SAMPLE).unwrap_or(now);
-    let measured_at = |query: &PendingQuery| query.measured_at().unwrap_or(never);
-    batch.sort_by_key(measured_at);
-    let samples = batch.into_iter().map(|query| {
-        let context = RequestContext {
-            priority: Priority::Waited(measured_at(&query)),
-            deadline,
-        };
-        sample_query(client, query, context)
-    });
+    let samples = in_turn(batch)
+        .into_iter()
+        .map(|(query, measured_at)| sample_query(client, query, measured_at, deadline));
     let samples = stream::iter(samples).buffer_unordered(QUERIES_AT_ONCE);
     samples.try_for_each(|()| future::ready(Ok(()))).await
 }
 
-async fn sample_query(client: &Client, query: PendingQuery, context: RequestContext) -> Result<()> {
+/// The oldest samples first, of each namespace in turn: only so many queries are under way
+/// together, and must not be of one namespace alone. With each, how old its sample counts.
+fn in_turn(batch: Vec<PendingQuery>) -> Vec<(PendingQuery, Instant)> {
+    let now = Instant::now();
+    let never = now.checked_sub(AGE_WITHOUT_SAMPLE).unwrap_or(now);
+    let with_age = batch.into_iter().map(|query| {
+        let measured_at = query.measured_at().unwrap_or(never);
+        (query, measured_at)
+    });
+    let mut queries: Vec<_> = with_age.collect();
+    queries.sort_by_key(|(_, measured_at)| *measured_at);
+    let mut of_namespace = HashMap::<String, usize>::new();
+    let turns = queries.into_iter().map(|(query, measured_at)| {
+        let before = of_namespace
+            .entry(query.namespace().to_owned())
+            .or_default();
+        *before += 1;
+        (*before, query, measured_at)
+    });
+    let mut turns: Vec<_> = turns.collect();
+    turns.sort_by_key(|(turn, _, _)| *turn);
+    let in_turn = turns
+        .into_iter()
+        .map(|(_, query, measured_at)| (query, measured_at));
+    in_turn.collect()
+}
+
+async fn sample_query(
+    client: &Client,
+    query: PendingQuery,
+    measured_at: Instant,
+    deadline: Instant,
+) -> Result<()> {
+    let context = RequestContext {
+        priority: Priority::Waited(measured_at),
+        namespace: query.namespace(),
+        deadline,
+    };
     match measure(client, query.query(), context).await {
         Ok(measured) => query.complete(Ok(measured)),
         Err(RequestError::Failed(error)) => query.complete(Err(error)),
@@ -61,7 +91,7 @@ async fn sample_query(client: &Client, query: PendingQuery, context: RequestCont
 async fn measure(
     client: &Client,
     query: &Query,
-    context: RequestContext,
+    context: RequestContext<'_>,
 ) -> Result<Measured<Backlog>, RequestError> {
     let mut version = None;
     let mut measured = match &query.tasks {
@@ -96,7 +126,7 @@ async fn measure(
 async fn sum_queues(
     client: &Client,
     query: &Query,
-    context: RequestContext,
+    context: RequestContext<'_>,
 ) -> Result<Measured<Backlog>, RequestError> {
     let now = Instant::now();
     let room = client.requests.has_room();
@@ -123,7 +153,7 @@ async fn sum_build_ids(
     client: &Client,
     query: &Query,
     build_ids: &BuildIdSelection,
-    context: RequestContext,
+    context: RequestContext<'_>,
 ) -> Result<Measured<Backlog>, RequestError> {
     let names = query.queues.names.iter().cloned();
     let reads = names.map(|name| async move {
@@ -171,7 +201,7 @@ async fn running_workflows(
     query: &Query,
     check: &RunningCheck,
     version: Option<(&DeploymentVersion, &VersionState)>,
-    context: RequestContext,
+    context: RequestContext<'_>,
 ) -> Result<RunningWorkflows, RequestError> {
     match version {
         Some((_, state)) if state.draining => return Ok(RunningWorkflows::Draining),

@@ -149,7 +149,7 @@ async fn a_dropped_slot_leaves_nothing_in_its_pool() {
     );
     let (a, jobs) = (Name("a".to_owned()), Name("jobs".to_owned()));
 
-    let slot = |owner| pool.slot(a.clone(), owner, &jobs).unwrap();
+    let slot = |owner| pool.slot(a.clone(), owner, "shop", &jobs).unwrap();
     let shop = Owner::Trigger { namespace: "shop" };
     let one = slot(shop);
     let same = slot(shop);

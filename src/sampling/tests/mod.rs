@@ -6,4 +6,5 @@ mod look_ahead;
 mod metrics;
 mod outages;
 mod replacement;
+mod revalidation;
 pub(crate) mod scripted;

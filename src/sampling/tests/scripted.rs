@@ -28,7 +28,7 @@ use crate::{
         Backend, Batch, ConnectionKeys, CountRule, Engine, Evaluation, Limits, Measured,
         NamedConnection, Pace, Plan, QueriedName, Registry, TriggerKeys, TriggerType, TriggerTypes,
     },
-    telemetry::Telemetry,
+    telemetry::{Budget, Telemetry},
 };
 
 /// What the test says, and what it sees.
@@ -61,6 +61,8 @@ pub struct Server {
     pub lingers: Duration,
     /// What each query counts; the name `bad` fails.
     pub count: u64,
+    /// How long a query waits for its turn, as the backend says; `None`: it limits nothing.
+    pub expected_wait: Option<Duration>,
 }
 
 impl Default for Server {
@@ -73,6 +75,7 @@ impl Default for Server {
             takes: Duration::from_millis(1),
             lingers: Duration::ZERO,
             count: 7,
+            expected_wait: None,
         }
     }
 }
@@ -249,6 +252,15 @@ impl Backend for Scripted {
         Ok(Client {
             server: connection.0.clone(),
             script: script.clone(),
+        })
+    }
+
+    fn budget(client: &Client) -> Option<Budget> {
+        let expected_wait = client.script.behaviour(&client.server).expected_wait?;
+        Some(Budget {
+            allowed: 10.0,
+            expected_wait,
+            ..Budget::default()
         })
     }
 

@@ -68,6 +68,7 @@ async fn warnings_of(server_version: &'static str) -> usize {
         };
         let context = RequestContext {
             priority: Priority::Waited(Instant::now()),
+            namespace: "shop",
             deadline: soon(),
         };
         let state = client.requests.version(&version, context).await.unwrap();

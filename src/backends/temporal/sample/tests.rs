@@ -39,9 +39,10 @@ async fn connect(frontend: &FakeFrontend) -> Client {
     client.expect("the frontend runs")
 }
 
-fn within(limit: Duration) -> RequestContext {
+fn within(limit: Duration) -> RequestContext<'static> {
     RequestContext {
         priority: Priority::Waited(Instant::now()),
+        namespace: "shop",
         deadline: Instant::now() + limit,
     }
 }
