@@ -27,6 +27,7 @@ pub(super) trait Completion<Q, S>: Send + Sync {
     fn query(&self) -> &Q;
     fn namespace(&self) -> &str;
     fn measured_at(&self) -> Option<Instant>;
+    fn is_awaited(&self) -> bool;
     fn complete(&self, result: Result<Measured<S>>);
     /// The query was dropped without a result.
     fn abandon(self: Arc<Self>);
@@ -52,6 +53,12 @@ impl<Q, S> BatchQuery<Q, S> {
     /// read everything at once, and read the oldest first.
     pub fn measured_at(&self) -> Option<Instant> {
         self.completion().measured_at()
+    }
+
+    /// Whether a call waits for the result now. One that does not is read ahead of its calls, or
+    /// while they use an older sample.
+    pub fn is_awaited(&self) -> bool {
+        self.completion().is_awaited()
     }
 
     /// Gives the result to every caller that waits for it.

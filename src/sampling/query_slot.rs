@@ -451,6 +451,10 @@ impl<B: Backend> Completion<B::Query, B::Sample> for QuerySlot<B> {
         Some(self.state.lock().good.as_ref()?.at)
     }
 
+    fn is_awaited(&self) -> bool {
+        self.state.lock().deadline.is_some()
+    }
+
     fn complete(&self, result: Result<Measured<B::Sample>>) {
         self.complete_query(result);
     }

@@ -42,6 +42,8 @@ struct LimiterState {
     refilled: Instant,
     in_flight: usize,
     line: Line,
+    /// Requests that will join the line.
+    announced: usize,
     responses: Responses,
     /// How long a request takes, of late.
     takes: Duration,
@@ -70,6 +72,7 @@ impl RateLimiter {
                 refilled: Instant::now(),
                 in_flight: 0,
                 line: Line::default(),
+                announced: 0,
                 responses: Responses::since(Instant::now()),
                 takes: Duration::ZERO,
                 sent: 0,
@@ -114,6 +117,15 @@ impl RateLimiter {
         state.line.len() == 0 && state.rate >= state.full && state.tokens >= state.most() / 2.0
     }
 
+    /// So many requests will join the line: they count as waiting until the announcement is dropped.
+    pub fn announce(&self, requests: usize) -> Announcement<'_> {
+        self.state.lock().announced += requests;
+        Announcement {
+            limiter: self,
+            requests,
+        }
+    }
+
     /// The server accepted a request, or responded with another error than its rate limit.
     pub fn accepted(&self) {
         self.state.lock().record(false);
@@ -130,7 +142,7 @@ impl RateLimiter {
         state.refill(Instant::now());
         Budget {
             allowed: state.rate,
-            waiting: state.line.len(),
+            waiting: state.waiting(),
             expected_wait: state.expected_wait(),
             sent: state.sent,
             refused: state.refused,
@@ -182,6 +194,10 @@ impl LimiterState {
         Turn::Now
     }
 
+    fn waiting(&self) -> usize {
+        self.line.len() + self.announced
+    }
+
     fn most(&self) -> f64 {
         (self.rate * SAVED).max(1.0)
     }
@@ -208,7 +224,7 @@ impl LimiterState {
     /// How long a request that comes now waits for its turn: for the tokens of those before it, or
     /// for those in flight.
     fn expected_wait(&self) -> Duration {
-        let before = self.line.len() as f64 + 1.0;
+        let before = self.waiting() as f64 + 1.0;
         let for_tokens = ((before - self.tokens) / self.rate).max(0.0);
         let for_places = match self.in_flight < AT_ONCE {
             true => 0.0,
@@ -231,6 +247,26 @@ impl Drop for QueuedRequest<'_> {
         if state.line.leave(&self.place) {
             state.line.notify_first();
         }
+    }
+}
+
+/// Requests that will join the line.
+pub struct Announcement<'a> {
+    limiter: &'a RateLimiter,
+    requests: usize,
+}
+
+impl Announcement<'_> {
+    /// One of them joins it now.
+    pub fn begin(&mut self) {
+        self.requests -= 1;
+        self.limiter.state.lock().announced -= 1;
+    }
+}
+
+impl Drop for Announcement<'_> {
+    fn drop(&mut self) {
+        self.limiter.state.lock().announced -= self.requests;
     }
 }
 

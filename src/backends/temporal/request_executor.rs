@@ -5,7 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Response, Status};
-use tracing::debug;
+use tracing::info;
 
 use super::{
     channel::ServiceClient,
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::{Error, Kind},
     sampling::Measured,
+    telemetry::LogLimit,
 };
 
 /// A request that takes longer has failed: well below what a call waits for by default.
@@ -34,6 +35,8 @@ pub struct RequestExecutor {
     connection: Connection,
     /// When the server last responded to any request.
     last_response: Mutex<Instant>,
+    /// The rate may fall every second.
+    slower: LogLimit,
 }
 
 /// Why a request has no response.
@@ -87,6 +90,7 @@ impl RequestExecutor {
             service,
             connection,
             last_response: Mutex::new(Instant::now()),
+            slower: LogLimit::default(),
         }
     }
 
@@ -165,7 +169,10 @@ impl RequestExecutor {
             RequestFailure::RateLimited(error) => {
                 self.record_response();
                 if let Some(rate) = limiter.refused() {
-                    debug!(connection = %self.connection, rate, "slower for a while: {error}");
+                    self.slower.warn(|suppressed| {
+                        let connection = &self.connection;
+                        info!(%connection, rate, suppressed, "slower for a while: {error}");
+                    });
                 }
                 AttemptError::RateLimited(error)
             }

@@ -19,7 +19,7 @@ use super::{
     config::Connection,
     query::{BuildIdSelection, DeploymentVersion, QueueType, TypeSelection},
     queue_type_usage::{KNOWN, QueueTypeUsage},
-    rate_limiter::{Priority, RateLimiter},
+    rate_limiter::{Announcement, Priority, RateLimiter},
     request_executor::{Cost, RequestContext, RequestError, RequestExecutor},
     responses::{
         QueueState, VersionState, build_id_backlogs, queue_state, type_number, version_state,
@@ -87,6 +87,11 @@ impl Requests {
     /// What reads of queues are allowed, and use.
     pub fn budget(&self) -> Budget {
         self.queue_limiter.budget()
+    }
+
+    /// So many reads of queues are about to be requested.
+    pub fn announce(&self, reads: usize) -> Announcement<'_> {
+        self.queue_limiter.announce(reads)
     }
 
     /// The state of a task queue of one type, whatever workers its tasks are for.

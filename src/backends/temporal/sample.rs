@@ -4,6 +4,7 @@
 use std::{collections::HashMap, iter, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, future, stream};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
@@ -22,8 +23,11 @@ use crate::{error::Result, sampling::Measured};
 /// `staleWhileRevalidate`: it comes before those that have a sample to return meanwhile, and starves
 /// none.
 const AGE_WITHOUT_SAMPLE: Duration = Duration::from_secs(30);
-/// Queries of a batch that are under way together; the rate limiters decide what is really sent.
-const QUERIES_AT_ONCE: usize = 32;
+/// Queries of a batch that calls wait for, and that are under way together; the rate limiters decide
+/// what is really sent.
+const AWAITED_AT_ONCE: usize = 32;
+/// The same for those that no call waits for yet: they must not come as a burst.
+const OTHERS_AT_ONCE: usize = 4;
 /// Requests of one query that are under way together.
 const REQUESTS_AT_ONCE: usize = 8;
 /// Task queues in one visibility query.
@@ -35,23 +39,30 @@ pub async fn sample_batch(
     batch: Vec<PendingQuery>,
     deadline: Instant,
 ) -> Result<()> {
-    let samples = in_turn(batch)
-        .into_iter()
-        .map(|(query, measured_at)| sample_query(client, query, measured_at, deadline));
-    let samples = stream::iter(samples).buffer_unordered(QUERIES_AT_ONCE);
-    samples.try_for_each(|()| future::ready(Ok(()))).await
+    let announced = Mutex::new(client.requests.announce(batch.len()));
+    let (awaited, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(PendingQuery::is_awaited);
+    let measure_all = |queries: Vec<_>, at_once| {
+        let announced = &announced;
+        let samples = queries
+            .into_iter()
+            .map(move |(query, measured_at)| async move {
+                announced.lock().begin();
+                sample_query(client, query, measured_at, deadline).await
+            });
+        let samples = stream::iter(samples).buffer_unordered(at_once);
+        samples.try_for_each(|()| future::ready(Ok(())))
+    };
+    let awaited = measure_all(in_turn(awaited), AWAITED_AT_ONCE);
+    // In the order in which they are expected.
+    let others = with_age(others).collect();
+    future::try_join(awaited, measure_all(others, OTHERS_AT_ONCE)).await?;
+    Ok(())
 }
 
 /// The oldest samples first, of each namespace in turn: only so many queries are under way
-/// together, and must not be of one namespace alone. With each, how old its sample counts.
+/// together, and must not be of one namespace alone.
 fn in_turn(batch: Vec<PendingQuery>) -> Vec<(PendingQuery, Instant)> {
-    let now = Instant::now();
-    let never = now.checked_sub(AGE_WITHOUT_SAMPLE).unwrap_or(now);
-    let with_age = batch.into_iter().map(|query| {
-        let measured_at = query.measured_at().unwrap_or(never);
-        (query, measured_at)
-    });
-    let mut queries: Vec<_> = with_age.collect();
+    let mut queries: Vec<_> = with_age(batch).collect();
     queries.sort_by_key(|(_, measured_at)| *measured_at);
     let mut of_namespace = HashMap::<String, usize>::new();
     let turns = queries.into_iter().map(|(query, measured_at)| {
@@ -67,6 +78,16 @@ fn in_turn(batch: Vec<PendingQuery>) -> Vec<(PendingQuery, Instant)> {
         .into_iter()
         .map(|(_, query, measured_at)| (query, measured_at));
     in_turn.collect()
+}
+
+/// Queries with the time of their sample, which one without a sample has as well.
+fn with_age(batch: Vec<PendingQuery>) -> impl Iterator<Item = (PendingQuery, Instant)> {
+    let now = Instant::now();
+    let never = now.checked_sub(AGE_WITHOUT_SAMPLE).unwrap_or(now);
+    batch.into_iter().map(move |query| {
+        let measured_at = query.measured_at().unwrap_or(never);
+        (query, measured_at)
+    })
 }
 
 async fn sample_query(
