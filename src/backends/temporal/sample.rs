@@ -27,7 +27,7 @@ const AGE_WITHOUT_SAMPLE: Duration = Duration::from_secs(30);
 /// what is really sent.
 const AWAITED_AT_ONCE: usize = 32;
 /// The same for those that no call waits for yet: they must not come as a burst.
-const OTHERS_AT_ONCE: usize = 4;
+const OTHERS_AT_ONCE: usize = 8;
 /// Requests of one query that are under way together.
 const REQUESTS_AT_ONCE: usize = 8;
 /// Task queues in one visibility query.
