@@ -5,7 +5,8 @@ use std::{fmt::Display, hash::Hash, time::Duration};
 use tokio::time::Instant;
 
 use super::{batch::BatchQuery, name_limits::QueriedName};
-use crate::{error::Result, metadata::values::Activation, network::Network, telemetry::Budget};
+pub use crate::telemetry::Budget;
+use crate::{error::Result, metadata::values::Activation, network::Network};
 
 /// A system that holds queues: how to connect to it, and how to measure many queries at once.
 ///

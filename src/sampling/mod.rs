@@ -45,7 +45,7 @@ mod trigger;
 mod trigger_cache;
 mod trigger_type;
 
-pub use backend::{Backend, Batch, CountRule, Pace, Reading, Rule, Total};
+pub use backend::{Backend, Batch, Budget, CountRule, Pace, Reading, Rule, Total};
 pub use batch::{BatchQuery, Measured};
 pub use engine::Engine;
 pub use limits::{ConnectionLimits, InlineConnections, Limits};

@@ -33,8 +33,7 @@ pub use query::{Backlog, BacklogRule, Query};
 use crate::{
     error::Result,
     network::Network,
-    sampling::{Backend, Batch, Pace, QueriedName, TriggerType, TriggerTypes},
-    telemetry::Budget,
+    sampling::{Backend, Batch, Budget, Pace, QueriedName, TriggerType, TriggerTypes},
 };
 
 impl TriggerTypes for Temporal {

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::telemetry::Budget;
+use crate::sampling::Budget;
 use line::{Line, Place};
 use responses::Responses;
 
@@ -131,7 +131,7 @@ impl RateLimiter {
         self.state.lock().record(false);
     }
 
-    /// The server refused a request for its rate. Returns the new rate, if it is lower now.
+    /// The server refused a request for its rate. Returns the new rate when it falls below half.
     pub fn refused(&self) -> Option<f64> {
         self.state.lock().record(true)
     }
@@ -209,16 +209,18 @@ impl LimiterState {
         self.tokens = (self.tokens + self.rate * elapsed).min(self.most());
     }
 
-    /// Follows the share of refusals. Returns the new rate, if it is lower now.
+    /// Follows the share of refusals. Returns the new rate when it falls below half.
     fn record(&mut self, refused: bool) -> Option<f64> {
         let now = Instant::now();
         self.refill(now);
         self.refused += u64::from(refused);
         let share = self.responses.record(refused, now)?;
+        let before = self.rate;
         // What was in flight when the rate was lowered counts once more: at most half at a time.
         self.rate = (self.rate * (1.0 - share).max(0.5)).max(self.full * FLOOR);
         self.tokens = self.tokens.min(0.0);
-        Some(self.rate)
+        let half = self.full / 2.0;
+        (before >= half && self.rate < half).then_some(self.rate)
     }
 
     /// How long a request that comes now waits for its turn: for the tokens of those before it, or

@@ -16,7 +16,6 @@ use super::{
 use crate::{
     error::{Error, Kind},
     sampling::Measured,
-    telemetry::LogLimit,
 };
 
 /// A request that takes longer has failed: well below what a call waits for by default.
@@ -35,8 +34,6 @@ pub struct RequestExecutor {
     connection: Connection,
     /// When the server last responded to any request.
     last_response: Mutex<Instant>,
-    /// The rate may fall every second.
-    slower: LogLimit,
 }
 
 /// Why a request has no response.
@@ -90,7 +87,6 @@ impl RequestExecutor {
             service,
             connection,
             last_response: Mutex::new(Instant::now()),
-            slower: LogLimit::default(),
         }
     }
 
@@ -169,10 +165,7 @@ impl RequestExecutor {
             RequestFailure::RateLimited(error) => {
                 self.record_response();
                 if let Some(rate) = limiter.refused() {
-                    self.slower.warn(|suppressed| {
-                        let connection = &self.connection;
-                        info!(%connection, rate, suppressed, "slower for a while: {error}");
-                    });
+                    info!(connection = %self.connection, rate, "slower for a while: {error}");
                 }
                 AttemptError::RateLimited(error)
             }

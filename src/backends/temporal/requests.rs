@@ -29,8 +29,7 @@ use super::{
 use crate::{
     backends::ttl_cache::TtlCache,
     error::{Error, Kind},
-    sampling::Measured,
-    telemetry::Budget,
+    sampling::{Budget, Measured},
 };
 
 /// Reads of worker deployments a second for one namespace: the server allows 50 for all its clients
