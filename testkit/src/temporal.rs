@@ -189,6 +189,23 @@ impl Temporal {
         }
     }
 
+    /// SIGTERM: the server writes down what it counted, and ends. On return it has.
+    pub async fn stop(&self) {
+        self.signal("TERM");
+        let started = Instant::now();
+        loop {
+            let mut process = self.process.lock().unwrap();
+            let running = process.as_mut().expect("a running server");
+            if running.try_wait().expect("to wait for a child").is_some() {
+                *process = None;
+                return;
+            }
+            drop(process);
+            assert!(started.elapsed() < PATIENCE, "the server does not stop");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// SIGSTOP or SIGCONT: the kernel goes on accepting connections, but nothing responds.
     pub fn signal(&self, name: &str) {
         let kill = format!("kill -s {name} {}", self.pid());

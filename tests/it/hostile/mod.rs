@@ -7,131 +7,18 @@ mod lying_kafka;
 mod lying_redis;
 mod lying_temporal;
 
-use std::{
-    collections::HashMap,
-    io::{self, BufRead, BufReader},
-    os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
-use backlog_scaler::keda::proto::{ScaledObjectRef, external_scaler_client::ExternalScalerClient};
+use backlog_scaler::keda::proto::ScaledObjectRef;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
-    time::timeout,
-};
-use tonic::{Status, transport::Channel};
-
-use testkit::{
-    process,
-    redis::Redis,
-    scaler::{self, Evaluation},
 };
 
-/// The most resident memory that the program may ever have had, in MiB. Started and unused it has
-/// some 30; every attack could take gigabytes if nothing bounded it.
-const MEMORY: u64 = 128;
-/// A server that has not reacted by now hangs.
-const HANGS: Duration = Duration::from_secs(30);
+use testkit::{redis::Redis, scaler};
 
-/// Our program as a process of its own, so that its memory and its log can be looked at.
-struct Program {
-    child: Child,
-    address: String,
-    admin: String,
-    log: Arc<Mutex<String>>,
-}
-
-impl Program {
-    /// Serves with settings in YAML and returns when it does.
-    async fn start(yaml: &str) -> Self {
-        Program::with_env(yaml, HashMap::new()).await
-    }
-
-    async fn with_env(yaml: &str, env: HashMap<&str, &str>) -> Self {
-        let dir = process::directory();
-        let config = dir.path().join("settings.yaml");
-        std::fs::write(&config, yaml).unwrap();
-        let admin = format!("127.0.0.1:{}", process::free_port());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
-            .args(["serve", "--config"])
-            .arg(&config)
-            .env("BACKLOG_SCALER__LISTEN__GRPC", "127.0.0.1:0")
-            .env("BACKLOG_SCALER__LISTEN__ADMIN", &admin)
-            .envs(env)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .process_group(process::group())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (serving, address) = tokio::sync::oneshot::channel();
-        let kept = log.clone();
-        // A thread, so that a full pipe never blocks the program.
-        std::thread::spawn(move || {
-            let mut serving = Some(serving);
-            while let Some(Ok(line)) = lines.next() {
-                if let Some((_, address)) = line.split_once("serving grpc=")
-                    && let Some(serving) = serving.take()
-                {
-                    let _ = serving.send(address.to_owned());
-                }
-                *kept.lock().unwrap() += &format!("{line}\n");
-            }
-        });
-        let address = timeout(HANGS, address).await.expect("serves in time");
-        let address = address.unwrap_or_else(|_| panic!("ended: {}", log.lock().unwrap()));
-        Program {
-            child,
-            address,
-            admin,
-            log,
-        }
-    }
-
-    async fn client(&self) -> ExternalScalerClient<Channel> {
-        let endpoint = Channel::from_shared(format!("http://{}", self.address)).unwrap();
-        let connected = timeout(HANGS, endpoint.connect()).await;
-        ExternalScalerClient::new(connected.expect("connects in time").unwrap())
-    }
-
-    /// One evaluation on a new connection.
-    async fn evaluate(&self, trigger: &ScaledObjectRef) -> Result<Evaluation, Status> {
-        let mut client = self.client().await;
-        let evaluation = timeout(HANGS, scaler::evaluate(&mut client, trigger)).await;
-        evaluation.expect("a call ends in time")
-    }
-
-    fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
-
-    /// The most resident memory so far, in MiB.
-    fn peak_memory(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(status).expect("the program runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
-        kib.unwrap().parse::<u64>().unwrap() / 1024
-    }
-
-    fn assert_memory_is_bounded(&self) {
-        let peak = self.peak_memory();
-        assert!(peak <= MEMORY, "{peak} MiB\n{}", self.log());
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::program::{HANGS, Program};
 
 /// A server that treats every connection alike. Ends when it is dropped.
 struct Fake {
