@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use values::{MetricName, Span};
+use values::{MetricName, PushInterval, Span};
 
 /// A trigger as it reaches us: one entry under `triggers:` of one ScaledObject or ScaledJob.
 ///
@@ -43,6 +43,9 @@ pub struct CommonKeys {
     /// How long a sample is used before the backend is read again. Left out, the backend's own
     /// default.
     pub fresh_for: Option<Span>,
+    /// How often what is measured is read while KEDA holds a stream of an `external-push` trigger.
+    /// Left out, the backend's own default (redis 100ms, kafka 500ms, temporal 1s).
+    pub push_interval: Option<PushInterval>,
     /// After a failed read, the last good sample is used up to this age; `0` never. Left out, the
     /// server's setting (60s).
     pub max_staleness: Option<Span>,

@@ -143,6 +143,9 @@ pub struct Pace {
     /// How long a sample is used without I/O, unless the trigger or the settings say otherwise.
     /// Each query costs the backend at most one request in this time.
     pub fresh_for: Duration,
+    /// How often the query of a push trigger is read while a stream is open, unless the trigger or
+    /// the settings say otherwise.
+    pub push_interval: Duration,
     /// How long a call waits for a query that has no sample yet.
     pub first_call_timeout: Duration,
     /// An attempt to connect that takes longer has failed.
@@ -167,6 +170,7 @@ impl Pace {
         let limit = call_timeout.mul_f64(PART_OF_CALL);
         Pace {
             fresh_for: Duration::from_secs(1),
+            push_interval: Duration::from_secs(1),
             first_call_timeout: Duration::from_secs(15),
             connect_timeout: limit,
             batch_timeout: limit,

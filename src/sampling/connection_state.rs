@@ -4,10 +4,13 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tracing::{info, warn};
 
-use super::{backend::Backend, look_ahead::LookAhead, query_slot::QuerySlot};
+use super::{
+    backend::Backend, batch::Completion, look_ahead::LookAhead, push_schedule::PushSchedule,
+    query_slot::QuerySlot,
+};
 use crate::{
     error::{Error, Kind, Result},
     telemetry::{ConnectionMetrics, ConnectionStatus},
@@ -21,6 +24,7 @@ pub(super) struct ConnectionState<B: Backend> {
     queue: Mutex<Queue<B>>,
     queued: Notify,
     look_ahead: LookAhead<B>,
+    push_schedule: PushSchedule<B>,
 }
 
 type Slots<B> = Vec<Arc<QuerySlot<B>>>;
@@ -57,6 +61,7 @@ impl<B: Backend> ConnectionState<B> {
             }),
             queued: Notify::new(),
             look_ahead: LookAhead::default(),
+            push_schedule: PushSchedule::default(),
         }
     }
 
@@ -94,6 +99,32 @@ impl<B: Backend> ConnectionState<B> {
     /// The requests that are expected.
     pub fn look_ahead(&self) -> &LookAhead<B> {
         &self.look_ahead
+    }
+
+    /// The slots that are refreshed by themselves.
+    pub fn push_schedule(&self) -> &PushSchedule<B> {
+        &self.push_schedule
+    }
+
+    /// Why the connection is lost, if it is.
+    pub fn lost(&self) -> Option<Error> {
+        self.queue.lock().lost.clone()
+    }
+
+    /// Puts the pushed slots that are due into the next batch, but for those that are on their way.
+    pub fn queue_due(&self, now: Instant) {
+        let due = self.push_schedule.take_due(now);
+        let by_interval = due.by_interval.into_iter();
+        let mut slots: Slots<B> = by_interval.filter(|slot| slot.start_refresh(now)).collect();
+        for slot in due.notified {
+            match slot.start_refresh(now) {
+                true => slots.push(slot),
+                // What is on its way may have been read before the change.
+                false => self.push_schedule.notify(slot.query()),
+            }
+        }
+        let mut queue = self.queue.lock();
+        slots.into_iter().for_each(|slot| queue.push(slot));
     }
 
     /// A batch dropped the query of this slot without a result.

@@ -238,6 +238,7 @@ impl<B: Backend> ConnectionTask<B> {
             }
             let may_send = replaced_by.is_none() && in_flight.len() < self.pace.overlap && !suspect;
             if may_send {
+                self.state.queue_due(Instant::now());
                 let next = self.state.take_batch(in_flight.is_empty());
                 suspect = next.suspect && !next.slots.is_empty();
                 let mut slots = next.slots;
@@ -259,6 +260,7 @@ impl<B: Backend> ConnectionTask<B> {
                 },
                 opened = &mut replacement, if replaced_by.is_none() => replaced_by = Some(opened),
                 () = self.state.queued(), if may_send => {}
+                () = self.state.push_schedule().due(), if may_send => {}
             }
         }
     }

@@ -15,6 +15,8 @@ pub struct Limits {
     pub max_staleness: Duration,
     /// How long a sample is used without I/O, by backend; the backend's own pace where not given.
     pub fresh_for: BTreeMap<String, Duration>,
+    /// How often the queries of push triggers are read, by backend; the same.
+    pub push_interval: BTreeMap<String, Duration>,
     /// A trigger without a request for this long is evicted; a connection closes with its last
     /// trigger.
     pub idle_after: Duration,
@@ -88,6 +90,7 @@ impl Default for Limits {
             first_call_timeout: None,
             max_staleness: Duration::from_secs(60),
             fresh_for: BTreeMap::new(),
+            push_interval: BTreeMap::new(),
             idle_after: Duration::from_secs(10 * 60),
             triggers: NonZeroUsize::new(20_000).expect("is not zero"),
             triggers_per_namespace: 20_000,

@@ -21,7 +21,7 @@ pub use schema::schema;
 
 use crate::{
     error::{Error, Kind, Result},
-    metadata::values::Span,
+    metadata::values::{PushInterval, Span},
     sampling::{ConnectionLimits, InlineConnections, Limits, NamedConnection},
     telemetry::logs,
 };
@@ -71,6 +71,9 @@ pub struct EngineSettings {
     pub max_staleness: Span,
     /// How long a sample is used without I/O, by backend (`redis: 1s`).
     pub fresh_for: BTreeMap<String, Span>,
+    /// How often the queries of push triggers are read while their streams are open, by backend
+    /// (`redis: 100ms`); at least `10ms`.
+    pub push_interval: BTreeMap<String, PushInterval>,
     /// A trigger without a request for this long is evicted; a connection closes with its last
     /// trigger.
     pub idle_after: Span,
@@ -105,6 +108,7 @@ impl Default for EngineSettings {
             first_call_timeout: None,
             max_staleness: Span(limits.max_staleness),
             fresh_for: BTreeMap::new(),
+            push_interval: BTreeMap::new(),
             idle_after: Span(limits.idle_after),
             triggers: limits.triggers,
             triggers_per_namespace: limits.triggers,
@@ -139,6 +143,11 @@ impl EngineSettings {
                 .fresh_for
                 .iter()
                 .map(|(name, span)| (name.clone(), span.0))
+                .collect(),
+            push_interval: self
+                .push_interval
+                .iter()
+                .map(|(name, interval)| (name.clone(), interval.0))
                 .collect(),
             idle_after: self.idle_after.0,
             triggers: self.triggers,

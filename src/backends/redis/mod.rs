@@ -61,6 +61,7 @@ impl Backend for Redis {
 
     fn pace(&self, call_timeout: Duration) -> Pace {
         Pace {
+            push_interval: Duration::from_millis(100),
             // One pipeline after the other makes the largest batches; the second lets short reads
             // pass the batch that drives the long ones, or that waits for a node that hangs.
             overlap: 2,

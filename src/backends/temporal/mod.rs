@@ -55,6 +55,8 @@ impl Backend for Temporal {
         Pace {
             // The server keeps its own counts for 5 s: reading more often gains nothing.
             fresh_for: Duration::from_secs(5),
+            // As the rate limit allows: what is on its way is not requested again.
+            push_interval: Duration::from_secs(1),
             first_call_timeout: Duration::from_secs(20),
             // The most that `minConnectTimeout` allows: each connection has its own limit.
             connect_timeout: Duration::from_secs(config::LONGEST_CONNECT),

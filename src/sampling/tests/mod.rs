@@ -5,5 +5,6 @@ pub(crate) mod keys;
 mod look_ahead;
 mod metrics;
 mod outages;
+mod push;
 mod replacement;
 pub(crate) mod scripted;
