@@ -1,10 +1,10 @@
 //! What a backend implements: the one trait behind a new kind of queue.
 
-use std::{fmt::Display, hash::Hash, time::Duration};
+use std::{fmt::Display, future::ready, hash::Hash, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{batch::BatchQuery, name_limits::QueriedName};
+use super::{batch::BatchQuery, name_limits::QueriedName, pushed_queries::PushedQueries};
 use crate::{error::Result, metadata::values::Activation, network::Network};
 
 /// A system that holds queues: how to connect to it, and how to measure many queries at once.
@@ -88,6 +88,17 @@ pub trait Backend: Send + Sync + Sized + 'static {
         batch: Batch<Self>,
         deadline: Instant,
     ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Reports changes of pushed queries by [`PushedQueries::notify`], where the server notifies its
+    /// clients of them. Runs beside the batches for as long as the client is in use, and may end
+    /// earlier: pushed queries are read at their interval in any case.
+    fn watch(
+        &self,
+        _client: &Self::Client,
+        _pushed: PushedQueries<'_, Self>,
+    ) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
 }
 
 /// The queries of one batch.

@@ -11,12 +11,14 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout_at},
 };
+use tracing::error;
 
 use super::{
     backend::{Backend, Pace},
     batch::BatchQuery,
     connection_state::ConnectionState,
     look_ahead::LOOK_AHEAD_PART,
+    pushed_queries::PushedQueries,
     query_slot::QuerySlot,
 };
 use crate::{
@@ -231,6 +233,7 @@ impl<B: Backend> ConnectionTask<B> {
         let mut in_flight = FuturesUnordered::new();
         let mut replacement = pin!(self.replacement(replacements));
         let mut replaced_by = None;
+        let (mut watch, mut watches) = (pin!(self.watch(client)), true);
         loop {
             if replaced_by.is_some() && in_flight.is_empty() {
                 let loss = None;
@@ -259,9 +262,20 @@ impl<B: Backend> ConnectionTask<B> {
                     }
                 },
                 opened = &mut replacement, if replaced_by.is_none() => replaced_by = Some(opened),
+                () = &mut watch, if watches => watches = false,
                 () = self.state.queued(), if may_send => {}
                 () = self.state.push_schedule().due(), if may_send => {}
             }
+        }
+    }
+
+    /// Has the backend report changes of pushed queries, until the client is no longer in use.
+    async fn watch(&self, client: &B::Client) {
+        let watch = self.backend.watch(client, PushedQueries::new(&self.state));
+        if let Err(panic) = AssertUnwindSafe(watch).catch_unwind().await {
+            let panic = panic_text(&*panic);
+            let connection = self.state.name();
+            error!(connection, "waiting for notifications panicked: {panic}");
         }
     }
 

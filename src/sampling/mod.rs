@@ -20,7 +20,8 @@
 //! and weak: a connection finds its slots, and the pool its connections, by `Weak` references; a
 //! slot is held by the connection only while it waits for a result. So these files refer to each
 //! other: `query_slot`, `connection`, `connection_state`, `connection_task`, `connection_pool`,
-//! `deadlines`, `look_ahead` and `push_schedule`.
+//! `deadlines`, `look_ahead`, `push_schedule` and
+//! `pushed_queries`.
 
 mod backend;
 mod batch;
@@ -38,6 +39,7 @@ mod metrics;
 mod name_limits;
 mod named_connections;
 mod push_schedule;
+mod pushed_queries;
 mod query_slot;
 mod read_log;
 mod registry;
@@ -57,6 +59,7 @@ pub use limits::{ConnectionLimits, InlineConnections, Limits};
 pub use metrics::TriggerCollector;
 pub use name_limits::QueriedName;
 pub use named_connections::NamedConnection;
+pub use pushed_queries::PushedQueries;
 pub use query_slot::{Freshness, QuerySlot};
 pub use registry::{Registry, TypeKeys};
 pub use subscription::Subscription;

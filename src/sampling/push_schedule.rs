@@ -157,17 +157,28 @@ impl<B: Backend> PushSchedule<B> {
         due
     }
 
-    /// Makes the slot of a query due at once, if it is pushed: it was reported to have changed.
+    /// Makes the slot of a query due at once, as it was reported to have changed: if it is pushed, and
+    /// a stream waits for it to become active.
     pub fn notify(&self, query: &B::Query) {
-        let mut pushed = self.pushed.lock();
-        let mut groups = pushed.by_interval.values();
-        let found = groups.find_map(|group| group.slots.get_key_value(query));
-        let Some((query, slot)) = found.map(|(query, slot)| (query.clone(), slot.clone())) else {
+        let found = {
+            let pushed = self.pushed.lock();
+            let mut groups = pushed.by_interval.values();
+            let found = groups.find_map(|group| group.slots.get_key_value(query));
+            found.map(|(query, slot)| (query.clone(), slot.clone()))
+        };
+        let Some((query, slot)) = found else {
             return;
         };
-        let first = pushed.notified.is_empty();
-        pushed.notified.insert(query, slot);
-        drop(pushed);
+        // Of busy queues every entry is reported, and they are active anyway.
+        let wait_for_work = |slot: Arc<QuerySlot<B>>| slot.subscribers().wait_for_work();
+        if !slot.upgrade().is_some_and(wait_for_work) {
+            return;
+        }
+        let first = {
+            let mut pushed = self.pushed.lock();
+            pushed.notified.insert(query, slot);
+            pushed.notified.len() == 1
+        };
         if first {
             self.earlier.notify_one();
         }

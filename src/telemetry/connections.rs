@@ -41,6 +41,7 @@ struct Families {
     stale_answers: Family<Labels, Counter>,
     retried_queries: Family<Labels, Counter>,
     look_ahead_queries: Family<Labels, Counter>,
+    notifications: Family<Labels, Counter>,
     credential_reloads: Family<Labels, Counter>,
     credential_reload_failures: Family<Labels, Counter>,
     errors: Family<ErrorLabels, Counter>,
@@ -64,6 +65,8 @@ pub struct ConnectionMetrics {
     pub retried_queries: Counter,
     /// Queries that a batch took along before they were requested.
     pub look_ahead_queries: Counter,
+    /// Changes that the backend reported of queries that streams wait for.
+    pub notifications: Counter,
     /// How often changed keys were taken into use.
     pub credential_reloads: Counter,
     /// How often changed keys could not be used.
@@ -83,6 +86,7 @@ impl Connections {
             stale_answers: Family::default(),
             retried_queries: Family::default(),
             look_ahead_queries: Family::default(),
+            notifications: Family::default(),
             credential_reloads: Family::default(),
             credential_reload_failures: Family::default(),
             errors: Family::default(),
@@ -119,6 +123,11 @@ impl Connections {
             "look_ahead_queries",
             "Queries that a batch took along before they were requested",
             families.look_ahead_queries.clone(),
+        );
+        registry.register(
+            "notifications",
+            "Changes that the backend reported of the queries of push triggers",
+            families.notifications.clone(),
         );
         registry.register(
             "credential_reloads",
@@ -167,6 +176,7 @@ impl Connections {
             stale_answers: families.stale_answers.get_or_create_owned(&labels),
             retried_queries: families.retried_queries.get_or_create_owned(&labels),
             look_ahead_queries: families.look_ahead_queries.get_or_create_owned(&labels),
+            notifications: families.notifications.get_or_create_owned(&labels),
             credential_reloads: families.credential_reloads.get_or_create_owned(&labels),
             credential_reload_failures: families
                 .credential_reload_failures
@@ -275,6 +285,7 @@ impl Drop for ConnectionMetrics {
         self.families.stale_answers.remove(&labels);
         self.families.retried_queries.remove(&labels);
         self.families.look_ahead_queries.remove(&labels);
+        self.families.notifications.remove(&labels);
         self.families.credential_reloads.remove(&labels);
         self.families.credential_reload_failures.remove(&labels);
         self.families.batch_size.remove(&labels);

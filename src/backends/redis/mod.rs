@@ -15,6 +15,7 @@ mod key_scan;
 mod keys;
 mod lists;
 mod long_reads;
+mod notifications;
 mod query;
 mod sample;
 mod server;
@@ -34,7 +35,9 @@ pub use query::{Count, Query};
 use crate::{
     error::Result,
     network::Network,
-    sampling::{Backend, Batch, CountRule, Pace, QueriedName, TriggerType, TriggerTypes},
+    sampling::{
+        Backend, Batch, CountRule, Pace, PushedQueries, QueriedName, TriggerType, TriggerTypes,
+    },
 };
 
 impl TriggerTypes for Redis {
@@ -99,5 +102,9 @@ impl Backend for Redis {
         deadline: Instant,
     ) -> Result<()> {
         session.sample(batch, deadline).await
+    }
+
+    async fn watch(&self, session: &Self::Client, pushed: PushedQueries<'_, Self>) {
+        session.watch(pushed).await;
     }
 }
