@@ -51,7 +51,7 @@ pub async fn run() {
                 };
                 verdicts.push(Verdict::at_most(
                     &format!("p99 by {by}, in ms"),
-                    percentile(&mut figures.latencies, 0.99).as_secs_f64() * 1e3,
+                    percentile(&mut figures.latencies, 99.0).as_secs_f64() * 1e3,
                     target,
                 ));
             }
@@ -78,8 +78,8 @@ impl Figures {
         [
             streams.to_string(),
             if notifies { "notification" } else { "polling" }.to_owned(),
-            ms(percentile(&mut self.latencies, 0.5)),
-            ms(percentile(&mut self.latencies, 0.99)),
+            ms(percentile(&mut self.latencies, 50.0)),
+            ms(percentile(&mut self.latencies, 99.0)),
             format!("{:.1}", self.reads / AT_REST.as_secs_f64()),
             share(self.own_cpu),
             share(self.redis_cpu),
