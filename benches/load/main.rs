@@ -5,7 +5,7 @@
 //! moves them all, so read ratios. Targets are printed beside them.
 //!
 //! `cargo bench --bench load -- calls` runs one phase; the others are `rounds`, `keda`, `rhythm`,
-//! `kafka` and `temporal`.
+//! `push`, `kafka` and `temporal`.
 
 #![allow(clippy::disallowed_methods, reason = "what is measured is real time")]
 
@@ -13,6 +13,7 @@ mod calls;
 mod judge;
 mod kafka;
 mod keda;
+mod push;
 mod report;
 mod rhythm;
 mod rounds;
@@ -68,6 +69,9 @@ async fn run(phases: Vec<String>) {
         if wanted("rhythm") {
             rhythm::run(&redis).await;
         }
+    }
+    if wanted("push") && testkit::require(testkit::redis::available(), "redis-server") {
+        push::run().await;
     }
     if wanted("kafka") {
         kafka::run().await;

@@ -3,6 +3,7 @@
 pub mod client;
 mod codec;
 mod convert;
+mod push_stream;
 mod service;
 mod status;
 #[cfg(test)]

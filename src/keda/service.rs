@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt, stream};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, metadata::MetadataValue};
 
@@ -13,10 +13,10 @@ use super::{
         GetMetricSpecResponse, GetMetricsRequest, GetMetricsResponse, IsActiveResponse,
         ScaledObjectRef, external_scaler_server::ExternalScaler,
     },
+    push_stream::PushStream,
 };
 use crate::{
     error::{Error, Kind},
-    metadata::TriggerRef,
     sampling::{Engine, Evaluation, Trigger},
     telemetry::{Method, Telemetry},
 };
@@ -25,11 +25,6 @@ use crate::{
 pub const SAMPLE_AGE: &str = "backlog-scaler-sample-age-ms";
 /// Response header that is there when the sample is stale: the kind of the error behind it.
 pub const STALE: &str = "backlog-scaler-stale";
-
-/// A true is repeated this often: KEDA loses one that comes before it knows the metric's name.
-const REPEAT_ACTIVE: Duration = Duration::from_secs(10);
-/// A push trigger looks no more often than this, however short its `freshFor`.
-const LOOK_EVERY_AT_LEAST: Duration = Duration::from_millis(100);
 
 /// How long streams live.
 #[derive(Clone)]
@@ -148,15 +143,10 @@ impl ExternalScaler for Service {
     ) -> Result<Response<Self::StreamIsActiveStream>> {
         self.measured(Method::StreamIsActive, async {
             let request = request.into_inner().into();
-            let watch = Watch {
-                trigger: self.engine.renew(&request)?,
-                engine: self.engine.clone(),
-                request,
-                sent: None,
-            };
-            let states = stream::try_unfold(watch, |mut watch| async {
-                let result = watch.next_state().await?;
-                Ok(Some((IsActiveResponse { result }, watch)))
+            let push = PushStream::open(self.engine.clone(), request)?;
+            let states = stream::try_unfold(push, |mut push| async {
+                let result = push.next_state().await?;
+                Ok(Some((IsActiveResponse { result }, push)))
             });
             Ok(Response::new(self.bounded(states)))
         })
@@ -199,44 +189,4 @@ fn with_age<T>(message: T, evaluation: &Evaluation) -> Response<T> {
         headers.insert(STALE, MetadataValue::from_static(error.kind().label()));
     }
     response
-}
-
-/// A push trigger's stream: what was sent last.
-struct Watch {
-    engine: Arc<Engine>,
-    request: TriggerRef,
-    trigger: Arc<Trigger>,
-    sent: Option<(bool, Instant)>,
-}
-
-impl Watch {
-    /// Waits until there is something to say: the first state, a change, or an old true.
-    ///
-    /// While the backend cannot be read the state is unknown and nothing is said; the engine logs it.
-    /// The stream ends with an error if the trigger has no place among the others any more.
-    async fn next_state(&mut self) -> Result<bool> {
-        if self.sent.is_some() {
-            self.pause().await?;
-        }
-        loop {
-            if let Ok(evaluation) = self.trigger.evaluate().await {
-                let active = evaluation.reading.active;
-                let due = self.sent.is_none_or(|(sent, at)| {
-                    sent != active || (active && at.elapsed() >= REPEAT_ACTIVE)
-                });
-                if due {
-                    self.sent = Some((active, Instant::now()));
-                    return Ok(active);
-                }
-            }
-            self.pause().await?;
-        }
-    }
-
-    /// Waits, and has the trigger count as in use.
-    async fn pause(&mut self) -> Result<()> {
-        sleep(self.trigger.freshness.fresh_for.max(LOOK_EVERY_AT_LEAST)).await;
-        self.trigger = self.engine.renew(&self.request)?;
-        Ok(())
-    }
 }

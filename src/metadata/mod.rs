@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use values::{MetricName, Span};
+use values::{MetricName, PushInterval, Span};
 
 /// A trigger as it reaches us: one entry under `triggers:` of one ScaledObject or ScaledJob.
 ///
@@ -46,6 +46,9 @@ pub struct CommonKeys {
     /// A sample up to this age is used at once while a newer one is read, if that is not expected
     /// within half a second; `0` never. Left out, the backend's own default.
     pub stale_while_revalidate: Option<Span>,
+    /// How often what is measured is read while KEDA holds a stream of an `external-push` trigger.
+    /// Left out, the backend's own default (redis 100ms, kafka 500ms, temporal 1s).
+    pub push_interval: Option<PushInterval>,
     /// After a failed read, the last good sample is used up to this age; `0` never. Left out, the
     /// server's setting (60s).
     pub max_staleness: Option<Span>,

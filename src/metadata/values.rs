@@ -152,6 +152,25 @@ impl TextValue for Span {
 }
 text_value!(Span);
 
+/// Shorter intervals would keep a backend busy with this server alone.
+const SHORTEST_PUSH: Duration = Duration::from_millis(10);
+
+/// How often the query of a push trigger is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PushInterval(pub Duration);
+
+impl TextValue for PushInterval {
+    const ALLOWED: &'static str =
+        "a time with its unit from 10ms, such as 100ms or 2s, up to a year";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let span = Span::parse(text).ok().map(|span| span.0);
+        let span = span.filter(|span| *span >= SHORTEST_PUSH);
+        span.map(PushInterval).ok_or_else(not_allowed::<Self>)
+    }
+}
+text_value!(PushInterval);
+
 /// Comma-separated names, with the space around them trimmed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameList(pub Vec<String>);
@@ -236,6 +255,11 @@ mod tests {
         assert!(Span::parse("-5s").is_err());
         assert!(Span::parse("1y").is_ok());
         assert!(Span::parse("2y").is_err());
+        let shortest = PushInterval(Duration::from_millis(10));
+        assert_eq!(PushInterval::parse("10ms"), Ok(shortest));
+        assert!(PushInterval::parse("9ms").is_err());
+        assert!(PushInterval::parse("0").is_err());
+        assert!(PushInterval::parse("5").is_err());
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a backend implements: the one trait behind a new kind of queue.
 
-use std::{fmt::Display, hash::Hash, time::Duration};
+use std::{fmt::Display, future::ready, hash::Hash, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{batch::BatchQuery, name_limits::QueriedName};
+use super::{batch::BatchQuery, name_limits::QueriedName, pushed_queries::PushedQueries};
 pub use crate::telemetry::Budget;
 use crate::{error::Result, metadata::values::Activation, network::Network};
 
@@ -95,6 +95,17 @@ pub trait Backend: Send + Sync + Sized + 'static {
         batch: Batch<Self>,
         deadline: Instant,
     ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Reports changes of pushed queries by [`PushedQueries::notify`], where the server notifies its
+    /// clients of them. Runs beside the batches for as long as the client is in use, and may end
+    /// earlier: pushed queries are read at their interval in any case.
+    fn watch(
+        &self,
+        _client: &Self::Client,
+        _pushed: PushedQueries<'_, Self>,
+    ) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
 }
 
 /// The queries of one batch.
@@ -153,6 +164,9 @@ pub struct Pace {
     /// A sample up to this age is returned while a newer one is read, if that is not expected soon;
     /// unless the trigger or the settings say otherwise.
     pub stale_while_revalidate: Duration,
+    /// How often the query of a push trigger is read while a stream is open, unless the trigger or
+    /// the settings say otherwise.
+    pub push_interval: Duration,
     /// How long a call waits for a query that has no sample yet.
     pub first_call_timeout: Duration,
     /// An attempt to connect that takes longer has failed.
@@ -185,6 +199,7 @@ impl Pace {
         Pace {
             fresh_for: Duration::from_secs(1),
             stale_while_revalidate: Duration::ZERO,
+            push_interval: Duration::from_secs(1),
             first_call_timeout: Duration::from_secs(15),
             connect_timeout: limit,
             batch_timeout: limit,

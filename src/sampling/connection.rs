@@ -19,10 +19,14 @@ use super::{
     connection_task::ConnectionTask,
     deadlines::Deadlines,
     look_ahead::LookAhead,
+    push_schedule::PushSchedule,
     query_slot::QuerySlot,
     read_log::ReadLog,
 };
-use crate::{error::Result, telemetry::ConnectionMetrics};
+use crate::{
+    error::{Error, Result},
+    telemetry::ConnectionMetrics,
+};
 
 type Slots<B> = HashMap<Arc<<B as Backend>::Query>, Weak<QuerySlot<B>>>;
 
@@ -130,6 +134,15 @@ impl<B: Backend> SharedConnection<B> {
 
     pub(super) fn look_ahead(&self) -> &LookAhead<B> {
         self.state.look_ahead()
+    }
+
+    pub(super) fn push_schedule(&self) -> &PushSchedule<B> {
+        self.state.push_schedule()
+    }
+
+    /// Why the connection is lost, if it is.
+    pub(super) fn lost(&self) -> Option<Error> {
+        self.state.lost()
     }
 
     pub(super) fn read_log(&self) -> &ReadLog {

@@ -7,7 +7,10 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 use tracing::{info, warn};
 
-use super::{backend::Backend, look_ahead::LookAhead, query_slot::QuerySlot};
+use super::{
+    backend::Backend, batch::Completion, look_ahead::LookAhead, push_schedule::PushSchedule,
+    query_slot::QuerySlot,
+};
 use crate::{
     error::{Error, Kind, Result},
     telemetry::{Budget, ConnectionMetrics, ConnectionStatus},
@@ -23,6 +26,7 @@ pub(super) struct ConnectionState<B: Backend> {
     look_ahead: LookAhead<B>,
     /// Until when the backend is busy with requests that wait for their turn.
     busy_until: Mutex<Option<Instant>>,
+    push_schedule: PushSchedule<B>,
 }
 
 type Slots<B> = Vec<Arc<QuerySlot<B>>>;
@@ -60,6 +64,7 @@ impl<B: Backend> ConnectionState<B> {
             queued: Notify::new(),
             look_ahead: LookAhead::default(),
             busy_until: Mutex::default(),
+            push_schedule: PushSchedule::default(),
         }
     }
 
@@ -109,6 +114,32 @@ impl<B: Backend> ConnectionState<B> {
     pub fn set_budget(&self, budget: Option<Budget>) {
         self.status.set_budget(budget);
         *self.busy_until.lock() = budget.map(|budget| Instant::now() + budget.expected_wait);
+    }
+
+    /// The slots that are refreshed by themselves.
+    pub fn push_schedule(&self) -> &PushSchedule<B> {
+        &self.push_schedule
+    }
+
+    /// Why the connection is lost, if it is.
+    pub fn lost(&self) -> Option<Error> {
+        self.queue.lock().lost.clone()
+    }
+
+    /// Puts the pushed slots that are due into the next batch, but for those that are on their way.
+    pub fn queue_due(&self, now: Instant) {
+        let due = self.push_schedule.take_due(now);
+        let by_interval = due.by_interval.into_iter();
+        let mut slots: Slots<B> = by_interval.filter(|slot| slot.start_refresh(now)).collect();
+        for slot in due.notified {
+            match slot.start_refresh(now) {
+                true => slots.push(slot),
+                // What is on its way may have been read before the change.
+                false => self.push_schedule.notify(slot.query()),
+            }
+        }
+        let mut queue = self.queue.lock();
+        slots.into_iter().for_each(|slot| queue.push(slot));
     }
 
     /// A batch dropped the query of this slot without a result.

@@ -11,11 +11,13 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout_at},
 };
+use tracing::error;
 
 use super::{
     backend::{Backend, LOOK_AHEAD_PART, Pace},
     batch::BatchQuery,
     connection_state::ConnectionState,
+    pushed_queries::PushedQueries,
     query_slot::QuerySlot,
 };
 use crate::{
@@ -234,6 +236,7 @@ impl<B: Backend> ConnectionTask<B> {
         let mut in_flight = FuturesUnordered::new();
         let mut replacement = pin!(self.replacement(replacements));
         let mut replaced_by = None;
+        let (mut watch, mut watches) = (pin!(self.watch(client)), true);
         loop {
             if replaced_by.is_some() && in_flight.is_empty() {
                 let loss = None;
@@ -241,6 +244,7 @@ impl<B: Backend> ConnectionTask<B> {
             }
             let may_send = replaced_by.is_none() && in_flight.len() < self.pace.overlap && !suspect;
             if may_send {
+                self.state.queue_due(Instant::now());
                 let next = self.state.take_batch(in_flight.is_empty());
                 suspect = next.suspect && !next.slots.is_empty();
                 let mut slots = next.slots;
@@ -263,9 +267,21 @@ impl<B: Backend> ConnectionTask<B> {
                     }
                 },
                 opened = &mut replacement, if replaced_by.is_none() => replaced_by = Some(opened),
+                () = &mut watch, if watches => watches = false,
                 () = self.state.queued(), if may_send => {}
                 () = sleep(BUDGET_EVERY), if budget.is_some() => {}
+                () = self.state.push_schedule().due(), if may_send => {}
             }
+        }
+    }
+
+    /// Has the backend report changes of pushed queries, until the client is no longer in use.
+    async fn watch(&self, client: &B::Client) {
+        let watch = self.backend.watch(client, PushedQueries::new(&self.state));
+        if let Err(panic) = AssertUnwindSafe(watch).catch_unwind().await {
+            let panic = panic_text(&*panic);
+            let connection = self.state.name();
+            error!(connection, "waiting for notifications panicked: {panic}");
         }
     }
 

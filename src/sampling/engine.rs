@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -36,6 +37,9 @@ pub struct Engine {
     triggers: TriggerCache,
     refusals: LogLimit,
 }
+
+/// Streams renew their triggers at a quarter of `idleAfter`, within these bounds.
+const RENEW_EVERY: Range<Duration> = Duration::from_millis(100)..Duration::from_secs(5);
 
 impl Engine {
     /// An engine over the backends of the registry. Must be called within a tokio runtime.
@@ -91,6 +95,11 @@ impl Engine {
             Some(kept) => kept,
             None => self.trigger(request.clone()),
         }
+    }
+
+    /// How often a stream has to renew its trigger for it to count as in use.
+    pub fn renew_every(&self) -> Duration {
+        (self.limits.idle_after / 4).clamp(RENEW_EVERY.start, RENEW_EVERY.end)
     }
 
     /// Remembers a trigger that cannot be parsed, and logs it the first time.
@@ -160,6 +169,7 @@ impl Engine {
         Ok(Trigger {
             trigger_type: trigger_type.name(),
             freshness: self.freshness(trigger_type, &common),
+            push_interval: self.push_interval(trigger_type, &common),
             metric_name: common.metric_name.map_or(bound.metric_name, |name| name.0),
             target: bound.target,
             query: bound.query,
@@ -267,6 +277,14 @@ impl Engine {
                 .unwrap_or(pace.first_call_timeout),
         }
     }
+
+    fn push_interval(&self, trigger_type: &dyn RegisteredType, common: &CommonKeys) -> Duration {
+        let of_trigger = common.push_interval.map(|interval| interval.0);
+        let of_backend = self.limits.push_interval.get(trigger_type.backend());
+        of_trigger
+            .or(of_backend.copied())
+            .unwrap_or_else(|| trigger_type.pace().push_interval)
+    }
 }
 
 /// Some settings are by backend, and only the registry knows them.
@@ -276,6 +294,7 @@ fn check_names(registry: &Registry, limits: &Limits) -> Result<(), Problems> {
     for (key, by_backend) in [
         ("freshFor", &limits.fresh_for),
         ("staleWhileRevalidate", &limits.stale_while_revalidate),
+        ("pushInterval", &limits.push_interval),
     ] {
         let names = by_backend.keys().map(String::as_str);
         for name in names.filter(|name| !known.contains(name)) {

@@ -18,6 +18,8 @@ pub struct Limits {
     /// How old a sample may be that is used while a newer one is read, by backend; the backend's own
     /// pace where not given.
     pub stale_while_revalidate: BTreeMap<String, Duration>,
+    /// How often the queries of push triggers are read, by backend; the same.
+    pub push_interval: BTreeMap<String, Duration>,
     /// A trigger without a request for this long is evicted; a connection closes with its last
     /// trigger.
     pub idle_after: Duration,
@@ -92,6 +94,7 @@ impl Default for Limits {
             max_staleness: Duration::from_secs(60),
             fresh_for: BTreeMap::new(),
             stale_while_revalidate: BTreeMap::new(),
+            push_interval: BTreeMap::new(),
             idle_after: Duration::from_secs(10 * 60),
             triggers: NonZeroUsize::new(20_000).expect("is not zero"),
             triggers_per_namespace: 20_000,

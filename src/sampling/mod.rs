@@ -11,6 +11,8 @@
 //!   `Deadlines` ends calls that wait too long.
 //! - Each slot learns the `Rhythm` of its requests. `LookAhead` holds what is expected of one
 //!   connection, and a batch takes along what will be requested while it is fresh.
+//! - A stream of a push trigger holds a [`Subscription`] to its slot. `PushSchedule` has the slots of
+//!   one connection that are refreshed by themselves, and `Subscribers` the streams of one slot.
 //! - [`Backend`] is what a kind of queue implements, and [`Rule`] how a trigger evaluates a sample.
 //!
 //! Everything is owned by its users: a trigger holds its slot, a slot its connection, a connection
@@ -18,7 +20,8 @@
 //! and weak: a connection finds its slots, and the pool its connections, by `Weak` references; a
 //! slot is held by the connection only while it waits for a result. So these files refer to each
 //! other: `query_slot`, `connection`, `connection_state`, `connection_task`, `connection_pool`,
-//! `deadlines` and `look_ahead`.
+//! `deadlines`, `look_ahead`, `push_schedule` and
+//! `pushed_queries`.
 
 mod backend;
 mod batch;
@@ -35,10 +38,14 @@ mod metric_name;
 mod metrics;
 mod name_limits;
 mod named_connections;
+mod push_schedule;
+mod pushed_queries;
 mod query_slot;
 mod read_log;
 mod registry;
 mod rhythm;
+mod subscribers;
+mod subscription;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trigger;
@@ -52,7 +59,9 @@ pub use limits::{ConnectionLimits, InlineConnections, Limits};
 pub use metrics::TriggerCollector;
 pub use name_limits::QueriedName;
 pub use named_connections::NamedConnection;
+pub use pushed_queries::PushedQueries;
 pub use query_slot::{Freshness, QuerySlot};
 pub use registry::{Registry, TypeKeys};
+pub use subscription::Subscription;
 pub use trigger::{Evaluation, Trigger};
 pub use trigger_type::{ConnectionKeys, Plan, TriggerKeys, TriggerType, TriggerTypes};

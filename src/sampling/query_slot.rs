@@ -17,6 +17,7 @@ use super::{
     connection::SharedConnection,
     look_ahead::{Decision, ExpectedAt},
     rhythm::Rhythm,
+    subscribers::{IntervalChange, Subscribers},
 };
 use crate::error::{Error, Kind, Result};
 
@@ -56,6 +57,8 @@ pub struct QuerySlot<B: Backend> {
     strikes: AtomicU32,
     /// Wakes the calls that wait: a result is in, or one of them has reached its deadline.
     changed: Notify,
+    /// Streams that report each change.
+    subscribers: Subscribers<B>,
 }
 
 struct State<S> {
@@ -77,7 +80,12 @@ struct State<S> {
     expected: Option<ExpectedAt>,
     /// For how long a sample is fresh, as the last call wanted it.
     fresh_for: Duration,
+    /// A pushed query that may break connections is not sent again before.
+    refresh_after: Option<Instant>,
 }
+
+/// The pause of a pushed query after it was in flight when a connection broke.
+const SUSPECT_REFRESH: Duration = Duration::from_secs(1);
 
 /// A call that waits for a result.
 struct Call {
@@ -114,9 +122,11 @@ impl<B: Backend> QuerySlot<B> {
                 rhythm: Rhythm::default(),
                 expected: None,
                 fresh_for: Duration::ZERO,
+                refresh_after: None,
             }),
             strikes: AtomicU32::new(0),
             changed: Notify::new(),
+            subscribers: Subscribers::default(),
         }
     }
 
@@ -185,6 +195,60 @@ impl<B: Backend> QuerySlot<B> {
     /// For how long a sample is fresh, as the last call wanted it.
     pub(super) fn fresh_for(&self) -> Duration {
         self.state.lock().fresh_for
+    }
+
+    /// What is known without a read: the last good sample, or why none can be had. `None` before
+    /// the first result.
+    pub fn current(
+        &self,
+        freshness: &Freshness,
+        now: Instant,
+    ) -> Option<Result<SlotSample<B::Sample>>> {
+        let (good, failed) = {
+            let state = self.state.lock();
+            if let Some(sample) = state.fresh(freshness, now) {
+                return Some(Ok(sample));
+            }
+            (state.good.clone(), state.failed.clone())
+        };
+        if let Some(error) = failed.or_else(|| self.connection.lost()) {
+            return Some(self.fall_back(error, freshness));
+        }
+        let stale = None;
+        good.map(|measured| Ok(SlotSample { measured, stale }))
+    }
+
+    pub(super) fn subscribers(&self) -> &Subscribers<B> {
+        &self.subscribers
+    }
+
+    /// The slot is pushed at another interval from now on.
+    pub(super) fn reschedule(self: &Arc<Self>, change: IntervalChange) {
+        let IntervalChange { before, next } = change;
+        let schedule = self.connection.push_schedule();
+        schedule.set(Arc::downgrade(self), &self.query, before, next);
+    }
+
+    /// Has the first result for a new subscriber: the last sample, if it is fresh, or a read.
+    pub(super) fn refresh_for_subscriber(self: &Arc<Self>, fresh_for: Duration) {
+        let mut state = self.state.lock();
+        if let Some(measured) = &state.good
+            && measured.at.elapsed() < fresh_for
+        {
+            self.subscribers.publish(measured);
+        } else if !state.pending {
+            // A lost connection refuses it: the query is read when it is back.
+            state.pending = self.connection.enqueue(self.clone()).is_ok();
+        }
+    }
+
+    /// Counts as queued from here on. `false` if it was already: what is slow does not pile up.
+    pub(super) fn start_refresh(&self, now: Instant) -> bool {
+        let mut state = self.state.lock();
+        if state.refresh_after.is_some_and(|after| now < after) {
+            return false;
+        }
+        !std::mem::replace(&mut state.pending, true)
     }
 
     /// A fresh sample, from the read that is in flight or from a new one. If that fails or takes too
@@ -346,7 +410,11 @@ impl<B: Backend> QuerySlot<B> {
 
     /// The connection was lost before this query had its result.
     pub(super) fn fail(&self, error: &Error) {
-        self.settle(self.state.lock(), Err(error.clone()));
+        let mut state = self.state.lock();
+        if self.strikes() > 0 {
+            state.refresh_after = Some(Instant::now() + SUSPECT_REFRESH);
+        }
+        self.settle(state, Err(error.clone()));
     }
 
     /// How often a connection broke while this query was in flight, since its last result.
@@ -375,6 +443,7 @@ impl<B: Backend> QuerySlot<B> {
         state.results += 1;
         match result {
             Ok(measured) => {
+                self.subscribers.publish(&measured);
                 state.good = Some(measured);
                 state.failed = None;
             }

@@ -97,6 +97,12 @@ impl Registry {
         self.types.iter().map(|t| (t.name(), t.pace().fresh_for))
     }
 
+    /// How often the queries of push triggers are read, by default.
+    pub fn push_interval(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        let types = self.types.iter();
+        types.map(|t| (t.name(), t.pace().push_interval))
+    }
+
     /// The declared keys of every trigger type.
     pub fn keys(&self) -> impl Iterator<Item = TypeKeys> {
         self.types.iter().map(|t| TypeKeys {
@@ -282,7 +288,7 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
             bytes: B::query_bytes(&plan.query),
             query: Box::new(BoundQuery {
                 slot: self.pool.slot(connection, owner, namespace, &plan.query)?,
-                rule: plan.rule,
+                rule: Arc::new(plan.rule),
             }),
         })
     }

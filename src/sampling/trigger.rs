@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::{
     backend::{Backend, Reading, Rule},
     query_slot::{Freshness, QuerySlot, SlotSample},
+    subscription::Subscription,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -27,6 +28,8 @@ pub struct Trigger {
     pub target: f64,
     /// How old a sample may be.
     pub freshness: Freshness,
+    /// How often its query is read while a stream subscribes to it.
+    pub push_interval: Duration,
     pub(super) query: Box<dyn Evaluate>,
     /// How many bytes of memory its query takes.
     pub(super) bytes: usize,
@@ -92,6 +95,18 @@ impl Trigger {
         outcome
     }
 
+    /// Has the query read at `push_interval` while the subscription lives.
+    pub fn subscribe(&self) -> Subscription {
+        self.query.subscribe(&self.freshness, self.push_interval)
+    }
+
+    /// The evaluation of what is known without a read; `None` before the first result.
+    pub fn current(&self) -> Option<Result<Evaluation>> {
+        let outcome = self.query.current(&self.freshness, Instant::now())?;
+        self.outcomes.record(&outcome);
+        Some(outcome)
+    }
+
     /// The evaluation of the last good sample, whatever its age; `None` before the first.
     pub fn last(&self) -> Option<Evaluation> {
         self.query.last()
@@ -106,13 +121,15 @@ pub(super) trait Evaluate: Send + Sync {
         freshness: &'a Freshness,
         now: Instant,
     ) -> BoxFuture<'a, Result<Evaluation>>;
+    fn current(&self, freshness: &Freshness, now: Instant) -> Option<Result<Evaluation>>;
+    fn subscribe(&self, freshness: &Freshness, interval: Duration) -> Subscription;
     fn last(&self) -> Option<Evaluation>;
 }
 
 /// The one implementation of [`Evaluate`].
 pub(super) struct BoundQuery<B: Backend> {
     pub slot: Arc<QuerySlot<B>>,
-    pub rule: B::Rule,
+    pub rule: Arc<B::Rule>,
 }
 
 impl<B: Backend> BoundQuery<B> {
@@ -144,6 +161,15 @@ impl<B: Backend> Evaluate for BoundQuery<B> {
             let sample = self.slot.next(freshness, now).await?;
             Ok(self.evaluate(sample, Instant::now()))
         })
+    }
+
+    fn current(&self, freshness: &Freshness, now: Instant) -> Option<Result<Evaluation>> {
+        let sample = self.slot.current(freshness, now)?;
+        Some(sample.map(|sample| self.evaluate(sample, now)))
+    }
+
+    fn subscribe(&self, freshness: &Freshness, interval: Duration) -> Subscription {
+        Subscription::new(&self.slot, self.rule.clone(), interval, freshness.fresh_for)
     }
 
     fn last(&self) -> Option<Evaluation> {

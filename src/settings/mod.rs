@@ -21,7 +21,7 @@ pub use schema::schema;
 
 use crate::{
     error::{Error, Kind, Result},
-    metadata::values::Span,
+    metadata::values::{PushInterval, Span},
     sampling::{ConnectionLimits, InlineConnections, Limits, NamedConnection},
     telemetry::logs,
 };
@@ -74,6 +74,9 @@ pub struct EngineSettings {
     /// How old a sample may be that is used while a newer one is read, where that is not expected
     /// within half a second, by backend (`temporal: 30s`); `0`: never.
     pub stale_while_revalidate: BTreeMap<String, Span>,
+    /// How often the queries of push triggers are read while their streams are open, by backend
+    /// (`redis: 100ms`); at least `10ms`.
+    pub push_interval: BTreeMap<String, PushInterval>,
     /// A trigger without a request for this long is evicted; a connection closes with its last
     /// trigger.
     pub idle_after: Span,
@@ -109,6 +112,7 @@ impl Default for EngineSettings {
             max_staleness: Span(limits.max_staleness),
             fresh_for: BTreeMap::new(),
             stale_while_revalidate: BTreeMap::new(),
+            push_interval: BTreeMap::new(),
             idle_after: Span(limits.idle_after),
             triggers: limits.triggers,
             triggers_per_namespace: limits.triggers,
@@ -141,6 +145,11 @@ impl EngineSettings {
             max_staleness: self.max_staleness.0,
             fresh_for: durations(&self.fresh_for),
             stale_while_revalidate: durations(&self.stale_while_revalidate),
+            push_interval: self
+                .push_interval
+                .iter()
+                .map(|(name, interval)| (name.clone(), interval.0))
+                .collect(),
             idle_after: self.idle_after.0,
             triggers: self.triggers,
             triggers_per_namespace: self.triggers_per_namespace.get(),

@@ -45,6 +45,7 @@ struct Families {
     revalidating_evaluations: Family<Labels, Counter>,
     retried_queries: Family<Labels, Counter>,
     look_ahead_queries: Family<Labels, Counter>,
+    notifications: Family<Labels, Counter>,
     credential_reloads: Family<Labels, Counter>,
     credential_reload_failures: Family<Labels, Counter>,
     errors: Family<ErrorLabels, Counter>,
@@ -71,6 +72,8 @@ pub struct ConnectionMetrics {
     pub retried_queries: Counter,
     /// Queries that a batch took along before they were requested.
     pub look_ahead_queries: Counter,
+    /// Changes that the backend reported of queries that streams wait for.
+    pub notifications: Counter,
     /// How often changed keys were taken into use.
     pub credential_reloads: Counter,
     /// How often changed keys could not be used.
@@ -91,6 +94,7 @@ impl Connections {
             revalidating_evaluations: Family::default(),
             retried_queries: Family::default(),
             look_ahead_queries: Family::default(),
+            notifications: Family::default(),
             credential_reloads: Family::default(),
             credential_reload_failures: Family::default(),
             errors: Family::default(),
@@ -133,6 +137,11 @@ impl Connections {
             "look_ahead_queries",
             "Queries that a batch took along before they were requested",
             families.look_ahead_queries.clone(),
+        );
+        registry.register(
+            "notifications",
+            "Changes that the backend reported of the queries of push triggers",
+            families.notifications.clone(),
         );
         registry.register(
             "credential_reloads",
@@ -184,6 +193,7 @@ impl Connections {
                 .get_or_create_owned(&labels),
             retried_queries: families.retried_queries.get_or_create_owned(&labels),
             look_ahead_queries: families.look_ahead_queries.get_or_create_owned(&labels),
+            notifications: families.notifications.get_or_create_owned(&labels),
             credential_reloads: families.credential_reloads.get_or_create_owned(&labels),
             credential_reload_failures: families
                 .credential_reload_failures
@@ -313,6 +323,7 @@ impl Drop for ConnectionMetrics {
         self.families.revalidating_evaluations.remove(&labels);
         self.families.retried_queries.remove(&labels);
         self.families.look_ahead_queries.remove(&labels);
+        self.families.notifications.remove(&labels);
         self.families.credential_reloads.remove(&labels);
         self.families.credential_reload_failures.remove(&labels);
         self.families.batch_size.remove(&labels);

@@ -73,6 +73,24 @@ async fn the_freshness_page_has_the_defaults_of_the_backends() {
     );
 }
 
+#[tokio::test]
+async fn the_pages_have_the_push_intervals_of_the_backends() {
+    let engine = server::engine(&Settings::default(), &Telemetry::default()).unwrap();
+    let interval = |name: &str| {
+        let mut all = engine.registry().push_interval();
+        let (_, interval) = all.find(|(found, _)| *found == name).unwrap();
+        format!("{name} {interval:?}")
+    };
+    let all = ["redis", "kafka", "temporal"].map(interval).join(", ");
+    for name in [
+        "docs/explanation/freshness.md",
+        "docs/how-to/run-in-a-cluster.md",
+        "docs/reference/keys.md",
+    ] {
+        assert!(page(name).contains(&all), "{name}: {all}");
+    }
+}
+
 #[test]
 fn the_example_settings_are_valid() {
     let settings = load(&page("deploy/examples/settings.yaml"));

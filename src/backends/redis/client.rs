@@ -23,6 +23,16 @@ use crate::{
 pub struct Client {
     connection: Connection,
     servers: Servers,
+    /// Where a connection for messages is opened; a cluster has none.
+    single: Option<SingleServer>,
+}
+
+/// The only server of a connection, and how to connect to it again.
+pub struct SingleServer {
+    pub connector: RedisConnector,
+    pub address: HostPort,
+    pub database: u32,
+    pub server: Arc<RedisServer>,
 }
 
 enum Servers {
@@ -45,24 +55,36 @@ impl Client {
         deadline: Instant,
     ) -> Result<Self> {
         let connector = RedisConnector::new(connection, network)?;
-        let servers = match &connection.topology {
+        let (address, database, server) = match &connection.topology {
             Topology::Single { address, database } => {
                 let login = login(&connection.username, &connection.password, *database);
                 let opened = connector.open(address, login, deadline).await;
                 let server = opened.map_err(|error| connector.error(&error))?;
-                Servers::Single(Arc::new(server))
+                (address.clone(), *database, server)
+            }
+            Topology::Sentinel { database, .. } => {
+                let (address, server) = connector.open_master(deadline).await?;
+                (address, *database, server)
             }
             Topology::Cluster { addresses } => {
                 let cluster = Cluster::open(connector, addresses, deadline).await?;
-                Servers::Cluster(Box::new(cluster))
-            }
-            Topology::Sentinel { .. } => {
-                Servers::Single(Arc::new(connector.open_master(deadline).await?))
+                return Ok(Client {
+                    connection: connection.clone(),
+                    servers: Servers::Cluster(Box::new(cluster)),
+                    single: None,
+                });
             }
         };
+        let server = Arc::new(server);
         Ok(Client {
             connection: connection.clone(),
-            servers,
+            servers: Servers::Single(server.clone()),
+            single: Some(SingleServer {
+                connector,
+                address,
+                database,
+                server,
+            }),
         })
     }
 
@@ -97,6 +119,11 @@ impl Client {
             Servers::Single(_) => BTreeSet::new(),
             Servers::Cluster(cluster) => cluster.nodes_of(keys),
         }
+    }
+
+    /// The only server, if this is no cluster.
+    pub fn single(&self) -> Option<&SingleServer> {
+        self.single.as_ref()
     }
 
     /// Every server that holds keys.

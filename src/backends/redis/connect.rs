@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::select_ok;
 use redis::{
     AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, RedisError, Value,
-    aio::MultiplexedConnection,
+    aio::{MultiplexedConnection, PubSub},
 };
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
@@ -15,7 +15,7 @@ use super::{
     config::{Connection, Topology},
     errors::{connection_error, no_response},
     server::RedisServer,
-    transport,
+    transport::{self, Allowance, ServerStream},
 };
 use crate::{
     backends::tls::{client_config, server_name},
@@ -83,17 +83,7 @@ impl RedisConnector {
         address: &HostPort,
         login: RedisConnectionInfo,
     ) -> Result<RedisServer, RedisError> {
-        let tls = match &self.tls {
-            None => None,
-            Some((tls, config)) => {
-                let name = server_name(tls, "address", address).map_err(|error| {
-                    let kind = ErrorKind::InvalidClientConfig;
-                    (kind, "the name of the server", error.to_string())
-                })?;
-                Some((config.clone(), name))
-            }
-        };
-        let stream = transport::connect(address, tls, &self.network).await?;
+        let stream = self.open_stream(address).await?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None);
@@ -106,9 +96,43 @@ impl RedisConnector {
         Ok(RedisServer::new(server, driver))
     }
 
+    /// Opens a connection of its own for messages, with what the server may send on it.
+    pub async fn open_pub_sub(
+        &self,
+        address: &HostPort,
+        database: u32,
+        deadline: Instant,
+    ) -> Result<(PubSub, Allowance), RedisError> {
+        let limit = deadline.saturating_duration_since(Instant::now());
+        let Connection {
+            username, password, ..
+        } = &self.connection;
+        let login = login(username, password, database);
+        let opened = timeout_at(deadline, async {
+            let stream = self.open_stream(address).await?;
+            let allowance = stream.allowance();
+            Ok((PubSub::new(&login, stream).await?, allowance))
+        });
+        opened.await.unwrap_or_else(|_| Err(no_response(limit)))
+    }
+
+    async fn open_stream(&self, address: &HostPort) -> Result<ServerStream, RedisError> {
+        let tls = match &self.tls {
+            None => None,
+            Some((tls, config)) => {
+                let name = server_name(tls, "address", address).map_err(|error| {
+                    let kind = ErrorKind::InvalidClientConfig;
+                    (kind, "the name of the server", error.to_string())
+                })?;
+                Some((config.clone(), name))
+            }
+        };
+        Ok(transport::connect(address, tls, &self.network).await?)
+    }
+
     /// Requests the master's address of all sentinels at once, and opens the master that the first
-    /// response names: a sentinel that hangs delays nothing.
-    pub async fn open_master(&self, deadline: Instant) -> Result<RedisServer> {
+    /// response names: a sentinel that hangs delays nothing. Returns its address with it.
+    pub async fn open_master(&self, deadline: Instant) -> Result<(HostPort, RedisServer)> {
         let Topology::Sentinel {
             addresses,
             master,
@@ -130,7 +154,10 @@ impl RedisConnector {
         let connection = &self.connection;
         let login = login(&connection.username, &connection.password, *database);
         let opened = self.open_as_master(&address, login, deadline).await;
-        opened.map_err(|error| error.at(format_args!("master {address}")))
+        match opened {
+            Ok(server) => Ok((address, server)),
+            Err(error) => Err(error.at(format_args!("master {address}"))),
+        }
     }
 
     /// The address that a sentinel has for the master.

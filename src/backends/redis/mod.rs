@@ -15,6 +15,7 @@ mod key_scan;
 mod keys;
 mod lists;
 mod long_reads;
+mod notifications;
 mod query;
 mod sample;
 mod server;
@@ -34,7 +35,9 @@ pub use query::{Count, Query};
 use crate::{
     error::Result,
     network::Network,
-    sampling::{Backend, Batch, CountRule, Pace, QueriedName, TriggerType, TriggerTypes},
+    sampling::{
+        Backend, Batch, CountRule, Pace, PushedQueries, QueriedName, TriggerType, TriggerTypes,
+    },
 };
 
 impl TriggerTypes for Redis {
@@ -61,6 +64,7 @@ impl Backend for Redis {
 
     fn pace(&self, call_timeout: Duration) -> Pace {
         Pace {
+            push_interval: Duration::from_millis(100),
             // One pipeline after the other makes the largest batches; the second lets short reads
             // pass the batch that drives the long ones, or that waits for a node that hangs.
             overlap: 2,
@@ -98,5 +102,9 @@ impl Backend for Redis {
         deadline: Instant,
     ) -> Result<()> {
         session.sample(batch, deadline).await
+    }
+
+    async fn watch(&self, session: &Self::Client, pushed: PushedQueries<'_, Self>) {
+        session.watch(pushed).await;
     }
 }

@@ -11,16 +11,22 @@ use tokio::time::Instant;
 use super::{
     client::{Client, of_long_read},
     command::Command,
-    config::Connection,
+    config::{Connection, Redis},
     entry_count::count_after,
     errors::ReadError,
     key_scan::KeyScans,
     lists::{self, KeyNames, KeyTypes},
     long_reads::{LongRead, LongReads, Permits},
+    notifications,
     query::{Count, Measure, PendingQuery, Query},
     streams::{self, Outcome},
 };
-use crate::{error::Result, metadata::patterns::Patterns, network::Network, sampling::Measured};
+use crate::{
+    error::Result,
+    metadata::patterns::Patterns,
+    network::Network,
+    sampling::{Measured, PushedQueries},
+};
 
 /// A live connection with its caches and the long reads that are under way.
 pub struct Session {
@@ -70,6 +76,13 @@ impl Session {
             reader: Arc::new(reader),
             long_reads: LongReads::default(),
         })
+    }
+
+    /// Reports the changes that the server notifies its clients of.
+    pub async fn watch(&self, pushed: PushedQueries<'_, Redis>) {
+        if let Some(server) = self.reader.client.single() {
+            notifications::watch(server, &pushed).await;
+        }
     }
 
     /// Samples the queries of a batch. Short reads decide whether the connection is lost; a long

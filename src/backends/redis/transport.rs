@@ -3,7 +3,10 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -47,19 +50,37 @@ pub async fn connect(
 /// A stream that ends with an error when the server sends far more than was requested.
 pub struct Bounded<S> {
     stream: S,
-    allowed: usize,
+    allowance: Allowance,
+}
+
+/// How many bytes the server may still send.
+#[derive(Clone)]
+pub struct Allowance(Arc<AtomicUsize>);
+
+impl Allowance {
+    /// What the server sent is processed, though nothing was requested: it may send as much again.
+    pub fn renew(&self) {
+        self.0.fetch_max(LARGEST_RESPONSE, Relaxed);
+    }
 }
 
 impl<S> Bounded<S> {
     fn new(stream: S) -> Self {
         Bounded {
             stream,
-            allowed: LARGEST_RESPONSE,
+            allowance: Allowance(Arc::new(AtomicUsize::new(LARGEST_RESPONSE))),
         }
     }
 
+    /// For who receives what was not requested.
+    pub fn allowance(&self) -> Allowance {
+        self.allowance.clone()
+    }
+
     fn requested(&mut self, bytes: usize) {
-        self.allowed = (self.allowed + bytes).clamp(LARGEST_RESPONSE, MOST_ALLOWED);
+        let allowed = self.allowance.0.load(Relaxed) + bytes;
+        let allowed = allowed.clamp(LARGEST_RESPONSE, MOST_ALLOWED);
+        self.allowance.0.store(allowed, Relaxed);
     }
 }
 
@@ -71,8 +92,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        match self.allowed.checked_sub(buffer.filled().len() - before) {
-            Some(allowed) => self.allowed = allowed,
+        let allowed = self.allowance.0.load(Relaxed);
+        match allowed.checked_sub(buffer.filled().len() - before) {
+            Some(allowed) => self.allowance.0.store(allowed, Relaxed),
             None => {
                 let what = format!(
                     "the server sent more than {} MiB beyond what was requested",

@@ -57,6 +57,8 @@ impl Backend for Temporal {
             fresh_for: Duration::from_secs(5),
             // Where the rate is not enough for all, an older backlog is better than a long wait.
             stale_while_revalidate: Duration::from_secs(30),
+            // As the rate limit allows: what is on its way is not requested again.
+            push_interval: Duration::from_secs(1),
             first_call_timeout: Duration::from_secs(20),
             // The most that `minConnectTimeout` allows: each connection has its own limit.
             connect_timeout: Duration::from_secs(config::LONGEST_CONNECT),

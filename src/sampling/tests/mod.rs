@@ -5,6 +5,7 @@ pub(crate) mod keys;
 mod look_ahead;
 mod metrics;
 mod outages;
+mod push;
 mod replacement;
 mod revalidation;
 pub(crate) mod scripted;

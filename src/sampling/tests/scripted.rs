@@ -226,6 +226,7 @@ impl Backend for Scripted {
         Pace {
             batch_timeout: Duration::from_secs(20),
             look_ahead: 1000,
+            push_interval: Duration::from_millis(100),
             ..Pace::within(call_timeout)
         }
     }

@@ -2,6 +2,7 @@
 
 mod lists;
 mod outages;
+mod push;
 mod security;
 mod slow;
 mod streams;
