@@ -5,12 +5,19 @@ TOOLS := target/tools
 FEATURES :=
 # Of each property, for make fuzz.
 CASES := 20000
+# Of make bench-load: triggers of each run, minutes and seconds of each, what an HPA poll calls
+# (GetMetrics, or all three as KEDA 2.21 does), and whether KEDA's built-in scalers follow.
+N := 100 1000 10000
+MINUTES := 5
+WARM_UP := 90
+HPA := GetMetrics
+BUILTIN := 1
 # The name of the image: make image IMAGE=registry.example/backlog-scaler:0.1.0
 IMAGE := backlog-scaler:dev
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
-.PHONY: help run test test-charts image dist bench fuzz book docs clean
+.PHONY: help run test test-charts image dist bench bench-load fuzz book docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +60,14 @@ bench: ## measure: the hot path, and load runs beside KEDA's own scalers and raw
 	@tests/servers/temporal/install.sh
 	cargo bench --bench hot_path
 	KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge cargo bench --bench load
+
+bench-load: ## 100, 1,000 and 10,000 triggers in KEDA's rhythm for minutes: N="1000" MINUTES=5; BUILTIN=0 without KEDA's own
+	@scripts/packages.sh build test-build redis openssl java
+	@scripts/tools.sh $(TOOLS) keda-judge
+	@tests/servers/kafka/install.sh
+	@tests/servers/temporal/install.sh
+	KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge BENCH_TRIGGERS='$(N)' BENCH_MINUTES=$(MINUTES) BENCH_WARM_UP=$(WARM_UP) \
+		BENCH_HPA=$(HPA) BENCH_BUILTIN=$(BUILTIN) cargo bench --bench load -- sustained
 
 fuzz: ## property tests with many more cases than in make test: CASES=20000, a quarter of an hour on 2 cores
 	PROPTEST_CASES=$(CASES) cargo test --workspace -- properties

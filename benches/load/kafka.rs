@@ -15,10 +15,11 @@ use crate::{
 };
 use testkit::kafka::Kafka;
 
-const TOPICS: usize = 100;
-const PARTITIONS: i32 = 10;
+/// Group `i` reads topic `i` modulo this.
+pub const TOPICS: usize = 100;
+pub const PARTITIONS: i32 = 10;
 /// Messages of each topic, on one of its partitions.
-const MESSAGES: usize = 5;
+pub const MESSAGES: usize = 5;
 const ROUNDS: usize = 20;
 /// Between rounds, so that each has a broker that rests.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -44,12 +45,13 @@ pub async fn run() {
     }
     eprintln!("load: Kafka, {TOPICS} topics of {PARTITIONS} partitions, {TRIGGERS} groups");
     let kafka = Kafka::under_load().await;
-    prepare(&kafka).await;
+    prepare(&kafka, TRIGGERS).await;
     rounds(&kafka).await;
     keda(&kafka).await;
 }
 
-async fn prepare(kafka: &Kafka) {
+/// Creates and fills the topics, and commits for so many groups.
+pub async fn prepare(kafka: &Kafka, groups: usize) {
     let topics: Vec<String> = (0..TOPICS).map(topic).collect();
     kafka.create_topics(&topics, PARTITIONS).await;
     std::thread::scope(|threads| {
@@ -59,7 +61,7 @@ async fn prepare(kafka: &Kafka) {
                 for topic in topics.iter().skip(part).step_by(4) {
                     kafka.produce(topic, 3, MESSAGES);
                 }
-                for i in (part..TRIGGERS).step_by(4) {
+                for i in (part..groups).step_by(4) {
                     let offsets: Vec<_> = (0..PARTITIONS)
                         .map(|partition| match partition {
                             3 => (partition, committed(i)),

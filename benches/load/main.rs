@@ -5,7 +5,8 @@
 //! moves them all, so read ratios. Targets are printed beside them.
 //!
 //! `cargo bench --bench load -- calls` runs one phase; the others are `rounds`, `keda`, `rhythm`,
-//! `push`, `kafka` and `temporal`.
+//! `push`, `kafka` and `temporal`. The phase `sustained` takes half an hour and more, so it runs
+//! only when it is named, which `make bench-load` does.
 
 #![allow(clippy::disallowed_methods, reason = "what is measured is real time")]
 
@@ -18,6 +19,7 @@ mod report;
 mod rhythm;
 mod rounds;
 mod servers;
+mod sustained;
 mod temporal;
 mod usage;
 mod wire;
@@ -78,5 +80,8 @@ async fn run(phases: Vec<String>) {
     }
     if wanted("temporal") {
         temporal::run().await;
+    }
+    if phases.iter().any(|named| named == "sustained") {
+        sustained::run().await;
     }
 }

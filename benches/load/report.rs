@@ -1,6 +1,6 @@
 //! Plain tables for people, and figures of many measurements.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 
@@ -35,13 +35,19 @@ impl Report {
     pub fn print(&self, verdicts: &[Verdict]) {
         println!("\n{}\n{}", self.title, self.table.trim_fmt());
         for verdict in verdicts {
-            println!("{}", verdict.0);
+            println!("{verdict}");
         }
     }
 }
 
 /// Whether a target is met, in words.
 pub struct Verdict(String);
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl Verdict {
     pub fn at_least(what: &str, figure: f64, target: f64) -> Self {

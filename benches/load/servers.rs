@@ -94,10 +94,12 @@ impl Served {
 
     /// The sum of a figure over its labels on our `/metrics`.
     pub async fn figure(&self, name: &str) -> f64 {
-        figure(
-            &self.metrics().await.expect("the admin pages respond"),
-            name,
-        )
+        figure(&self.page().await, name)
+    }
+
+    /// All of our `/metrics`.
+    pub async fn page(&self) -> String {
+        self.metrics().await.expect("the admin pages respond")
     }
 
     async fn metrics(&self) -> std::io::Result<String> {

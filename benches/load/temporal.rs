@@ -51,6 +51,31 @@ struct Loaded {
     refused: Arc<AtomicUsize>,
 }
 
+/// Starts a workflow, which waits, on each of so many queues.
+pub async fn start_workflows(temporal: &Temporal, queues: usize) {
+    eprintln!("load: Temporal, a workflow on each of {queues} queues");
+    let starts = stream::iter(0..queues).map(|i| async move {
+        temporal.start_workflows(&format!("load-{i}"), 1).await;
+    });
+    starts.buffer_unordered(16).collect::<Vec<()>>().await;
+}
+
+/// Reads that the frontend handled, and all requests to matching, whose limit they share with
+/// workers.
+pub async fn requests(temporal: &Temporal) -> [f64; 2] {
+    let (_, page) = page(&temporal.metrics(), "/metrics").await;
+    let sum = |marks: &[&str]| {
+        let lines = page.lines();
+        let lines = lines.filter(|line| marks.iter().all(|mark| line.contains(mark)));
+        figure(&lines.collect::<Vec<_>>().join("\n"), REQUESTS)
+    };
+    let reads = [
+        "service_name=\"frontend\"",
+        "operation=\"DescribeTaskQueue\"",
+    ];
+    [sum(&reads), sum(&["service_name=\"matching\""])]
+}
+
 /// What a round of evaluations saw.
 #[derive(Default)]
 struct Round {
@@ -71,13 +96,8 @@ struct Round {
 
 impl Loaded {
     async fn start() -> Self {
-        eprintln!("load: Temporal, a workflow on each of {TRIGGERS} queues");
         let temporal = Temporal::under_load().await;
-        let starts = stream::iter(0..TRIGGERS).map(|i| {
-            let temporal = &temporal;
-            async move { temporal.start_workflows(&format!("load-{i}"), 1).await }
-        });
-        starts.buffer_unordered(16).collect::<Vec<()>>().await;
+        start_workflows(&temporal, TRIGGERS).await;
         let loaded = Loaded {
             temporal,
             worked: Arc::default(),
@@ -107,22 +127,6 @@ impl Loaded {
                 sleep(Duration::from_millis(50)).await;
             }
         });
-    }
-
-    /// Reads that the frontend handled, and what all of that and the worker was to matching, whose
-    /// limit they share.
-    async fn requests(&self) -> [f64; 2] {
-        let (_, page) = page(&self.temporal.metrics(), "/metrics").await;
-        let sum = |marks: &[&str]| {
-            let lines = page.lines();
-            let lines = lines.filter(|line| marks.iter().all(|mark| line.contains(mark)));
-            figure(&lines.collect::<Vec<_>>().join("\n"), REQUESTS)
-        };
-        let reads = [
-            "service_name=\"frontend\"",
-            "operation=\"DescribeTaskQueue\"",
-        ];
-        [sum(&reads), sum(&["service_name=\"matching\""])]
     }
 
     async fn measure(&self) {
@@ -185,7 +189,7 @@ impl Loaded {
         client: &ExternalScalerClient<Channel>,
     ) -> Round {
         eprintln!("load: Temporal, {TRIGGERS} queues, {name}");
-        let [reads, inside] = self.requests().await;
+        let [reads, inside] = requests(&self.temporal).await;
         self.refused.store(0, Ordering::Relaxed);
         let meter = Meter::start([Process(self.temporal.pid()), served.process()]);
         let started = Instant::now();
@@ -213,7 +217,7 @@ impl Loaded {
         }
         round.took = started.elapsed();
         [round.server_cpu, round.our_cpu] = meter.used();
-        let after = self.requests().await;
+        let after = requests(&self.temporal).await;
         round.requests = [after[0] - reads, after[1] - inside];
         round.refused = self.refused.load(Ordering::Relaxed);
         round

@@ -27,10 +27,19 @@ impl Process {
 
     /// Memory in use now, in MiB.
     pub fn rss(self) -> f64 {
+        self.status("VmRSS:") / 1024.0
+    }
+
+    pub fn threads(self) -> f64 {
+        self.status("Threads:")
+    }
+
+    /// The first number of a line of /proc/PID/status.
+    fn status(self, name: &str) -> f64 {
         let status = self.read("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-        kib.expect("VmRSS in kB") / 1024.0
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("{name} is a number"))
     }
 
     /// Established TCP connections to this port.

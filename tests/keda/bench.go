@@ -245,9 +245,9 @@ func forEach(triggers []*trigger, f func(int, *trigger)) {
 }
 
 // percentile is the nearest rank, in milliseconds.
-func percentile(durations []time.Duration, p int) float64 {
+func percentile(durations []time.Duration, p float64) float64 {
 	slices.Sort(durations)
-	rank := int(math.Ceil(float64(len(durations)*p) / 100))
+	rank := int(math.Ceil(float64(len(durations)) * p / 100))
 	return round(micros(durations[max(rank, 1)-1]) / 1000)
 }
 

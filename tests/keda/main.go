@@ -1,6 +1,7 @@
 // Judge calls a backlog-scaler server through KEDA's own client code, and
 // what KEDA's built-in scaler would have returned in its place. It is the
-// referee of the tests (evaluate) and the stopwatch of the comparison (bench).
+// referee of the tests (evaluate) and the stopwatch of the comparison: all
+// triggers at once (bench), or each at its own time for minutes (rhythm).
 //
 // The rules of the game are KEDA's: triggers are held in its ScalersCache, which
 // the operator's polling loop and the HPA path both go through.
@@ -14,7 +15,8 @@ import (
 )
 
 const usage = `usage: judge evaluate < cases.json
-       judge bench --mode external|builtin --backend TYPE --triggers N --rounds R [--scaler ADDR] [--set key=value]...`
+       judge bench --mode external|builtin --backend TYPE --triggers N --rounds R [--scaler ADDR] [--set key=value]...
+       judge rhythm < plan.json`
 
 func main() {
 	// KEDA prints some notices (of deprecated keys) straight to standard output,
@@ -37,6 +39,8 @@ func run(args []string, input io.Reader, results io.Writer) error {
 		return evaluate(input, results)
 	case "bench":
 		return bench(args[1:], results)
+	case "rhythm":
+		return rhythm(input, results)
 	default:
 		return fmt.Errorf("unknown subcommand %q\n%s", args[0], usage)
 	}
