@@ -152,12 +152,14 @@ impl TextValue for Span {
 }
 text_value!(Span);
 
-/// Shorter intervals would keep a backend busy with this server alone.
-const SHORTEST_PUSH: Duration = Duration::from_millis(10);
-
 /// How often the query of a push trigger is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PushInterval(pub Duration);
+
+impl PushInterval {
+    /// Shorter intervals would keep a backend busy with this server alone.
+    pub const SHORTEST: Duration = Duration::from_millis(10);
+}
 
 impl TextValue for PushInterval {
     const ALLOWED: &'static str =
@@ -165,7 +167,7 @@ impl TextValue for PushInterval {
 
     fn parse(text: &str) -> Result<Self, String> {
         let span = Span::parse(text).ok().map(|span| span.0);
-        let span = span.filter(|span| *span >= SHORTEST_PUSH);
+        let span = span.filter(|span| *span >= Self::SHORTEST);
         span.map(PushInterval).ok_or_else(not_allowed::<Self>)
     }
 }

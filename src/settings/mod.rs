@@ -76,7 +76,7 @@ pub struct EngineSettings {
     pub stale_while_revalidate: BTreeMap<String, Span>,
     /// How often the queries of push triggers are read while their streams are open, by backend
     /// (`redis: 100ms`); at least `10ms`.
-    pub push_interval: BTreeMap<String, PushInterval>,
+    pub push_interval: BTreeMap<String, Span>,
     /// A trigger without a request for this long is evicted; a connection closes with its last
     /// trigger.
     pub idle_after: Span,
@@ -137,6 +137,12 @@ impl EngineSettings {
         ] {
             if span.0 < Duration::from_millis(1) {
                 return Err(invalid(&format!("engine.{path}"), "must be at least 1ms"));
+            }
+        }
+        for (name, Span(interval)) in &self.push_interval {
+            if *interval < PushInterval::SHORTEST {
+                let reason = format!("`{interval:?}` must be at least 10ms");
+                return Err(invalid(&format!("engine.pushInterval.{name}"), &reason));
             }
         }
         Ok(Limits {

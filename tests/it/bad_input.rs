@@ -128,6 +128,10 @@ async fn bad_metadata_is_answered_with_key_value_and_what_is_allowed() {
             "freshFor: `5` must be a time with its unit",
         ),
         (
+            with(right(), "pushInterval", "5ms"),
+            "pushInterval: `5ms` must be a time with its unit from 10ms",
+        ),
+        (
             with(right(), "metricName", "a/b"),
             "metricName: `a/b` must be at most 240",
         ),

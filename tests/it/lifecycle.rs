@@ -307,6 +307,14 @@ fn bad_settings_end_the_program_with_code_2_and_the_keys_path() {
             "error: engine.freshFor.rdis: is not a backend",
         ),
         (
+            "engine: {pushInterval: {rdis: 1s}}",
+            "error: engine.pushInterval.rdis: is not a backend",
+        ),
+        (
+            "engine: {pushInterval: {redis: 5ms}}",
+            "error: engine.pushInterval.redis: `5ms` must be at least 10ms",
+        ),
+        (
             "log: {level: 'backlog=loud'}",
             "error: log.level: `backlog=loud` is not a level",
         ),
