@@ -21,7 +21,7 @@ use self::{
 const SPARE: Duration = Duration::from_secs(600);
 /// The built-in scalers of more triggers need more memory and sockets than a small machine has.
 const MOST_BUILTIN: usize = 1_000;
-/// So that a server's limits and its heap recover from the run before.
+/// So that a server's limits, compiler and heap come to rest after what was before.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// What is run.
@@ -105,7 +105,6 @@ pub async fn run() {
     tables::legend(&options);
     let mut all = Vec::new();
     for &triggers in &options.triggers {
-        tokio::time::sleep(PAUSE).await;
         let ours = measure::run(&program, &options, &backlogs, triggers, Mode::External).await;
         let ours = match ours {
             Ok(ours) => ours,
@@ -141,6 +140,5 @@ async fn builtin(
              hundreds of MiB"
         ));
     }
-    tokio::time::sleep(PAUSE).await;
     measure::run(program, options, backlogs, triggers, Mode::Builtin).await
 }

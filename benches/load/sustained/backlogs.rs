@@ -8,13 +8,16 @@ use std::{
 use redis::FromRedisValue;
 
 use super::judge::Group;
-use crate::{kafka, temporal, usage::Process};
+use crate::{
+    kafka, temporal,
+    usage::{Meter, Process},
+};
 use testkit::{kafka::Kafka, redis::Redis, temporal::Temporal};
 
 /// A list has 1 to 5 items.
 const ITEMS: usize = 5;
-/// Of the measurement of what a server uses when nobody calls it.
-const IDLE: Duration = Duration::from_secs(15);
+/// Long, because a JVM and Temporal work on when nobody calls them, and not evenly.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// The backends, in the order of every table. All triggers of one share a server.
 pub const BACKENDS: [&str; 3] = ["redis", "kafka", "temporal"];
@@ -25,8 +28,6 @@ pub struct Backlogs {
     redis: Redis,
     kafka: Kafka,
     temporal: Temporal,
-    /// CPU of each server, as a part of a core, without any caller.
-    pub idle: [f64; 3],
 }
 
 impl Backlogs {
@@ -54,20 +55,17 @@ impl Backlogs {
         kafka::prepare(&kafka, groups).await;
         let temporal = Temporal::under_load().await;
         temporal::start_workflows(&temporal, queues).await;
-        let mut backlogs = Backlogs {
+        Some(Backlogs {
             redis,
             kafka,
             temporal,
-            idle: [0.0; 3],
-        };
-        // What filling has started in them, such as compilation, comes to an end first.
-        tokio::time::sleep(IDLE).await;
-        backlogs.idle = backlogs.measure_idle().await;
-        Some(backlogs)
+        })
     }
 
-    async fn measure_idle(&self) -> [f64; 3] {
-        let meter = crate::usage::Meter::start(self.processes());
+    /// CPU of each server, as a part of a core, while nobody calls it.
+    pub async fn idle(&self) -> [f64; 3] {
+        eprintln!("load: what the servers use when idle, {IDLE:?}");
+        let meter = Meter::start(self.processes());
         let started = Instant::now();
         tokio::time::sleep(IDLE).await;
         let seconds = started.elapsed().as_secs_f64();

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    Options, SPARE,
+    Options, PAUSE, SPARE,
     backlogs::{BACKENDS, Backlogs, Requests},
     judge::{Event, Judge, Mode, Plan, Report, seconds},
 };
@@ -33,14 +33,23 @@ pub struct Measured {
     pub wall: Duration,
     /// CPU of each backend's server.
     pub server_cpu: [Duration; 3],
-    /// The same, less what it uses in that time without any caller.
-    pub server_cpu_above_idle: [Duration; 3],
+    /// The same in seconds, less what it uses in that time while idle. As a difference of two
+    /// measurements it is below zero where the server works more when idle than when called.
+    pub server_cpu_above_idle: [f64; 3],
     /// Of the commands and requests that our and Temporal's counters know.
     pub requests: [Option<f64>; 3],
     /// Requests inside Temporal.
     pub matching: f64,
     /// None with built-in scalers.
     pub ours: Option<Ours>,
+}
+
+impl Measured {
+    /// Microseconds of a server's CPU for an evaluation of its backend's triggers.
+    pub fn above_idle(&self, backend: usize) -> f64 {
+        let evaluations = self.report.groups[backend].evaluations.max(1) as f64;
+        self.server_cpu_above_idle[backend] * 1e6 / evaluations
+    }
 }
 
 /// What our process used, and what its `/metrics` showed.
@@ -77,6 +86,8 @@ pub async fn run(
     triggers: usize,
     mode: Mode,
 ) -> Result<Measured, String> {
+    tokio::time::sleep(PAUSE).await;
+    let idle = backlogs.idle().await;
     let served = match mode {
         Mode::External => Some(Served::ours().await),
         Mode::Builtin => None,
@@ -102,7 +113,7 @@ pub async fn run(
         "load: {what}, {triggers} triggers, {:?} to warm up and {:?}",
         options.warm_up, options.length
     );
-    let mut watch = Watch::new(served.as_ref(), backlogs);
+    let mut watch = Watch::new(served.as_ref(), backlogs, idle);
     let mut judge = Judge::start(program, &plan).await?;
     let mut every_second = interval(Duration::from_secs(1));
     every_second.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -123,6 +134,8 @@ pub async fn run(
 struct Watch<'a> {
     served: Option<&'a Served>,
     backlogs: &'a Backlogs,
+    /// CPU of each backend's server before the run, as a part of a core.
+    idle: [f64; 3],
     rss_idle: f64,
     rss: f64,
     sockets: [usize; 3],
@@ -156,10 +169,11 @@ struct Ended {
 }
 
 impl<'a> Watch<'a> {
-    fn new(served: Option<&'a Served>, backlogs: &'a Backlogs) -> Self {
+    fn new(served: Option<&'a Served>, backlogs: &'a Backlogs, idle: [f64; 3]) -> Self {
         Watch {
             served,
             backlogs,
+            idle,
             rss_idle: served.map_or(0.0, |served| served.process().rss()),
             rss: 0.0,
             sockets: [0; 3],
@@ -276,8 +290,8 @@ impl<'a> Watch<'a> {
             }
         });
         let kafka = ours.as_ref().map(|ours| ours.reads[1]);
-        let idle = self.backlogs.idle.map(|cores| ended.wall.mul_f64(cores));
-        let above_idle = |i: usize| ended.server_cpu[i].saturating_sub(idle[i]);
+        let wall = ended.wall.as_secs_f64();
+        let above_idle = |i: usize| ended.server_cpu[i].as_secs_f64() - self.idle[i] * wall;
         Ok(Measured {
             wall: ended.wall,
             server_cpu_above_idle: std::array::from_fn(above_idle),
