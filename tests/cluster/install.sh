@@ -86,7 +86,7 @@ grep -q '"127.0.0.1:%v"' "$dir/adapter/main.go" || {
 build keda-adapter ../keda "$dir/adapter/main.go" "2 minutes" "-X github.com/kedacore/keda/v2/version.Version=$keda"
 
 # KEDA's definitions, as its module has them.
-rm -rf "$dir/crds.building"
+rm -rf "$dir/crds" "$dir/crds.building"
 mkdir "$dir/crds.building"
 cp "$module"/config/crd/bases/*.yaml "$dir/crds.building"
 chmod u+w "$dir"/crds.building/*
