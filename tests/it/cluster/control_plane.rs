@@ -26,7 +26,6 @@ pub const KEDA: &str = "keda";
 pub struct ControlPlane {
     pub kubectl: Kubectl,
     seen: watch::Watches,
-    ports: Ports,
     processes: Mutex<Processes>,
     _dir: TempDir,
 }
@@ -76,7 +75,6 @@ impl ControlPlane {
         ControlPlane {
             kubectl,
             seen,
-            ports,
             processes: Mutex::new(processes),
             _dir: dir,
         }
@@ -88,18 +86,17 @@ impl ControlPlane {
         self.seen.get(namespace, name)
     }
 
-    /// Where KEDA's operator has its own metrics.
-    pub fn keda_metrics(&self) -> String {
-        format!("127.0.0.1:{}", self.ports.keda_metrics)
+    /// The lines of KEDA's log about a namespace.
+    pub fn keda_log(&self, namespace: &str) -> Vec<String> {
+        let log = self.processes.lock().unwrap().log("keda-operator");
+        let quoted = format!("\"{namespace}\"");
+        let lines = log.lines().filter(|line| line.contains(&quoted));
+        lines.map(str::to_owned).collect()
     }
 
-    /// The end of KEDA's log, of the lines about a namespace.
-    pub fn keda_log(&self, namespace: &str) -> String {
-        let log = self.processes.lock().unwrap().log("keda-operator");
-        let lines: Vec<&str> = log
-            .lines()
-            .filter(|line| line.contains(namespace))
-            .collect();
+    /// The last of them, for a failed test.
+    pub fn keda_log_tail(&self, namespace: &str) -> String {
+        let lines = self.keda_log(namespace);
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 }

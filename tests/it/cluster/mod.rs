@@ -10,17 +10,29 @@ mod objects;
 mod program;
 mod timeline;
 
+mod backends;
+mod deploy;
+mod jobs;
+mod many;
+mod outages;
+mod push;
+mod replicas;
 mod scaling;
+mod tls;
 
 use std::{
     io::Write,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use control_plane::ControlPlane;
 
 /// Names the folder with the programs that `tests/cluster/install.sh` builds.
 const TOOLS: &str = "CLUSTER_TOOLS";
+
+/// The deadline of what takes seconds, for busy machines.
+const SOON: Duration = Duration::from_secs(90);
 
 /// The cluster of this run, started by the first scenario. `None` without its programs, which is
 /// reported; `make test` does without, even when everything else must be there.

@@ -57,8 +57,7 @@ impl Program {
     /// Starts it, again if it ran; it serves on return.
     pub fn restart(&mut self) {
         self.kill();
-        let program = std::env::var_os(VARIABLE)
-            .unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_backlog-scaler")));
+        let program = executable();
         let log = File::options()
             .create(true)
             .append(true)
@@ -107,6 +106,12 @@ impl Program {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).expect("a log")
     }
+}
+
+/// Which build it is.
+pub fn executable() -> OsString {
+    let debug = || OsString::from(env!("CARGO_BIN_EXE_backlog-scaler"));
+    std::env::var_os(VARIABLE).unwrap_or_else(debug)
 }
 
 impl Drop for Program {

@@ -6,14 +6,11 @@ use redis::FromRedisValue;
 use testkit::redis::Redis;
 
 use super::{
-    needs_cluster,
+    SOON, needs_cluster,
     objects::{Namespace, ScaledObject, list},
     program::Program,
     timeline::Timeline,
 };
-
-/// Far more than it takes, for busy machines.
-const SOON: Duration = Duration::from_secs(90);
 
 #[tokio::test]
 async fn a_list_scales_from_0_to_1_to_8_and_back_to_0() {

@@ -24,6 +24,7 @@ pub struct Timeline {
     begun: Instant,
     shared: Arc<Shared>,
     sampler: Option<JoinHandle<()>>,
+    printed: bool,
 }
 
 #[derive(Default)]
@@ -51,6 +52,7 @@ impl Timeline {
             begun: Instant::now(),
             shared: Arc::default(),
             sampler: None,
+            printed: true,
         };
         let (cluster, shared) = (timeline.cluster.clone(), timeline.shared.clone());
         let (space, name) = (timeline.namespace.clone(), timeline.name.clone());
@@ -61,6 +63,13 @@ impl Timeline {
                 std::thread::sleep(Duration::from_secs(1));
             }
         }));
+        timeline
+    }
+
+    /// As `start`; it is printed only if the scenario fails.
+    pub fn quiet(namespace: &Namespace, name: &str) -> Self {
+        let mut timeline = Timeline::start(namespace, name);
+        timeline.printed = false;
         timeline
     }
 
@@ -125,7 +134,7 @@ impl Timeline {
         let objects = kubectl
             .attempt(&describe[..4], "")
             .unwrap_or_else(|error| error);
-        let log = self.cluster.keda_log(&self.namespace);
+        let log = self.cluster.keda_log_tail(&self.namespace);
         panic!("{what}\n{}\n{objects}\nKEDA's log:\n{log}", self.table());
     }
 
@@ -194,7 +203,7 @@ impl Drop for Timeline {
                 "the sampler panicked"
             );
         }
-        if !std::thread::panicking() {
+        if self.printed && !std::thread::panicking() {
             println!("{}/{}\n{}", self.namespace, self.name, self.table());
         }
     }
