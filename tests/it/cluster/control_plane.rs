@@ -94,7 +94,13 @@ impl ControlPlane {
         lines.map(str::to_owned).collect()
     }
 
-    /// The last of them, for a failed test.
+    /// How often KEDA has failed to evaluate a trigger of a namespace, at its second attempt as well.
+    pub fn keda_errors(&self, namespace: &str) -> usize {
+        let log = self.keda_log(namespace);
+        log.iter().filter(|line| line.contains("ERROR")).count()
+    }
+
+    /// The last lines, for a failed test.
     pub fn keda_log_tail(&self, namespace: &str) -> String {
         let lines = self.keda_log(namespace);
         lines[lines.len().saturating_sub(15)..].join("\n")

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use testkit::redis::Redis;
 
 use super::{
-    control_plane::Replicas,
+    control_plane::{Replicas, Seen},
     needs_cluster,
     objects::{Namespace, ScaledObject, list},
     program::Program,
@@ -30,7 +30,6 @@ async fn a_hundred_objects_get_each_its_own_number() {
         let trigger = list(&program.address(), &redis.address(), name);
         (name.clone(), ScaledObject::new(trigger))
     }));
-    // As a waiter of a hundred names, kubectl takes a second for each.
     every(&namespace, &names, begun, "have an HPA", |_, seen| {
         seen.wanted.is_some()
     })
@@ -40,7 +39,7 @@ async fn a_hundred_objects_get_each_its_own_number() {
         redis.rpush(name, 5 * wanted(i) as usize).await;
     }
     let begun = Instant::now();
-    let right = |i, seen: super::control_plane::Seen| seen.replicas == wanted(i);
+    let right = |i, seen: Seen| seen.replicas == wanted(i);
     every(
         &namespace,
         &names,
@@ -62,13 +61,13 @@ async fn a_hundred_objects_get_each_its_own_number() {
     .await;
 }
 
-/// Waits until something is so of every object, and prints how long that took.
+/// Waits until a condition holds for every object, and prints how long that took.
 async fn every(
     namespace: &Namespace,
     names: &[String],
     begun: Instant,
     what: &str,
-    so: impl Fn(usize, super::control_plane::Seen) -> bool,
+    condition: impl Fn(usize, Seen) -> bool,
 ) {
     loop {
         let seen = names
@@ -76,7 +75,7 @@ async fn every(
             .map(|name| namespace.cluster.seen(&namespace.name, name));
         let missing: Vec<_> = seen
             .enumerate()
-            .filter(|(i, seen)| !so(*i, *seen))
+            .filter(|(i, seen)| !condition(*i, *seen))
             .collect();
         if missing.is_empty() {
             println!("hundred: all {what}: {:.1?}", begun.elapsed());

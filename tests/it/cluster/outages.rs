@@ -69,6 +69,8 @@ async fn while_the_scaler_is_dead_replicas_are_held() {
     redis.rpush("jobs", 10).await;
     timeline.backlog(35);
     timeline.held(5, Duration::from_secs(20)).await;
+    let errors = namespace.cluster.keda_errors(&namespace.name);
+    assert!(errors > 0, "KEDA reports that it has no scaler");
     program.restart();
     timeline.note("the scaler is back");
     timeline.replicas(7, SOON).await;

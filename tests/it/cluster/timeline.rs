@@ -94,10 +94,15 @@ impl Timeline {
             .await
     }
 
-    /// Waits until something is seen; returns how long that took. Panics after `within`.
-    pub async fn until(&self, what: &str, within: Duration, so: impl Fn(Seen) -> bool) -> Duration {
+    /// Waits until a condition holds; returns how long that took. Panics after `within`.
+    pub async fn until(
+        &self,
+        what: &str,
+        within: Duration,
+        condition: impl Fn(Seen) -> bool,
+    ) -> Duration {
         let begun = Instant::now();
-        while !so(self.seen()) {
+        while !condition(self.seen()) {
             if begun.elapsed() > within {
                 self.fail(&format!("no {what} within {within:?}"));
             }

@@ -31,14 +31,14 @@ async fn certificates_of_both_sides_are_replaced_while_replicas_are_held() {
     let (old, new) = (Certs::generate(&folders[0]), Certs::generate(&folders[1]));
     let both = format!("{}{}", old.ca.text, new.ca.text);
     let files = &folders[2];
-    serve(files, &old.ca.text, &old.server);
+    write_files(files, &old.ca.text, &old.server);
     let settings = format!(
         "listen: {{connectionMaxAge: 5s, tls: {{certFile: \"{0}/tls.crt\", keyFile: \"{0}/tls.key\", \
          clientCaFile: \"{0}/ca.crt\", clientNames: [client]}}}}",
         files.display()
     );
     let program = Program::start(&settings);
-    show(&namespace, &old.ca.text, &old.client);
+    write_secret(&namespace, &old.ca.text, &old.client);
     namespace.cluster.kubectl.apply(&authentication(&namespace));
     let mut trigger = list(&program.address(), &redis.address(), "jobs");
     trigger["authenticationRef"] = json!({"name": "scaler"});
@@ -48,15 +48,15 @@ async fn certificates_of_both_sides_are_replaced_while_replicas_are_held() {
     timeline.backlog(15);
     timeline.replicas(3, SOON).await;
 
-    serve(files, &both, &old.server);
+    write_files(files, &both, &old.server);
     timeline.note("the scaler trusts both authorities");
     timeline.held(3, RELOADED).await;
-    show(&namespace, &both, &new.client);
+    write_secret(&namespace, &both, &new.client);
     timeline.note("KEDA's Secret has both authorities and the new certificate");
-    serve(files, &both, &new.server);
+    write_files(files, &both, &new.server);
     timeline.note("the scaler has its new certificate");
     timeline.held(3, RELOADED).await;
-    serve(files, &new.ca.text, &new.server);
+    write_files(files, &new.ca.text, &new.server);
     timeline.note("the scaler trusts the new authority alone");
     timeline.held(3, RELOADED).await;
     assert!(healthy(&program, &new), "it has its new certificate");
@@ -68,7 +68,7 @@ async fn certificates_of_both_sides_are_replaced_while_replicas_are_held() {
 }
 
 /// Writes what the scaler reads. Each file takes its place at once.
-fn serve(files: &Path, ca: &str, server: &Identity) {
+fn write_files(files: &Path, ca: &str, server: &Identity) {
     let texts = [
         ("ca.crt", ca),
         ("tls.crt", &server.cert.text),
@@ -82,7 +82,7 @@ fn serve(files: &Path, ca: &str, server: &Identity) {
 }
 
 /// Writes the Secret that KEDA reads.
-fn show(namespace: &Namespace, ca: &str, client: &Identity) {
+fn write_secret(namespace: &Namespace, ca: &str, client: &Identity) {
     let secret = json!({
         "apiVersion": "v1",
         "kind": "Secret",
