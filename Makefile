@@ -13,7 +13,7 @@ LOGINS := aws-msk-iam,gssapi
 .PHONY: help run test test-charts test-cluster picture image dist bench fuzz book docs clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: ## build and serve: a sample Redis to try, or your settings alone with CONFIG=FILE
 	@scripts/packages.sh build $(if $(CONFIG),,redis) $(if $(findstring gssapi,$(FEATURES)),kerberos)

@@ -21,7 +21,7 @@ dir=${BACKLOG_SCALER_CACHE:-$HOME/.cache/backlog-scaler}/cluster-$kubernetes-ked
 
 programs="etcd kube-apiserver kube-controller-manager kubectl keda-operator keda-adapter kwok"
 
-complete() {
+installed() {
     for program in $programs; do
         [ -x "$dir/$program" ] || return 1
     done
@@ -34,11 +34,11 @@ case ${1:-} in
     exit
     ;;
 --check)
-    complete
+    installed
     exit
     ;;
 esac
-if complete; then
+if installed; then
     echo "Kubernetes $kubernetes, KEDA $keda and KWOK $kwok are installed in $dir"
     exit
 fi

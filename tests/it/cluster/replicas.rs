@@ -107,9 +107,9 @@ async fn of_two_scalers_one_is_drained_and_one_is_killed_and_nothing_is_lost() {
         .map(|i| Timeline::quiet(&namespace, &format!("worker-{i}")))
         .collect();
     let load = async |items: usize, added: usize| {
-        for i in 0..OBJECTS {
+        for (i, timeline) in timelines.iter().enumerate() {
             redis.rpush(&format!("worker-{i}"), added).await;
-            timelines[i].backlog(items);
+            timeline.backlog(items);
         }
         for timeline in &timelines {
             timeline.replicas((items / 5) as u32, SOON).await;
