@@ -17,10 +17,10 @@ IMAGE := backlog-scaler:dev
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
-.PHONY: help run test test-charts image dist bench bench-load fuzz book docs clean
+.PHONY: help run test test-charts test-cluster picture image dist bench bench-load fuzz book docs clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: ## build and serve: a sample Redis to try, or your settings alone with CONFIG=FILE
 	@scripts/packages.sh build $(if $(CONFIG),,redis) $(if $(findstring gssapi,$(FEATURES)),kerberos)
@@ -44,6 +44,23 @@ test: ## install what tests need, then run everything
 test-charts: ## render the chart and the overlays in deploy/, and compare them with what they should be
 	@scripts/tools.sh $(TOOLS) helm kustomize actionlint compose
 	scripts/charts.sh $(TOOLS)
+
+# The release build in the place where it is after cargo build --release.
+RELEASE := $(CURDIR)/target/release/backlog-scaler
+
+test-cluster: ## real KEDA on a real Kubernetes control plane, on loopback, with the release build behind it
+	@scripts/packages.sh build test-build redis openssl java
+	@scripts/tools.sh $(TOOLS) helm kustomize
+	@tests/servers/kafka/install.sh
+	@tests/servers/temporal/install.sh
+	@tests/cluster/install.sh
+	cargo build --release
+	BACKLOG_SCALER_TEST_ALL=1 BACKLOG_SCALER=$(RELEASE) CLUSTER_TOOLS="$$(tests/cluster/install.sh --where)" DEPLOY_TOOLS=$(CURDIR)/$(TOOLS) cargo test --test it -- cluster:: --nocapture --test-threads=1
+
+picture: ## draw the README's picture anew, from what make test-cluster has recorded
+	@[ -e target/cluster/scenario-1.csv ] || $(MAKE) --no-print-directory test-cluster
+	mkdir -p docs/images
+	scripts/picture.sh target/cluster/scenario-1.csv >docs/images/scaling.svg
 
 image: ## build the image with docker, podman or buildah: IMAGE=NAME:TAG; BASE=debootstrap without a registry
 	@FEATURES='$(FEATURES)' scripts/image.sh $(IMAGE)

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod burst;
+mod cluster;
 mod connections;
 mod docs;
 mod faults;

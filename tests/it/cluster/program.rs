@@ -1,0 +1,121 @@
+//! Our program as a process, on ports that a restart does not change.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    net::TcpStream,
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use testkit::process;
+
+/// A release build of the program, if the tests are not to run their own debug build.
+const VARIABLE: &str = "BACKLOG_SCALER";
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+pub struct Program {
+    host: String,
+    port: u16,
+    admin: u16,
+    dir: TempDir,
+    child: Option<Child>,
+}
+
+impl Program {
+    /// Serves with settings in YAML.
+    pub fn start(settings: &str) -> Self {
+        Program::at("127.0.0.1", process::free_port(), settings)
+    }
+
+    pub fn at(host: &str, port: u16, settings: &str) -> Self {
+        let mut program = Program {
+            host: host.to_owned(),
+            port,
+            admin: process::free_port(),
+            dir: process::directory(),
+            child: None,
+        };
+        std::fs::write(program.dir.path().join("settings.yaml"), settings).expect("the settings");
+        program.restart();
+        program
+    }
+
+    /// For KEDA.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Its metrics and health.
+    pub fn admin(&self) -> String {
+        format!("127.0.0.1:{}", self.admin)
+    }
+
+    /// Starts it, again if it ran; it serves on return.
+    pub fn restart(&mut self) {
+        self.kill();
+        let program = executable();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("log"));
+        let child = Command::new(&program)
+            .args(["serve", "--config", "settings.yaml"])
+            .current_dir(self.dir.path())
+            .env("BACKLOG_SCALER__LISTEN__GRPC", self.address())
+            .env("BACKLOG_SCALER__LISTEN__ADMIN", self.admin())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.expect("a log file"))
+            .process_group(process::group())
+            .spawn();
+        let child = child.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        self.child = Some(child);
+        let begun = Instant::now();
+        while TcpStream::connect(self.address()).is_err() {
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "it does not serve\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("to kill a child");
+            child.wait().expect("to reap a child");
+        }
+    }
+
+    /// SIGTERM; returns when it has drained and ended, with success.
+    pub fn drain(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        let kill = format!("kill -s TERM {}", child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{kill}");
+        let status = child.wait().expect("to reap a child");
+        assert!(status.success(), "{status}\n{}", self.log());
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).expect("a log")
+    }
+}
+
+/// Which build it is.
+pub fn executable() -> OsString {
+    let debug = || OsString::from(env!("CARGO_BIN_EXE_backlog-scaler"));
+    std::env::var_os(VARIABLE).unwrap_or_else(debug)
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
