@@ -1,5 +1,6 @@
 //! KEDA's calls: each trigger every 30 s by the operator and every 15 s by the HPA controller, spread
-//! evenly, and each call to the next replica.
+//! evenly, and each call to a replica by chance: KEDA's client takes them in turn, but the calls of all
+//! triggers together, so that one trigger meets any of them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,7 +50,7 @@ pub struct Calls {
     polls: Vec<Vec<Poll>>,
     start: Instant,
     passed: Duration,
-    next_replica: usize,
+    chance: u64,
 }
 
 /// What was called, and by kind how many polls there were and found a fresh sample.
@@ -80,7 +81,7 @@ impl Calls {
             polls,
             start: Instant::now(),
             passed: Duration::ZERO,
-            next_replica: 0,
+            chance: 0x9E37_79B9_7F4A_7C15,
         }
     }
 
@@ -107,13 +108,21 @@ impl Calls {
         made
     }
 
+    /// A number by chance (xorshift), the same in each run.
+    fn next_chance(&mut self) -> u64 {
+        self.chance ^= self.chance << 13;
+        self.chance ^= self.chance >> 7;
+        self.chance ^= self.chance << 17;
+        self.chance >> 16
+    }
+
     fn poll(&mut self, poll: Poll, made: &mut Made, waiting: &mut JoinSet<()>) {
-        let reference = &self.triggers[poll.trigger as usize];
         let kind = Kind::of(poll.trigger as usize);
         for _ in 0..1 + usize::from(poll.activity) {
-            self.next_replica = (self.next_replica + 1) % self.engines.len();
-            let engine = &self.engines[self.next_replica];
-            let trigger = engine.trigger(reference.clone()).expect("is valid");
+            let replica = self.next_chance() as usize % self.engines.len();
+            let engine = &self.engines[replica];
+            let reference = self.triggers[poll.trigger as usize].clone();
+            let trigger = engine.trigger(reference).expect("is valid");
             made.calls += 1;
             made.polls[kind as usize] += 1;
             let evaluation = trigger.last();

@@ -1,5 +1,5 @@
 //! A simulation of very many triggers behind several replicas of the scaler: what each backend gets
-//! to serve, and what the engines cost, where calls go to the replicas in turn.
+//! to serve, and what the engines cost, where each call goes to one of them.
 //!
 //! `cargo bench --bench scale` simulates 100,000 triggers behind 1 to 10 replicas, on a clock that
 //! jumps from event to event; `cargo bench --bench scale -- 10000` so many triggers. The engines and
@@ -10,7 +10,11 @@
 mod calls;
 mod queues;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use backlog_scaler::{
     backends::{kafka::Kafka, redis::Redis, temporal::Temporal},
@@ -23,6 +27,8 @@ use tokio::runtime::Builder;
 use calls::{Calls, Kind};
 use queues::{Counts, Queues};
 
+/// The argument with which the program simulates one number of replicas.
+const ONE: &str = "one";
 const REPLICAS: [usize; 5] = [1, 2, 3, 5, 10];
 /// Long enough for each rhythm to be known.
 const WARM_UP: Duration = Duration::from_secs(95);
@@ -69,8 +75,7 @@ fn main() {
     }
     for replicas in REPLICAS {
         eprintln!("scale: {replicas} replicas");
-        // A thread of its own, as its memory is measured from the same start.
-        table.add_row(simulate(triggers, replicas));
+        table.add_row(simulate_apart(triggers, replicas));
     }
     println!("\n{}", table.trim_fmt());
 }
@@ -101,6 +106,17 @@ impl Replica {
             counts,
         }
     }
+}
+
+/// In a process of its own, whose memory no other simulation has used before.
+fn simulate_apart(triggers: usize, replicas: usize) -> Vec<String> {
+    let program = std::env::current_exe().expect("this program");
+    let mut command = Command::new(program);
+    command.args([ONE, &triggers.to_string(), &replicas.to_string()]);
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.expect("this program runs again").stdout;
+    let row = String::from_utf8(output).expect("a row");
+    row.trim_end().split('\t').map(str::to_owned).collect()
 }
 
 fn simulate(triggers: usize, replicas: usize) -> Vec<String> {
