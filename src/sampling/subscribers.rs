@@ -8,6 +8,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     backend::{Backend, Rule},
     batch::Measured,
+    shaper::Shaper,
 };
 
 /// The subscribers of one slot.
@@ -22,6 +23,7 @@ struct Subscriber<B: Backend> {
     id: u64,
     interval: Duration,
     rule: Arc<B::Rule>,
+    shaper: Option<Arc<Shaper>>,
     /// Whether its trigger is active; `None` before the first result.
     active: watch::Sender<Option<bool>>,
 }
@@ -46,6 +48,7 @@ impl<B: Backend> Subscribers<B> {
     pub fn add(
         &self,
         rule: Arc<B::Rule>,
+        shaper: Option<Arc<Shaper>>,
         interval: Duration,
         changed: impl FnOnce(IntervalChange),
     ) -> (u64, watch::Receiver<Option<bool>>) {
@@ -58,6 +61,7 @@ impl<B: Backend> Subscribers<B> {
             id,
             interval,
             rule,
+            shaper,
             active,
         });
         let next = list.interval();
@@ -83,8 +87,12 @@ impl<B: Backend> Subscribers<B> {
         let now = Instant::now();
         for subscriber in &list.subscribers {
             let reading = subscriber.rule.judge(&measured.sample, measured.at, now);
+            let now_active = match &subscriber.shaper {
+                Some(shaper) => shaper.is_active(reading, now),
+                None => reading.active,
+            };
             subscriber.active.send_if_modified(|active| {
-                let before = active.replace(reading.active);
+                let before = active.replace(now_active);
                 before != *active
             });
         }
