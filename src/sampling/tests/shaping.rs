@@ -115,7 +115,7 @@ async fn a_stream_reports_a_held_activity_until_its_end() {
     let (least, most) = (Duration::from_millis(59_800), Duration::from_millis(60_200));
     assert!((least..most).contains(&held), "{held:?}");
 
-    // An interrupted pause is none.
+    // Work every 30 s keeps it active.
     script.server("a", |server| server.count = 7);
     stream.changed().await;
     script.server("a", |server| server.count = 0);
