@@ -64,9 +64,7 @@ impl TextValue for OnOutage {
         match text {
             "error" => Ok(OnOutage::Error),
             "hold" => Ok(OnOutage::Hold),
-            _ => value()
-                .map(OnOutage::Value)
-                .ok_or_else(not_allowed::<Self>),
+            _ => value().map(OnOutage::Value).ok_or_else(not_allowed::<Self>),
         }
     }
 }
@@ -92,13 +90,16 @@ mod tests {
         for (text, number) in [("10", 10.0), ("0.5", 0.5), ("12.25", 12.25)] {
             assert_eq!(ScaleDownBelow::parse(text), Ok(ScaleDownBelow(number)));
         }
-        for bad in ["0", "0.0", "-1", "+1", "1e3", "inf", ".5", "5.", "1.2.3", "", "ten"] {
+        for bad in [
+            "0", "0.0", "-1", "+1", "1e3", "inf", ".5", "5.", "1.2.3", "", "ten",
+        ] {
             assert!(ScaleDownBelow::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(ScaleDownBelow(49.5).check(Target(50)), Ok(49.5));
         for number in [50.0, 60.0] {
             let problem = ScaleDownBelow(number).check(Target(50)).unwrap_err();
-            let expected = format!("scaleDownBelow: `{number}` must be below the target, which is 50");
+            let expected =
+                format!("scaleDownBelow: `{number}` must be below the target, which is 50");
             assert_eq!(problem.to_string(), expected);
         }
     }
@@ -114,7 +115,17 @@ mod tests {
             assert_eq!(OnOutage::parse(text), Ok(parsed));
             assert_eq!(parsed.to_string(), text);
         }
-        for bad in ["", "Hold", "zero", "value", "value:", "value:-1", "value: 5", "value:1.5", "5"] {
+        for bad in [
+            "",
+            "Hold",
+            "zero",
+            "value",
+            "value:",
+            "value:-1",
+            "value: 5",
+            "value:1.5",
+            "5",
+        ] {
             assert!(OnOutage::parse(bad).is_err(), "{bad}");
         }
     }

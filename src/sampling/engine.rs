@@ -164,9 +164,13 @@ impl Engine {
                     trigger_type.bind(&metadata, &common, source, problems)
                 })?
             }
-            None => {
-                self.bind_inline(trigger_type, &metadata, &common, &request.namespace, problems)?
-            }
+            None => self.bind_inline(
+                trigger_type,
+                &metadata,
+                &common,
+                &request.namespace,
+                problems,
+            )?,
         };
         Ok(Trigger {
             trigger_type: trigger_type.name(),

@@ -17,11 +17,7 @@ use prometheus_client::{
 use tokio::time::Instant;
 
 use super::{
-    backend::Reading,
-    engine::Engine,
-    evaluation::Evaluation,
-    trigger::Trigger,
-    trigger_cache::Kept,
+    backend::Reading, engine::Engine, evaluation::Evaluation, trigger::Trigger, trigger_cache::Kept,
 };
 use crate::{
     error::{Error, Kind},

@@ -6,12 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::backend::Reading;
-use crate::metadata::{
-    CommonKeys,
-    problem::Problem,
-    shaping::OnOutage,
-    values::Target,
-};
+use crate::metadata::{CommonKeys, problem::Problem, shaping::OnOutage, values::Target};
 
 /// How a trigger shapes its readings.
 #[derive(Clone, Copy, Debug, PartialEq)]

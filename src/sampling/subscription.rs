@@ -4,9 +4,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use super::{
-    backend::Backend, query_slot::QuerySlot, shaper::Shaper, subscribers::IntervalChange,
-};
+use super::{backend::Backend, query_slot::QuerySlot, shaper::Shaper, subscribers::IntervalChange};
 
 /// A subscription to a trigger.
 pub struct Subscription {

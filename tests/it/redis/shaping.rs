@@ -48,8 +48,14 @@ async fn replicas_go_up_and_down_at_two_thresholds_and_stay_in_an_outage() {
         let line = lines.find(|line| line.starts_with(&format!("{name}{{")));
         line.and_then(|line| Some(line.rsplit_once(' ')?.1.to_owned()))
     };
-    assert_eq!(value("backlog_scaler_trigger_value").as_deref(), Some("100.0"));
-    assert_eq!(value("backlog_scaler_trigger_raw_value").as_deref(), Some("20.0"));
+    assert_eq!(
+        value("backlog_scaler_trigger_value").as_deref(),
+        Some("100.0")
+    );
+    assert_eq!(
+        value("backlog_scaler_trigger_raw_value").as_deref(),
+        Some("20.0")
+    );
 
     redis.kill();
     let found = scaler.evaluate(&work).await.unwrap();
