@@ -9,7 +9,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tracing::error;
 
@@ -27,6 +27,10 @@ use crate::{
 
 /// The budget of a backend is looked at this often at least, for metrics.
 const BUDGET_EVERY: Duration = Duration::from_secs(1);
+
+/// Batches for expected requests alone have at least this distance: what they find fresh, or would
+/// not be fresh, is expected on.
+const AHEAD_EVERY: Duration = Duration::from_millis(100);
 
 /// Waits between attempts to connect: 0.1 s doubling to 5 s, each with up to as much again of
 /// jitter, so that a fleet does not return to a restarted server in step.
@@ -237,6 +241,8 @@ impl<B: Backend> ConnectionTask<B> {
         let mut replacement = pin!(self.replacement(replacements));
         let mut replaced_by = None;
         let (mut watch, mut watches) = (pin!(self.watch(client)), true);
+        let mut ahead_of_calls = false;
+        let mut not_ahead_before = Instant::now();
         loop {
             if replaced_by.is_some() && in_flight.is_empty() {
                 let loss = None;
@@ -249,10 +255,15 @@ impl<B: Backend> ConnectionTask<B> {
                 suspect = next.suspect && !next.slots.is_empty();
                 let mut slots = next.slots;
                 if !suspect {
-                    self.take_along(&mut slots);
+                    self.take_along(&mut slots, ahead_of_calls);
                 }
                 in_flight.extend(self.send(client, slots));
             }
+            let ahead_at = match may_send {
+                true => self.ahead_at(not_ahead_before),
+                false => None,
+            };
+            ahead_of_calls = false;
             let budget = B::budget(client);
             self.state.set_budget(budget);
             tokio::select! {
@@ -271,6 +282,10 @@ impl<B: Backend> ConnectionTask<B> {
                 () = self.state.queued(), if may_send => {}
                 () = sleep(BUDGET_EVERY), if budget.is_some() => {}
                 () = self.state.push_schedule().due(), if may_send => {}
+                () = sleep_until(ahead_at.unwrap_or(not_ahead_before)), if ahead_at.is_some() => {
+                    ahead_of_calls = true;
+                    not_ahead_before = Instant::now() + AHEAD_EVERY;
+                }
             }
         }
     }
@@ -285,20 +300,29 @@ impl<B: Backend> ConnectionTask<B> {
         }
     }
 
+    /// When a batch goes out for expected requests alone.
+    fn ahead_at(&self, not_before: Instant) -> Option<Instant> {
+        if self.pace.look_ahead == 0 {
+            return None;
+        }
+        let (look_ahead, ahead) = (self.state.look_ahead(), self.pace.look_ahead_for);
+        let at = look_ahead.worth_sending(Instant::now(), ahead)?;
+        Some(at.max(not_before))
+    }
+
     /// Adds the queries to a batch that are expected to be requested while what it reads is fresh.
-    /// None goes out for them alone.
-    fn take_along(&self, slots: &mut Vec<Arc<QuerySlot<B>>>) {
+    /// None goes out for them alone, unless it is `ahead_of_calls`.
+    fn take_along(&self, slots: &mut Vec<Arc<QuerySlot<B>>>, ahead_of_calls: bool) {
         let most = self.pace.look_ahead.saturating_sub(slots.len());
-        let Some(fresh_for) = slots.iter().map(|slot| slot.fresh_for()).max() else {
+        let ahead = slots.iter().map(|slot| slot.fresh_for()).max();
+        let ahead = ahead.map(|fresh_for| fresh_for.mul_f64(LOOK_AHEAD_PART));
+        // One trigger with a long `freshFor` must not make each batch go through all that is expected.
+        let longest = self.pace.look_ahead_for;
+        let Some(ahead) = ahead.or(ahead_of_calls.then_some(longest)) else {
             return;
         };
         let now = Instant::now();
-        // One trigger with a long `freshFor` must not make each batch go through all that is expected.
-        let until = now
-            + self
-                .pace
-                .look_ahead_for
-                .min(fresh_for.mul_f64(LOOK_AHEAD_PART));
+        let until = now + ahead.min(longest);
         let expected = self.state.look_ahead().take(now, until, most);
         let metrics = self.state.metrics();
         metrics.look_ahead_queries.inc_by(expected.len() as u64);

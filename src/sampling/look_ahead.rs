@@ -1,10 +1,11 @@
 //! Which queries a batch takes along: those that are expected to be requested while what it reads
 //! is fresh. So one batch serves the calls of the next second, rather than each call a batch of its
-//! own.
+//! own. Where many are expected, it goes out before the first of them.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -29,6 +30,12 @@ pub(super) enum Decision {
     /// What is read now would not be fresh by then: a later batch may take it.
     Later,
 }
+
+/// A batch is sent so long before the first request that is expected: what it takes, mostly.
+const LEAD: Duration = Duration::from_millis(50);
+/// So many requests that are expected together are worth a batch of their own. With fewer, the first
+/// call sends it: a lone trigger costs no more than its calls.
+const MANY: usize = 10;
 
 /// When, and a number to tell those of one instant apart.
 pub(super) type ExpectedAt = (Instant, u64);
@@ -59,6 +66,16 @@ impl<B: Backend> LookAhead<B> {
         let at = (next, expected.added);
         expected.next.insert(at, slot);
         Some(at)
+    }
+
+    /// When a batch is worth sending although no call waits for it: before the first expected
+    /// request, if that is one of many.
+    pub fn worth_sending(&self, now: Instant, ahead: Duration) -> Option<Instant> {
+        let expected = self.0.lock();
+        let ((first, _), _) = expected.next.first_key_value()?;
+        let begin = (*first - LEAD).max(now);
+        let within = expected.next.range(..(begin + ahead, 0));
+        (within.take(MANY).count() == MANY).then_some(begin)
     }
 
     /// The slots that a batch which goes out at `now` takes along, at most `most`: requested before

@@ -1,19 +1,17 @@
-//! Metrics per trigger, collected from the engine when `/metrics` is scraped: a trigger that is
-//! evicted takes its series with it, and the cardinality is bounded by how many triggers are kept.
+//! Metrics per trigger, written from the engine when `/metrics` is scraped: a trigger that is evicted
+//! takes its series with it, and their number is bounded by how many triggers are kept.
+//!
+//! With ten thousand triggers the page has 70,000 lines. So they are written in pieces, each when the
+//! reader takes it, and the labels of a trigger are put into text once.
 
 use std::{
-    collections::HashSet,
-    fmt,
-    sync::{Arc, Weak},
+    collections::{HashSet, hash_map::RandomState},
+    fmt::Write,
+    hash::BuildHasher,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
-    registry::Unit,
-};
 use tokio::time::Instant;
 
 use super::{
@@ -21,58 +19,31 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    telemetry::LabelText,
+    telemetry::{Descriptor, Escaped, Exposition},
 };
 
-/// Not `namespace`, which Prometheus gives to every target it finds in Kubernetes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
-    scaled_object_namespace: LabelText,
-    scaled_object: LabelText,
-    metric: String,
-    /// The trigger type, under the name of the key that users write it in.
-    backend: &'static str,
-    /// Distinguishes triggers of one ScaledObject that measure the same.
-    trigger: String,
-}
+/// Series of one piece: some 64 KiB.
+const PIECE: usize = 256;
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ErrorLabels {
-    scaled_object_namespace: LabelText,
-    scaled_object: LabelText,
-    metric: String,
-    backend: &'static str,
-    trigger: String,
-    kind: &'static str,
-}
-
-/// Reads the engine's triggers.
-#[derive(Debug)]
-pub struct TriggerCollector(Weak<Engine>);
-
-impl TriggerCollector {
-    /// Of this engine, as long as it lives.
-    pub fn new(engine: &Arc<Engine>) -> Self {
-        TriggerCollector(Arc::downgrade(engine))
-    }
-}
-
-impl Collector for TriggerCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let Some(engine) = self.0.upgrade() else {
-            return Ok(());
-        };
-        let series = series(engine.triggers());
-        for gauge in GAUGES {
-            gauge.encode(&mut encoder, &series)?;
-        }
-        encode_errors(&mut encoder, &series)
-    }
+/// The lines of every trigger, in pieces.
+pub fn trigger_metrics(
+    engine: &Engine,
+    exposition: Exposition,
+) -> impl Iterator<Item = String> + Send + use<> {
+    let all: Arc<[Series]> = series(engine.triggers()).into();
+    let gauges = all.clone();
+    let gauges = GAUGES
+        .into_iter()
+        .flat_map(move |gauge| gauge.pieces(&gauges, exposition));
+    gauges.chain(error_pieces(all, exposition))
 }
 
 /// One trigger's series.
 struct Series {
-    labels: Labels,
+    /// All labels, as text. The namespace's is not `namespace`, which Prometheus gives to every target
+    /// that it finds in Kubernetes; `backend` is the trigger type, under the name of the key that
+    /// users write it in; `trigger` distinguishes those of one ScaledObject that measure the same.
+    labels: Box<str>,
     state: Result<State, Error>,
     used: Instant,
 }
@@ -86,35 +57,39 @@ struct State {
 
 /// The triggers by their labels. Refused triggers of one ScaledObject share theirs.
 fn series(kept: Vec<Kept>) -> Vec<Series> {
-    let mut seen = HashSet::new();
-    let series = kept.into_iter().map(|kept| {
-        let trigger = kept.trigger.as_ref().ok();
-        let labels = Labels {
-            scaled_object_namespace: LabelText(kept.namespace),
-            scaled_object: LabelText(kept.name),
-            metric: trigger.map_or(String::new(), |t| t.metric_name.clone()),
-            backend: trigger.map_or("", |t| t.trigger_type),
-            trigger: trigger.map_or(String::new(), |t| format!("{:08x}", t.fingerprint)),
-        };
-        Series {
-            labels,
-            state: kept.trigger.map(|trigger| State {
-                last: trigger.last(),
-                trigger,
-            }),
-            used: kept.used,
-        }
+    let (hashes, mut seen) = (RandomState::new(), HashSet::new());
+    let series = kept.into_iter().map(|kept| Series {
+        labels: labels(&kept).into(),
+        state: kept.trigger.map(|trigger| State {
+            last: trigger.last(),
+            trigger,
+        }),
+        used: kept.used,
     });
     series
-        .filter(|series| seen.insert(series.labels.clone()))
+        .filter(|series| seen.insert(hashes.hash_one(&series.labels)))
         .collect()
 }
 
+fn labels(kept: &Kept) -> String {
+    let trigger = kept.trigger.as_ref().ok();
+    let fingerprint = trigger.map_or(String::new(), |t| format!("{:08x}", t.fingerprint));
+    format!(
+        "scaled_object_namespace=\"{}\",scaled_object=\"{}\",metric=\"{}\",backend=\"{}\",\
+         trigger=\"{fingerprint}\"",
+        Escaped(&kept.namespace),
+        Escaped(&kept.name),
+        Escaped(trigger.map_or("", |t| &t.metric_name)),
+        trigger.map_or("", |t| t.trigger_type),
+    )
+}
+
 /// A gauge that every trigger has, once it has a value.
+#[derive(Clone, Copy)]
 struct Gauge {
     name: &'static str,
     help: &'static str,
-    unit: Option<Unit>,
+    unit: Option<&'static str>,
     value: fn(&Series) -> Option<f64>,
 }
 
@@ -155,19 +130,19 @@ const GAUGES: [Gauge; 8] = [
     Gauge {
         name: "trigger_sample_age",
         help: "Time since the request of the last good sample was sent",
-        unit: Some(Unit::Seconds),
+        unit: Some("seconds"),
         value: |series| Some(series.last()?.age.as_secs_f64()),
     },
     Gauge {
         name: "trigger_last_success_timestamp",
         help: "When the request of the last good sample was sent, in Unix time",
-        unit: Some(Unit::Seconds),
+        unit: Some("seconds"),
         value: |series| Some(timestamp(series.last()?.age)),
     },
     Gauge {
         name: "trigger_last_request_timestamp",
         help: "When the trigger was requested last, in Unix time",
-        unit: Some(Unit::Seconds),
+        unit: Some("seconds"),
         value: |series| Some(timestamp(series.used.elapsed())),
     },
 ];
@@ -193,45 +168,65 @@ impl Series {
 }
 
 impl Gauge {
-    fn encode(&self, encoder: &mut DescriptorEncoder, all: &[Series]) -> fmt::Result {
-        let values = all.iter();
-        let values = values.filter_map(|series| Some((&series.labels, (self.value)(series)?)));
-        let mut values = values.peekable();
+    fn pieces(
+        self,
+        all: &Arc<[Series]>,
+        exposition: Exposition,
+    ) -> impl Iterator<Item = String> + Send + use<> {
         // A family without a sample is noise, and an error to some readers.
-        if values.peek().is_none() {
-            return Ok(());
-        }
-        let (unit, of_type) = (self.unit.as_ref(), MetricType::Gauge);
-        let mut family = encoder.encode_descriptor(self.name, self.help, unit, of_type)?;
-        for (labels, value) in values {
-            ConstGauge::new(value).encode(family.encode_family(labels)?)?;
-        }
-        Ok(())
+        let has_values = all.iter().any(|series| (self.value)(series).is_some());
+        let descriptor = Descriptor {
+            name: self.name,
+            help: self.help,
+            unit: self.unit,
+            kind: "gauge",
+        };
+        let name = descriptor.series_name();
+        let head = has_values.then(|| exposition.describe(&descriptor));
+        let lines = pieces(all.clone(), move |series, page| {
+            if let Some(value) = (self.value)(series) {
+                let _ = writeln!(page, "{name}{{{}}} {value}", series.labels);
+            }
+        });
+        head.into_iter().chain(lines)
     }
 }
 
-fn encode_errors(encoder: &mut DescriptorEncoder, all: &[Series]) -> fmt::Result {
-    if all.iter().all(|series| series.errors().is_empty()) {
-        return Ok(());
-    }
-    let help = "Calls that met an error, by its kind; a stale sample may have been used";
-    let of_type = MetricType::Counter;
-    let mut family = encoder.encode_descriptor("trigger_errors", help, None, of_type)?;
-    for series in all {
-        let labels = series.labels.clone();
+fn error_pieces(
+    all: Arc<[Series]>,
+    exposition: Exposition,
+) -> impl Iterator<Item = String> + Send + use<> {
+    let has_errors = all.iter().any(|series| !series.errors().is_empty());
+    let descriptor = Descriptor {
+        name: "trigger_errors",
+        help: "Calls that met an error, by its kind; a stale sample may have been used",
+        unit: None,
+        kind: "counter",
+    };
+    let name = descriptor.series_name();
+    let head = has_errors.then(|| exposition.describe(&descriptor));
+    let lines = pieces(all, move |series, page| {
         for (kind, count) in series.errors() {
-            let labels = ErrorLabels {
-                scaled_object_namespace: labels.scaled_object_namespace.clone(),
-                scaled_object: labels.scaled_object.clone(),
-                metric: labels.metric.clone(),
-                backend: labels.backend,
-                trigger: labels.trigger.clone(),
-                kind: kind.label(),
-            };
-            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            let (labels, kind) = (&series.labels, kind.label());
+            let _ = writeln!(page, "{name}{{{labels},kind=\"{kind}\"}} {count}");
         }
-    }
-    Ok(())
+    });
+    head.into_iter().chain(lines)
+}
+
+/// The lines of some series at a time. Each is written when it is taken.
+fn pieces(
+    all: Arc<[Series]>,
+    write: impl Fn(&Series, &mut String) + Send,
+) -> impl Iterator<Item = String> + Send {
+    (0..all.len()).step_by(PIECE).map(move |first| {
+        let mut page = String::new();
+        let last = all.len().min(first + PIECE);
+        for series in &all[first..last] {
+            write(series, &mut page);
+        }
+        page
+    })
 }
 
 fn flag(on: bool) -> f64 {

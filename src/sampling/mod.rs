@@ -63,7 +63,7 @@ pub use batch::{BatchQuery, Measured};
 pub use engine::Engine;
 pub use evaluation::{Evaluation, Shaped};
 pub use limits::{ConnectionLimits, InlineConnections, Limits};
-pub use metrics::TriggerCollector;
+pub use metrics::trigger_metrics;
 pub use name_limits::QueriedName;
 pub use named_connections::NamedConnection;
 pub use pushed_queries::PushedQueries;

@@ -1,9 +1,10 @@
 //! Admin HTTP: `/metrics`, `/livez`, `/readyz`.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, iter, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    body::Body,
     extract::{Request, State},
     http::{
         HeaderMap, StatusCode,
@@ -13,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use futures_util::stream;
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
@@ -24,7 +26,10 @@ use super::{
     listeners::GrpcListener,
     tls::TlsAcceptor,
 };
-use crate::telemetry::{Exposition, Telemetry};
+use crate::{
+    sampling::{Engine, trigger_metrics},
+    telemetry::{Exposition, Telemetry},
+};
 
 const INDEX: &str = "backlog-scaler\n\n\
     /metrics  figures for Prometheus\n\
@@ -49,7 +54,7 @@ pub struct Guard {
 }
 
 /// Serves the admin pages until the server has ended.
-pub async fn serve(listener: TcpListener, guard: Guard, telemetry: Telemetry, life: Life) {
+pub async fn serve(listener: TcpListener, guard: Guard, figures: Figures, life: Life) {
     let ended = life.ended.clone();
     // The kubelet's probes cannot have a token.
     let open = Router::new()
@@ -57,7 +62,7 @@ pub async fn serve(listener: TcpListener, guard: Guard, telemetry: Telemetry, li
         .route("/livez", get("ok\n"))
         .route("/readyz", get(readyz))
         .with_state(life);
-    let guarded = Router::new().route("/metrics", get(metrics).with_state(telemetry));
+    let guarded = Router::new().route("/metrics", get(metrics).with_state(figures));
     let guarded = match guard.token_file {
         None => guarded,
         Some(file) => guarded.layer(from_fn_with_state(Arc::new(file), require_token)),
@@ -133,11 +138,24 @@ async fn readyz(State(life): State<Life>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn metrics(State(telemetry): State<Telemetry>, headers: HeaderMap) -> Response {
+/// What figures are read from.
+#[derive(Clone)]
+pub struct Figures {
+    pub telemetry: Telemetry,
+    pub engine: Arc<Engine>,
+}
+
+async fn metrics(State(figures): State<Figures>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     let exposition = Exposition::for_accept(accept);
-    match telemetry.encode(exposition) {
-        Ok(page) => ([(CONTENT_TYPE, exposition.content_type())], page).into_response(),
+    match figures.telemetry.encode(exposition) {
+        Ok(head) => {
+            let triggers = trigger_metrics(&figures.engine, exposition);
+            let end = exposition.end().to_owned();
+            let pieces = iter::once(head).chain(triggers).chain([end]);
+            let body = Body::from_stream(stream::iter(pieces.map(Ok::<_, Infallible>)));
+            ([(CONTENT_TYPE, exposition.content_type())], body).into_response()
+        }
         Err(error) => {
             let text = format!("the metrics cannot be encoded: {error}\n");
             (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()

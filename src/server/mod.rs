@@ -24,7 +24,7 @@ use tls::{Place, TlsAcceptor};
 use crate::{
     backends,
     error::{Error, Kind, Result},
-    sampling::{Engine, NamedConnection, Registry, TriggerCollector},
+    sampling::{Engine, NamedConnection, Registry},
     settings::{Address, Listen, Settings},
     telemetry::Telemetry,
 };
@@ -41,7 +41,6 @@ pub async fn run(
     let telemetry = Telemetry::default();
     let connections = settings.named_connections()?;
     let engine = engine_with(settings, &connections, &telemetry)?;
-    telemetry.register(TriggerCollector::new(&engine));
     warn_of_open_connections(&connections);
     let secrets = Secrets::new(&settings.connections, connections);
     tokio::spawn(secrets.watch(Arc::downgrade(&engine), telemetry.clone()));
@@ -52,10 +51,14 @@ pub async fn run(
         .transpose()?;
     let guard = admin_guard(&settings.listen, &telemetry)?;
     let life = Life::default();
-    let (router, health) = grpc::router(&settings.listen, engine, telemetry.clone(), &life).await?;
+    let figures = admin::Figures {
+        telemetry: telemetry.clone(),
+        engine: engine.clone(),
+    };
+    let (router, health) = grpc::router(&settings.listen, engine, telemetry, &life).await?;
     let admin = listeners
         .admin
-        .map(|listener| tokio::spawn(admin::serve(listener, guard, telemetry, life.clone())));
+        .map(|listener| tokio::spawn(admin::serve(listener, guard, figures, life.clone())));
     warn_of_open_listeners(&settings.listen);
     info!(grpc = %listeners.grpc, "serving");
 

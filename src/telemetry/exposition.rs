@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use super::PREFIX;
+
 /// A format of the metrics page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposition {
@@ -11,6 +13,36 @@ pub enum Exposition {
     /// The Prometheus text format 0.0.4.
     Text,
 }
+
+/// A family of metrics that is written by hand.
+pub struct Descriptor {
+    /// Without the prefix and the unit.
+    pub name: &'static str,
+    /// A sentence without its full stop.
+    pub help: &'static str,
+    pub unit: Option<&'static str>,
+    /// `gauge` or `counter`.
+    pub kind: &'static str,
+}
+
+impl Descriptor {
+    /// What each of its lines begins with.
+    pub fn series_name(&self) -> String {
+        let total = match self.kind {
+            "counter" => "_total",
+            _ => "",
+        };
+        format!("{PREFIX}_{}{}{total}", self.name, suffix(self.unit))
+    }
+}
+
+/// What the unit adds to a name.
+fn suffix(unit: Option<&str>) -> String {
+    unit.map_or(String::new(), |unit| format!("_{unit}"))
+}
+
+/// The last line in OpenMetrics.
+pub(super) const END: &str = "# EOF\n";
 
 impl Exposition {
     /// The format for a request with this `Accept` header.
@@ -26,6 +58,30 @@ impl Exposition {
         match self {
             Exposition::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Exposition::Text => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+
+    /// The lines that describe a family.
+    pub fn describe(self, descriptor: &Descriptor) -> String {
+        let Descriptor {
+            name,
+            help,
+            unit,
+            kind,
+        } = descriptor;
+        let name = format!("{PREFIX}_{name}{}", suffix(*unit));
+        let mut lines = format!("# HELP {name} {help}.\n# TYPE {name} {kind}\n");
+        if let Some(unit) = unit {
+            let _ = writeln!(lines, "# UNIT {name} {unit}");
+        }
+        self.page(lines)
+    }
+
+    /// What a page ends with.
+    pub fn end(self) -> &'static str {
+        match self {
+            Exposition::OpenMetrics => END,
+            Exposition::Text => "",
         }
     }
 

@@ -9,18 +9,27 @@ use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LabelText(pub String);
 
-impl EncodeLabelValue for LabelText {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+/// The same for text that is written by hand.
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
             match c {
-                '\\' => encoder.write_str("\\\\")?,
-                '"' => encoder.write_str("\\\"")?,
-                '\n' => encoder.write_str("\\n")?,
+                '\\' => f.write_str("\\\\")?,
+                '"' => f.write_str("\\\"")?,
+                '\n' => f.write_str("\\n")?,
                 // A carriage return or another control character would break readers by line.
-                c if c.is_control() => encoder.write_char(char::REPLACEMENT_CHARACTER)?,
-                c => encoder.write_char(c)?,
+                c if c.is_control() => f.write_char(char::REPLACEMENT_CHARACTER)?,
+                c => f.write_char(c)?,
             }
         }
         Ok(())
+    }
+}
+
+impl EncodeLabelValue for LabelText {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        write!(encoder, "{}", Escaped(&self.0))
     }
 }

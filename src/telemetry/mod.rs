@@ -13,15 +13,15 @@ mod secrets;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use prometheus_client::{collector::Collector, encoding::text, registry::Registry};
+use prometheus_client::{encoding::text, registry::Registry};
 
 pub use budget::Budget;
 pub use certificate::CertificateMetrics;
 use certificate::Certificates;
 use connections::Connections;
 pub use connections::{ConnectionMetrics, ConnectionStatus};
-pub use exposition::Exposition;
-pub use label::LabelText;
+pub use exposition::{Descriptor, Exposition};
+pub use label::{Escaped, LabelText};
 pub use log_limit::LogLimit;
 pub use rpc::Method;
 use rpc::Rpcs;
@@ -81,18 +81,12 @@ impl Telemetry {
         SecretMetrics::register(&mut self.0.registry.lock())
     }
 
-    /// Adds metrics that are collected at each scrape.
-    pub fn register(&self, collector: impl Collector) {
-        self.0
-            .registry
-            .lock()
-            .register_collector(Box::new(collector));
-    }
-
-    /// All metrics.
+    /// All metrics but those of triggers, without the end of the page.
     pub fn encode(&self, exposition: Exposition) -> Result<String, std::fmt::Error> {
         let mut page = String::new();
         text::encode(&mut page, &self.0.registry.lock())?;
+        let without_end = page.strip_suffix(exposition::END).map(str::len);
+        page.truncate(without_end.unwrap_or(page.len()));
         Ok(exposition.page(page))
     }
 }

@@ -72,6 +72,26 @@ async fn one_batch_serves_the_calls_of_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_many_calls_are_expected_hardly_one_waits() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    let start = Instant::now();
+    let (mut waited, mut all) = (0, 0);
+    for (at, due) in calls(400, 6 * 60) {
+        sleep_until(start + at).await;
+        for trigger in due {
+            let called = Instant::now();
+            evaluate(&engine, "a", &format!("q{trigger}")).await.unwrap();
+            if at >= Duration::from_secs(120) {
+                waited += usize::from(called.elapsed() > Duration::ZERO);
+                all += 1;
+            }
+        }
+    }
+    assert!(waited * 100 < all, "{waited} of {all}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lone_trigger_costs_what_it_costs() {
     let script = Script::default();
     let engine = script.engine(Limits::default());

@@ -7,21 +7,22 @@ use openmetrics_parser::{openmetrics::parse_openmetrics, prometheus::parse_prome
 use super::scripted::{Script, trigger};
 use crate::{
     metadata::TriggerRef,
-    sampling::{Engine, Limits, TriggerCollector},
+    sampling::{Engine, Limits, trigger_metrics},
     telemetry::{Exposition, Telemetry},
 };
 
 const HOSTILE: &str = "a\"b\\c\nd{e=\"f\"} 1\r# EOF\u{0}é";
 
 fn engine(telemetry: &Telemetry) -> Arc<Engine> {
-    let engine = Script::default().engine_with(Limits::default(), telemetry);
-    telemetry.register(TriggerCollector::new(&engine));
-    engine
+    Script::default().engine_with(Limits::default(), telemetry)
 }
 
-fn pages(telemetry: &Telemetry) -> [String; 2] {
-    [Exposition::OpenMetrics, Exposition::Text]
-        .map(|exposition| telemetry.encode(exposition).expect("is encoded"))
+fn pages(telemetry: &Telemetry, engine: &Engine) -> [String; 2] {
+    [Exposition::OpenMetrics, Exposition::Text].map(|exposition| {
+        let head = telemetry.encode(exposition).expect("is encoded");
+        let triggers: String = trigger_metrics(engine, exposition).collect();
+        head + &triggers + exposition.end()
+    })
 }
 
 #[tokio::test]
@@ -41,7 +42,7 @@ async fn names_of_users_and_backends_cannot_break_the_page() {
         .await
         .unwrap_err();
 
-    let [open_metrics, text] = pages(&telemetry);
+    let [open_metrics, text] = pages(&telemetry, &engine);
     assert!(open_metrics.ends_with("\n# EOF\n") && !text.contains("\n# EOF\n"));
     // This parser refuses units of histograms, which the format allows.
     let lines = open_metrics
@@ -80,7 +81,7 @@ async fn every_trigger_has_its_own_series_and_a_refused_one_is_down() {
     assert!(engine.trigger(with("quueue", "x")).is_err());
     tokio::time::advance(Duration::from_secs(5)).await;
 
-    let [page, _] = pages(&telemetry);
+    let [page, _] = pages(&telemetry, &engine);
     let lines = |start: &str| page.lines().filter(|line| line.starts_with(start)).count();
     assert_eq!(lines("backlog_scaler_trigger_value{"), 2, "{page}");
     assert_eq!(lines("backlog_scaler_trigger_up{"), 3, "{page}");
