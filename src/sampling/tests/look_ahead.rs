@@ -81,7 +81,9 @@ async fn where_many_calls_are_expected_hardly_one_waits() {
         sleep_until(start + at).await;
         for trigger in due {
             let called = Instant::now();
-            evaluate(&engine, "a", &format!("q{trigger}")).await.unwrap();
+            evaluate(&engine, "a", &format!("q{trigger}"))
+                .await
+                .unwrap();
             if at >= Duration::from_secs(120) {
                 waited += usize::from(called.elapsed() > Duration::ZERO);
                 all += 1;

@@ -8,8 +8,8 @@ use super::scripted::{Script, evaluate, trigger};
 use crate::{
     error::Kind,
     metadata::TriggerRef,
-    sampling::{Engine, Evaluation, Limits, Reading, Shaped, Trigger, TriggerCollector},
-    telemetry::{Exposition, Telemetry},
+    sampling::{Engine, Evaluation, Limits, Reading, Shaped, Trigger, trigger_metrics},
+    telemetry::Exposition,
 };
 
 const NONE: Reading = reading(0.0, false);
@@ -281,12 +281,10 @@ async fn a_value_that_is_held_in_an_outage_holds_its_replicas() {
 
 #[tokio::test(start_paused = true)]
 async fn the_metrics_have_the_value_that_keda_gets_and_the_raw_one_beside() {
-    let telemetry = Telemetry::default();
     let script = Script::default();
-    let engine = script.engine_with(Limits::default(), &telemetry);
-    telemetry.register(TriggerCollector::new(&engine));
+    let engine = script.engine(Limits::default());
     let values = |name: &str| {
-        let page = telemetry.encode(Exposition::Text).unwrap();
+        let page: String = trigger_metrics(&engine, Exposition::Text).collect();
         let start = format!("backlog_scaler_{name}{{");
         let lines = page.lines().filter(|line| line.starts_with(&start));
         let mut values: Vec<String> = lines
@@ -304,12 +302,12 @@ async fn the_metrics_have_the_value_that_keda_gets_and_the_raw_one_beside() {
     script.server("a", |server| server.count = 25);
     sleep(Duration::from_secs(15)).await;
     call(&engine, keys).await;
-    assert_eq!(values("trigger_value"), ["25.0", "50.0"]);
-    assert_eq!(values("trigger_raw_value"), ["25.0"]);
+    assert_eq!(values("trigger_value"), ["25", "50"]);
+    assert_eq!(values("trigger_raw_value"), ["25"]);
 
     script.server("a", |s| (s.breaks, s.refuses) = (true, true));
     sleep(Duration::from_secs(65)).await;
     call(&engine, keys).await;
-    assert_eq!(values("trigger_value"), ["25.0", "70.0"]);
-    assert_eq!(values("trigger_raw_value"), ["25.0"]);
+    assert_eq!(values("trigger_value"), ["25", "70"]);
+    assert_eq!(values("trigger_raw_value"), ["25"]);
 }

@@ -50,11 +50,11 @@ async fn replicas_go_up_and_down_at_two_thresholds_and_stay_in_an_outage() {
     };
     assert_eq!(
         value("backlog_scaler_trigger_value").as_deref(),
-        Some("100.0")
+        Some("100")
     );
     assert_eq!(
         value("backlog_scaler_trigger_raw_value").as_deref(),
-        Some("20.0")
+        Some("20")
     );
 
     redis.kill();
