@@ -54,9 +54,9 @@ pub struct CommonKeys {
     /// After a failed read, the last good sample is used up to this age; `0` never. Left out, the
     /// server's setting (60s).
     pub max_staleness: Option<Span>,
-    /// The trigger stays active for this long after the last sample that showed work, whichever
-    /// call, trigger or stream it was read for; its value is at least 1 meanwhile. Left out, it is
-    /// active as long as the newest sample is.
+    /// The trigger stays active for this long after the last sample above the activation threshold,
+    /// whichever call, trigger or stream it was read for; its value is at least 1 meanwhile. Left
+    /// out, the newest sample alone decides.
     pub activity_hold: Option<Span>,
     /// A value that led to some replicas holds them until the backlog per replica is below this;
     /// it must be below the target. Left out, the value is the backlog.

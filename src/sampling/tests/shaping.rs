@@ -2,13 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, advance, sleep, timeout};
 
-use super::scripted::{Script, evaluate, trigger};
+use super::scripted::{Script, Scripted, evaluate, trigger};
 use crate::{
     error::Kind,
-    metadata::TriggerRef,
-    sampling::{Engine, Evaluation, Limits, Reading, Shaped, Trigger, trigger_metrics},
+    metadata::{TriggerRef, values::Activation},
+    sampling::{
+        CountRule, Engine, Evaluation, Limits, Measured, Reading, Shaped, Trigger,
+        subscribers::Subscribers, trigger_metrics,
+    },
     telemetry::Exposition,
 };
 
@@ -127,6 +131,26 @@ async fn a_stream_reports_a_held_activity_until_its_end() {
     }
     let quiet = timeout(Duration::from_secs(50), stream.changed()).await;
     assert!(quiet.is_err(), "it stayed active all the time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_held_active_still_waits_for_work() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    let subscribers: Subscribers<Scripted> = Subscribers::default();
+    let trigger = parse(&engine, HOLD);
+    trigger.evaluate().await.unwrap();
+    let activation = Activation(0);
+    let rule = Arc::new(CountRule { activation });
+    let (_, active) = subscribers.add(rule, trigger.shaper.clone(), Duration::MAX, |_| {});
+    for (sample, waits) in [(7, false), (0, true)] {
+        let at = Instant::now();
+        subscribers.publish(&Measured { sample, at });
+        assert_eq!(
+            (*active.borrow(), subscribers.wait_for_work()),
+            (Some(true), waits)
+        );
+    }
 }
 
 /// The target is 5 entries a replica.
@@ -310,4 +334,17 @@ async fn the_metrics_have_the_value_that_keda_gets_and_the_raw_one_beside() {
     call(&engine, keys).await;
     assert_eq!(values("trigger_value"), ["25", "70"]);
     assert_eq!(values("trigger_raw_value"), ["25"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_without_these_keys_allocates_nothing() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    let trigger = parse(&engine, []);
+    trigger.evaluate().await.unwrap();
+    let mut found = None;
+    let allocated = allocation_counter::measure(|| found = trigger.evaluate().now_or_never());
+    assert_eq!(found.unwrap().unwrap().reading.value, 7.0);
+    assert_eq!(allocated.count_total, 0);
+    assert!(trigger.shaper.is_none());
 }
