@@ -1,11 +1,11 @@
 //! Streams of push triggers on as many Redis lists: how soon new work is reported, and what waiting
 //! for it costs, by polling and with keyspace notifications.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use backlog_scaler::keda::proto::IsActiveResponse;
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -148,16 +148,20 @@ impl States {
     }
 }
 
-/// Opens all streams on one connection, as KEDA does.
+/// Opens all streams on one connection, as KEDA does, a hundred at a time: KEDA opens each when it
+/// has reconciled the object.
 async fn open(served: &Served, redis: &Redis, streams: usize) -> States {
     let client = served.client().await;
     let (sender, received) = mpsc::unbounded_channel();
     let mut tasks = JoinSet::new();
+    let opening = Arc::new(Semaphore::new(100));
     for i in 0..streams {
+        let permit = opening.clone().acquire_owned().await.expect("is open");
         let (mut client, sender) = (client.clone(), sender.clone());
         let request = trigger(redis, i, "1s");
         tasks.spawn(async move {
             let opened = client.stream_is_active(request).await;
+            drop(permit);
             let mut states: Streaming<IsActiveResponse> = opened.expect("a stream").into_inner();
             while let Ok(Some(state)) = states.message().await {
                 if sender.send((i, state.result)).is_err() {

@@ -14,6 +14,10 @@ pub struct Escaped<'a>(pub &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_plain = |c: char| c != '\\' && c != '"' && !c.is_control();
+        if self.0.chars().all(is_plain) {
+            return f.write_str(self.0);
+        }
         for c in self.0.chars() {
             match c {
                 '\\' => f.write_str("\\\\")?,
