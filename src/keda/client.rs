@@ -19,7 +19,7 @@ use super::{
         GetMetricsRequest, GetMetricsResponse, MetricSpec, ScaledObjectRef,
         external_scaler_client::ExternalScalerClient, external_scaler_server::ExternalScalerServer,
     },
-    service::{SAMPLE_AGE, STALE, Service},
+    service::{RAW_VALUE, SAMPLE_AGE, SHAPED_BY, STALE, Service},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -58,6 +58,10 @@ pub struct MetricReading {
     pub age: Option<Duration>,
     /// The kind of the error that keeps the scaler from a newer sample.
     pub stale: Option<String>,
+    /// The value of the sample, where the trigger's keys may have changed it.
+    pub raw_value: Option<f64>,
+    /// The keys that have; `None`: the trigger has no such keys.
+    pub shaped_by: Option<Vec<String>>,
 }
 
 /// Why a call failed, as KEDA would log it.
@@ -132,11 +136,18 @@ where
     let header = |name: &str| Some(values.metadata().get(name)?.to_str().ok()?.to_owned());
     let age = header(SAMPLE_AGE).and_then(|age| age.parse().ok());
     let stale = header(STALE);
+    let raw_value = header(RAW_VALUE).and_then(|value| value.parse().ok());
+    let shaped_by = header(SHAPED_BY).map(|keys| {
+        let keys = keys.split(',').filter(|key| !key.is_empty());
+        keys.map(str::to_owned).collect()
+    });
     let reading = value(values).map(|value| MetricReading {
         value,
         active,
         age: age.map(Duration::from_millis),
         stale,
+        raw_value,
+        shaped_by,
     });
     match reading {
         Some(reading) => TriggerResult {

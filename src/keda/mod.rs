@@ -9,7 +9,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use service::{SAMPLE_AGE, STALE, Service, Streams};
+pub use service::{RAW_VALUE, SAMPLE_AGE, SHAPED_BY, STALE, Service, Streams};
 
 /// Generated from `proto/externalscaler.proto`.
 #[allow(clippy::all, clippy::pedantic, missing_docs)]

@@ -5,7 +5,10 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Response, Status, metadata::MetadataValue};
+use tonic::{
+    Code, Request, Response, Status,
+    metadata::{Ascii, MetadataValue},
+};
 
 use super::{
     convert,
@@ -17,7 +20,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    sampling::{Engine, Evaluation, Trigger},
+    sampling::{Engine, Evaluation, Shaped, Trigger},
     telemetry::{Method, Telemetry},
 };
 
@@ -25,6 +28,10 @@ use crate::{
 pub const SAMPLE_AGE: &str = "backlog-scaler-sample-age-ms";
 /// Response header that is there when the sample is stale: the kind of the error behind it.
 pub const STALE: &str = "backlog-scaler-stale";
+/// Response header of a trigger that shapes its value: that of the sample, if there is one.
+pub const RAW_VALUE: &str = "backlog-scaler-raw-value";
+/// Response header of a trigger that shapes its value: the keys that changed it, comma-separated.
+pub const SHAPED_BY: &str = "backlog-scaler-shaped-by";
 
 /// How long streams live.
 #[derive(Clone)]
@@ -117,7 +124,7 @@ impl ExternalScaler for Service {
             let metric_name = requested_name(metric_name, &trigger)?;
             let evaluation = trigger.evaluate().await?;
             let value = convert::value(metric_name, evaluation.reading.value);
-            Ok(with_age(value, &evaluation))
+            Ok(with_headers(value, &evaluation))
         })
         .await
     }
@@ -132,7 +139,7 @@ impl ExternalScaler for Service {
             let active = IsActiveResponse {
                 result: evaluation.reading.active,
             };
-            Ok(with_age(active, &evaluation))
+            Ok(with_headers(active, &evaluation))
         })
         .await
     }
@@ -180,7 +187,7 @@ fn requested_name(requested: String, trigger: &Trigger) -> Result<String> {
     .into())
 }
 
-fn with_age<T>(message: T, evaluation: &Evaluation) -> Response<T> {
+fn with_headers<T>(message: T, evaluation: &Evaluation) -> Response<T> {
     let mut response = Response::new(message);
     let age = u64::try_from(evaluation.age.as_millis()).unwrap_or(u64::MAX);
     let headers = response.metadata_mut();
@@ -188,5 +195,16 @@ fn with_age<T>(message: T, evaluation: &Evaluation) -> Response<T> {
     if let Some(error) = &evaluation.stale {
         headers.insert(STALE, MetadataValue::from_static(error.kind().label()));
     }
+    if let Some(Shaped { raw_value, by }) = &evaluation.shaped {
+        if let Some(value) = raw_value {
+            headers.insert(RAW_VALUE, ascii(&value.to_string()));
+        }
+        headers.insert(SHAPED_BY, ascii(&by.join(",")));
+    }
     response
+}
+
+/// A number or the names of keys as a header.
+fn ascii(text: &str) -> MetadataValue<Ascii> {
+    text.parse().expect("numbers and keys are ASCII")
 }

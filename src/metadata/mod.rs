@@ -6,6 +6,7 @@ pub mod patterns;
 pub mod problem;
 pub mod schema;
 mod secret;
+pub mod shaping;
 pub mod tls;
 pub mod values;
 
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use shaping::{OnOutage, ScaleDownBelow};
 use values::{MetricName, PushInterval, Span};
 
 /// A trigger as it reaches us: one entry under `triggers:` of one ScaledObject or ScaledJob.
@@ -52,4 +54,16 @@ pub struct CommonKeys {
     /// After a failed read, the last good sample is used up to this age; `0` never. Left out, the
     /// server's setting (60s).
     pub max_staleness: Option<Span>,
+    /// The trigger stays active for this long after the last sample above the activation threshold,
+    /// whichever call, trigger or stream it was read for; its value is at least 1 meanwhile. Left
+    /// out, the newest sample alone decides.
+    pub activity_hold: Option<Span>,
+    /// A value that led to some replicas holds them until the backlog per replica is below this;
+    /// it must be below the target. Left out, the value is the backlog.
+    pub scale_down_below: Option<ScaleDownBelow>,
+    /// What KEDA gets once no sample within `maxStaleness` can be had: the error, so that KEDA's
+    /// fallback works; with `hold` the last good value, whatever its age; with `value:N` that
+    /// number, active unless it is 0.
+    #[serde(default)]
+    pub on_outage: OnOutage,
 }

@@ -161,10 +161,16 @@ impl Engine {
                 let named = connections.get(name, &request.namespace)?;
                 self.refuse_connection_keys(trigger_type, &metadata, name, &mut problems);
                 self.with_keys(name, named, &request.namespace, |source| {
-                    trigger_type.bind(&metadata, source, problems)
+                    trigger_type.bind(&metadata, &common, source, problems)
                 })?
             }
-            None => self.bind_inline(trigger_type, &metadata, &request.namespace, problems)?,
+            None => self.bind_inline(
+                trigger_type,
+                &metadata,
+                &common,
+                &request.namespace,
+                problems,
+            )?,
         };
         Ok(Trigger {
             trigger_type: trigger_type.name(),
@@ -173,6 +179,7 @@ impl Engine {
             metric_name: common.metric_name.map_or(bound.metric_name, |name| name.0),
             target: bound.target,
             query: bound.query,
+            shaper: bound.shaper,
             bytes: bound.bytes,
             fingerprint: metadata.fingerprint(&known),
             outcomes: Outcomes::default(),
@@ -229,6 +236,7 @@ impl Engine {
         &self,
         trigger_type: &dyn RegisteredType,
         metadata: &Metadata<'_>,
+        common: &CommonKeys,
         namespace: &str,
         mut problems: Problems,
     ) -> Result<Bound> {
@@ -248,7 +256,7 @@ impl Engine {
             names: None,
             namespace,
         };
-        trigger_type.bind(metadata, source, problems)
+        trigger_type.bind(metadata, common, source, problems)
     }
 
     fn freshness(&self, trigger_type: &dyn RegisteredType, common: &CommonKeys) -> Freshness {

@@ -15,9 +15,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    engine::Engine,
-    trigger::{Evaluation, Trigger},
-    trigger_cache::Kept,
+    backend::Reading, engine::Engine, evaluation::Evaluation, trigger::Trigger, trigger_cache::Kept,
 };
 use crate::{
     error::{Error, Kind},
@@ -95,7 +93,7 @@ struct Gauge {
     value: fn(&Series) -> Option<f64>,
 }
 
-const GAUGES: [Gauge; 7] = [
+const GAUGES: [Gauge; 8] = [
     Gauge {
         name: "trigger_up",
         help: "Whether the last call got a sample that is not stale",
@@ -115,13 +113,19 @@ const GAUGES: [Gauge; 7] = [
         name: "trigger_value",
         help: "The metric's value: how much work is waiting",
         unit: None,
-        value: |series| Some(series.last()?.reading.value),
+        value: |series| Some(series.reading()?.value),
+    },
+    Gauge {
+        name: "trigger_raw_value",
+        help: "The value before activityHold, scaleDownBelow or onOutage, for triggers with these keys",
+        unit: None,
+        value: |series| series.last()?.shaped.as_ref()?.raw_value,
     },
     Gauge {
         name: "trigger_active",
-        help: "Whether the value is above the activation threshold",
+        help: "Whether the value is above the activation threshold, or activityHold holds it active",
         unit: None,
-        value: |series| Some(flag(series.last()?.reading.active)),
+        value: |series| Some(flag(series.reading()?.active)),
     },
     Gauge {
         name: "trigger_sample_age",
@@ -146,6 +150,12 @@ const GAUGES: [Gauge; 7] = [
 impl Series {
     fn last(&self) -> Option<&Evaluation> {
         self.state.as_ref().ok()?.last.as_ref()
+    }
+
+    /// What KEDA gets.
+    fn reading(&self) -> Option<Reading> {
+        let replacement = self.state.as_ref().ok()?.trigger.replacement();
+        replacement.or_else(|| Some(self.last()?.reading))
     }
 
     /// The errors of its calls, by kind. A refused trigger has one, which is why it is refused.

@@ -14,6 +14,8 @@
 //! - A stream of a push trigger holds a [`Subscription`] to its slot. `PushSchedule` has the slots of
 //!   one connection that are refreshed by themselves, and `Subscribers` the streams of one slot.
 //! - [`Backend`] is what a kind of queue implements, and [`Rule`] how a trigger evaluates a sample.
+//! - A trigger with keys for it has a `Shaper`, which applies its `Shaping` to what the rule made of
+//!   a sample. `WorkObservers` are those of a slot that remember when there was work.
 //!
 //! Everything is owned by its users: a trigger holds its slot, a slot its connection, a connection
 //! its tasks. When the last trigger is evicted, the connection closes. The way back is by design
@@ -32,6 +34,7 @@ mod connection_state;
 mod connection_task;
 mod deadlines;
 mod engine;
+mod evaluation;
 mod limits;
 mod look_ahead;
 mod metric_name;
@@ -44,6 +47,8 @@ mod query_slot;
 mod read_log;
 mod registry;
 mod rhythm;
+mod shaper;
+mod shaping;
 mod subscribers;
 mod subscription;
 #[cfg(test)]
@@ -51,10 +56,12 @@ pub(crate) mod tests;
 mod trigger;
 mod trigger_cache;
 mod trigger_type;
+mod work_observers;
 
 pub use backend::{Backend, Batch, Budget, CountRule, Pace, Reading, Rule, Total};
 pub use batch::{BatchQuery, Measured};
 pub use engine::Engine;
+pub use evaluation::{Evaluation, Shaped};
 pub use limits::{ConnectionLimits, InlineConnections, Limits};
 pub use metrics::trigger_metrics;
 pub use name_limits::QueriedName;
@@ -63,5 +70,5 @@ pub use pushed_queries::PushedQueries;
 pub use query_slot::{Freshness, QuerySlot};
 pub use registry::{Registry, TypeKeys};
 pub use subscription::Subscription;
-pub use trigger::{Evaluation, Trigger};
+pub use trigger::Trigger;
 pub use trigger_type::{ConnectionKeys, Plan, TriggerKeys, TriggerType, TriggerTypes};

@@ -17,7 +17,9 @@ use super::{
     connection::SharedConnection,
     look_ahead::{Decision, ExpectedAt},
     rhythm::Rhythm,
+    shaper::Shaper,
     subscribers::{IntervalChange, Subscribers},
+    work_observers::WorkObservers,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -59,6 +61,8 @@ pub struct QuerySlot<B: Backend> {
     changed: Notify,
     /// Streams that report each change.
     subscribers: Subscribers<B>,
+    /// Triggers that remember when there was work.
+    work_observers: WorkObservers<B>,
 }
 
 struct State<S> {
@@ -127,6 +131,7 @@ impl<B: Backend> QuerySlot<B> {
             strikes: AtomicU32::new(0),
             changed: Notify::new(),
             subscribers: Subscribers::default(),
+            work_observers: WorkObservers::default(),
         }
     }
 
@@ -216,6 +221,16 @@ impl<B: Backend> QuerySlot<B> {
         }
         let stale = None;
         good.map(|measured| Ok(SlotSample { measured, stale }))
+    }
+
+    /// Has a trigger remember when there was work, from the last good sample on.
+    pub(super) fn remember_work(&self, rule: &Arc<B::Rule>, shaper: &Arc<Shaper>) {
+        // Under the lock, so that no sample is missed in between.
+        let state = self.state.lock();
+        self.work_observers.add(rule, shaper);
+        if let Some(measured) = &state.good {
+            self.work_observers.observe(measured);
+        }
     }
 
     pub(super) fn subscribers(&self) -> &Subscribers<B> {
@@ -381,11 +396,23 @@ impl<B: Backend> QuerySlot<B> {
             let age = Duration::from_secs(age.as_secs());
             return Err(error.and(format_args!("the last good sample is {age:?} old")));
         }
+        Ok(self.stale(measured, error))
+    }
+
+    /// The last good sample in place of an error, whatever its age; the error, if there is none.
+    pub fn hold(&self, error: Error) -> Result<SlotSample<B::Sample>> {
+        match self.last() {
+            Some(measured) => Ok(self.stale(measured, error)),
+            None => Err(error),
+        }
+    }
+
+    fn stale(&self, measured: Measured<B::Sample>, error: Error) -> SlotSample<B::Sample> {
         self.connection.metrics().stale_answers.inc();
-        Ok(SlotSample {
+        SlotSample {
             measured,
             stale: Some(error),
-        })
+        }
     }
 
     /// The backend's result for this very query. A change between good and bad is logged once.
@@ -443,6 +470,7 @@ impl<B: Backend> QuerySlot<B> {
         state.results += 1;
         match result {
             Ok(measured) => {
+                self.work_observers.observe(&measured);
                 self.subscribers.publish(&measured);
                 state.good = Some(measured);
                 state.failed = None;

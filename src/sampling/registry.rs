@@ -11,6 +11,8 @@ use super::{
     limits::Limits,
     metric_name::metric_name,
     name_limits::NameLimits,
+    shaper::Shaper,
+    shaping::Shaping,
     trigger::{BoundQuery, Evaluate},
     trigger_type::{TriggerType, TriggerTypes},
 };
@@ -173,6 +175,8 @@ pub(super) struct Bound {
     pub metric_name: String,
     pub target: f64,
     pub query: Box<dyn Evaluate>,
+    /// `None`: what the rule makes of a sample is reported as it is.
+    pub shaper: Option<Arc<Shaper>>,
     /// Memory of the query.
     pub bytes: usize,
 }
@@ -193,6 +197,7 @@ pub(super) trait RegisteredType: Send + Sync {
     fn bind(
         &self,
         metadata: &Metadata<'_>,
+        common: &CommonKeys,
         connection: ConnectionSource<'_>,
         before: Problems,
     ) -> Result<Bound>;
@@ -258,11 +263,15 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
     fn bind(
         &self,
         metadata: &Metadata<'_>,
+        common: &CommonKeys,
         source: ConnectionSource<'_>,
         before: Problems,
     ) -> Result<Bound> {
         let mut problems = before;
         let plan = problems.keep(self.this().plan(metadata));
+        let shaping = plan
+            .as_ref()
+            .and_then(|plan| problems.keep(Shaping::of(common, plan.target))?);
         let connection = problems.keep(self.connection(&source));
         if source.name.is_none()
             && let Some(key) = connection.as_ref().and_then(B::process_credentials)
@@ -282,14 +291,19 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
             None => Owner::Trigger { namespace },
         };
         let readable_name = B::readable_name(&connection, plan.readable_name);
+        let metric_name = metric_name(&readable_name, &connection, &plan.query);
+        let slot = self.pool.slot(connection, owner, namespace, &plan.query)?;
+        let rule = Arc::new(plan.rule);
+        let shaper = shaping.map(|shaping| Arc::new(Shaper::new(shaping)));
+        if let Some(shaper) = shaper.as_ref().filter(|shaper| shaper.remembers_work()) {
+            slot.remember_work(&rule, shaper);
+        }
         Ok(Bound {
-            metric_name: metric_name(&readable_name, &connection, &plan.query),
+            metric_name,
             target: plan.target.0 as f64,
             bytes: B::query_bytes(&plan.query),
-            query: Box::new(BoundQuery {
-                slot: self.pool.slot(connection, owner, namespace, &plan.query)?,
-                rule: Arc::new(plan.rule),
-            }),
+            query: Box::new(BoundQuery { slot, rule }),
+            shaper,
         })
     }
 }

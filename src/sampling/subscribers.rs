@@ -8,6 +8,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     backend::{Backend, Rule},
     batch::Measured,
+    shaper::Shaper,
 };
 
 /// The subscribers of one slot.
@@ -22,6 +23,9 @@ struct Subscriber<B: Backend> {
     id: u64,
     interval: Duration,
     rule: Arc<B::Rule>,
+    shaper: Option<Arc<Shaper>>,
+    /// The last result showed work. Its trigger may be active without.
+    has_work: bool,
     /// Whether its trigger is active; `None` before the first result.
     active: watch::Sender<Option<bool>>,
 }
@@ -46,6 +50,7 @@ impl<B: Backend> Subscribers<B> {
     pub fn add(
         &self,
         rule: Arc<B::Rule>,
+        shaper: Option<Arc<Shaper>>,
         interval: Duration,
         changed: impl FnOnce(IntervalChange),
     ) -> (u64, watch::Receiver<Option<bool>>) {
@@ -58,6 +63,8 @@ impl<B: Backend> Subscribers<B> {
             id,
             interval,
             rule,
+            shaper,
+            has_work: false,
             active,
         });
         let next = list.interval();
@@ -76,25 +83,30 @@ impl<B: Backend> Subscribers<B> {
 
     /// Evaluates a sample for each subscriber, and wakes those whose activity it changes.
     pub fn publish(&self, measured: &Measured<B::Sample>) {
-        let list = self.0.lock();
+        let mut list = self.0.lock();
         if list.subscribers.is_empty() {
             return;
         }
         let now = Instant::now();
-        for subscriber in &list.subscribers {
+        for subscriber in &mut list.subscribers {
             let reading = subscriber.rule.judge(&measured.sample, measured.at, now);
+            subscriber.has_work = reading.active;
+            let now_active = match &subscriber.shaper {
+                Some(shaper) => shaper.is_active(reading, now),
+                None => reading.active,
+            };
             subscriber.active.send_if_modified(|active| {
-                let before = active.replace(reading.active);
+                let before = active.replace(now_active);
                 before != *active
             });
         }
     }
 
-    /// Whether a subscriber waits for its trigger to become active.
+    /// Whether a subscriber waits for work: its trigger is not active, or only because it is held.
     pub fn wait_for_work(&self) -> bool {
         let list = self.0.lock();
         let mut subscribers = list.subscribers.iter();
-        subscribers.any(|subscriber| *subscriber.active.borrow() != Some(true))
+        subscribers.any(|subscriber| !subscriber.has_work)
     }
 }
 

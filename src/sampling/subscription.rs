@@ -4,7 +4,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use super::{backend::Backend, query_slot::QuerySlot, subscribers::IntervalChange};
+use super::{backend::Backend, query_slot::QuerySlot, shaper::Shaper, subscribers::IntervalChange};
 
 /// A subscription to a trigger.
 pub struct Subscription {
@@ -17,11 +17,13 @@ impl Subscription {
     pub(super) fn new<B: Backend>(
         slot: &Arc<QuerySlot<B>>,
         rule: Arc<B::Rule>,
+        shaper: Option<Arc<Shaper>>,
         interval: Duration,
         fresh_for: Duration,
     ) -> Self {
         let reschedule = |change: IntervalChange| slot.reschedule(change);
-        let (id, changes) = slot.subscribers().add(rule, interval, reschedule);
+        let subscribers = slot.subscribers();
+        let (id, changes) = subscribers.add(rule, shaper, interval, reschedule);
         let guard = Guard {
             slot: slot.clone(),
             id,

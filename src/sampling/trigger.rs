@@ -13,7 +13,9 @@ use tokio::time::Instant;
 
 use super::{
     backend::{Backend, Reading, Rule},
+    evaluation::Evaluation,
     query_slot::{Freshness, QuerySlot, SlotSample},
+    shaper::{Purpose, Shaper},
     subscription::Subscription,
 };
 use crate::error::{Error, Kind, Result};
@@ -31,6 +33,8 @@ pub struct Trigger {
     /// How often its query is read while a stream subscribes to it.
     pub push_interval: Duration,
     pub(super) query: Box<dyn Evaluate>,
+    /// What its keys make of a reading; `None`: it is reported as it is.
+    pub(super) shaper: Option<Arc<Shaper>>,
     /// How many bytes of memory its query takes.
     pub(super) bytes: usize,
     /// Distinguishes triggers of one ScaledObject that differ in thresholds alone.
@@ -71,17 +75,6 @@ impl Outcomes {
     }
 }
 
-/// The result of a trigger.
-#[derive(Clone, Debug)]
-pub struct Evaluation {
-    /// Value and activity.
-    pub reading: Reading,
-    /// How old the sample is.
-    pub age: Duration,
-    /// Why no newer sample could be had, if this one is stale.
-    pub stale: Option<Error>,
-}
-
 impl Trigger {
     /// Evaluates the trigger: on a fresh sample at once, else after a read that is shared with all
     /// triggers of the same query.
@@ -91,25 +84,51 @@ impl Trigger {
             Some(evaluation) => Ok(evaluation),
             None => self.query.next(&self.freshness, now).await,
         };
+        let outcome = self.shaped(outcome, Purpose::Call);
         self.outcomes.record(&outcome);
         outcome
     }
 
     /// Has the query read at `push_interval` while the subscription lives.
     pub fn subscribe(&self) -> Subscription {
-        self.query.subscribe(&self.freshness, self.push_interval)
+        let shaper = self.shaper.clone();
+        self.query
+            .subscribe(&self.freshness, self.push_interval, shaper)
     }
 
     /// The evaluation of what is known without a read; `None` before the first result.
     pub fn current(&self) -> Option<Result<Evaluation>> {
         let outcome = self.query.current(&self.freshness, Instant::now())?;
+        let outcome = self.shaped(outcome, Purpose::Stream);
         self.outcomes.record(&outcome);
         Some(outcome)
     }
 
     /// The evaluation of the last good sample, whatever its age; `None` before the first.
     pub fn last(&self) -> Option<Evaluation> {
-        self.query.last()
+        let last = self.query.last()?;
+        Some(match &self.shaper {
+            Some(shaper) => shaper.preview(last),
+            None => last,
+        })
+    }
+
+    /// What the last call got in place of a sample (`onOutage: value:N`).
+    pub fn replacement(&self) -> Option<Reading> {
+        self.shaper.as_ref()?.replacement()
+    }
+
+    fn shaped(&self, outcome: Result<Evaluation>, purpose: Purpose) -> Result<Evaluation> {
+        let Some(shaper) = &self.shaper else {
+            return outcome;
+        };
+        match outcome {
+            Ok(raw) => Ok(shaper.shape(raw, purpose)),
+            Err(error) => {
+                let (hold, last) = (|error| self.query.hold(error), || self.query.last());
+                shaper.on_outage(error, purpose, hold, last)
+            }
+        }
     }
 }
 
@@ -122,8 +141,14 @@ pub(super) trait Evaluate: Send + Sync {
         now: Instant,
     ) -> BoxFuture<'a, Result<Evaluation>>;
     fn current(&self, freshness: &Freshness, now: Instant) -> Option<Result<Evaluation>>;
-    fn subscribe(&self, freshness: &Freshness, interval: Duration) -> Subscription;
+    fn subscribe(
+        &self,
+        freshness: &Freshness,
+        interval: Duration,
+        shaper: Option<Arc<Shaper>>,
+    ) -> Subscription;
     fn last(&self) -> Option<Evaluation>;
+    fn hold(&self, error: Error) -> Result<Evaluation>;
 }
 
 /// The one implementation of [`Evaluate`].
@@ -140,6 +165,7 @@ impl<B: Backend> BoundQuery<B> {
     ) -> Evaluation {
         Evaluation {
             reading: self.rule.judge(&measured.sample, measured.at, now),
+            shaped: None,
             age: now.saturating_duration_since(measured.at),
             stale,
         }
@@ -168,8 +194,14 @@ impl<B: Backend> Evaluate for BoundQuery<B> {
         Some(sample.map(|sample| self.evaluate(sample, now)))
     }
 
-    fn subscribe(&self, freshness: &Freshness, interval: Duration) -> Subscription {
-        Subscription::new(&self.slot, self.rule.clone(), interval, freshness.fresh_for)
+    fn subscribe(
+        &self,
+        freshness: &Freshness,
+        interval: Duration,
+        shaper: Option<Arc<Shaper>>,
+    ) -> Subscription {
+        let rule = self.rule.clone();
+        Subscription::new(&self.slot, rule, shaper, interval, freshness.fresh_for)
     }
 
     fn last(&self) -> Option<Evaluation> {
@@ -179,5 +211,10 @@ impl<B: Backend> Evaluate for BoundQuery<B> {
             stale: None,
         };
         Some(self.evaluate(sample, Instant::now()))
+    }
+
+    fn hold(&self, error: Error) -> Result<Evaluation> {
+        let sample = self.slot.hold(error)?;
+        Ok(self.evaluate(sample, Instant::now()))
     }
 }

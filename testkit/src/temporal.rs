@@ -194,13 +194,14 @@ impl Temporal {
         self.signal("TERM");
         let started = Instant::now();
         loop {
-            let mut process = self.process.lock().unwrap();
-            let running = process.as_mut().expect("a running server");
-            if running.try_wait().expect("to wait for a child").is_some() {
-                *process = None;
-                return;
+            {
+                let mut process = self.process.lock().unwrap();
+                let running = process.as_mut().expect("a running server");
+                if running.try_wait().expect("to wait for a child").is_some() {
+                    *process = None;
+                    return;
+                }
             }
-            drop(process);
             assert!(started.elapsed() < PATIENCE, "the server does not stop");
             sleep(Duration::from_millis(50)).await;
         }

@@ -132,6 +132,30 @@ async fn bad_metadata_is_answered_with_key_value_and_what_is_allowed() {
             "pushInterval: `5ms` must be a time with its unit from 10ms",
         ),
         (
+            with(right(), "activityHold", "60"),
+            "activityHold: `60` must be a time with its unit",
+        ),
+        (
+            with(right(), "scaleDownBelow", "0"),
+            "scaleDownBelow: `0` must be a number above 0",
+        ),
+        (
+            with(with(right(), "listLength", "50"), "scaleDownBelow", "50"),
+            "scaleDownBelow: `50` must be below the target, which is 50",
+        ),
+        (
+            with(right(), "scaleDownBellow", "2"),
+            "scaleDownBellow: unknown key; did you mean `scaleDownBelow`?",
+        ),
+        (
+            with(right(), "onOutage", "zero"),
+            "onOutage: `zero` must be error, hold or value:N",
+        ),
+        (
+            with(right(), "onOutage", "value:-1"),
+            "onOutage: `value:-1` must be error, hold or value:N",
+        ),
+        (
             with(right(), "metricName", "a/b"),
             "metricName: `a/b` must be at most 240",
         ),

@@ -238,6 +238,13 @@ fn the_book_has_every_page() {
     }
 }
 
+#[test]
+fn the_page_of_thresholds_shows_the_example() {
+    let example = page("deploy/examples/redis-thresholds.yaml");
+    let (_, manifest) = example.split_once('\n').unwrap();
+    assert!(page("docs/how-to/thresholds.md").contains(manifest));
+}
+
 /// Against backends that are not there: what is wrong with a manifest or its metadata would be
 /// said before anything is connected.
 #[test]

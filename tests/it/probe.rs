@@ -100,6 +100,41 @@ async fn probe_shows_what_keda_would_see() {
 }
 
 #[tokio::test]
+async fn probe_shows_what_was_measured_beside_what_is_reported() {
+    if !require(available(), "redis-server") {
+        return;
+    }
+    let (redis, scaler) = (Redis::start().await, Scaler::start().await);
+    let keys = "      scaleDownBelow: '2'\n      freshFor: '0'\n";
+    let yaml = manifest(&redis, "jobs", keys);
+    let address = ["--address", &scaler.address];
+    for (backlog, line) in [
+        (50, "50 measured, and reported as it is"),
+        (22, "22 measured, 50 reported by scaleDownBelow"),
+    ] {
+        redis.command(&["DEL", "jobs"]).await;
+        redis.rpush("jobs", backlog).await;
+        let (code, table, stderr) = probe(&address, &[], &yaml).await;
+        assert_eq!(code, 0, "{table}{stderr}");
+        let line = format!("shaped: shop/worker, trigger 0: {line}");
+        assert!(table.contains(&line), "{table}");
+    }
+    let args = [&address[..], &["--output", "json"]].concat();
+    let (_, json, _) = probe(&args, &[], &yaml).await;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let trigger = &json["objects"][0]["triggers"][0];
+    assert_eq!(
+        (&trigger["value"], &trigger["rawValue"]),
+        (&50.0.into(), &22.0.into())
+    );
+    assert_eq!(trigger["shapedBy"][0], "scaleDownBelow");
+
+    // Without such keys there is no such line.
+    let (_, table, _) = probe(&address, &[], &manifest(&redis, "jobs", "")).await;
+    assert!(!table.contains("shaped"), "{table}");
+}
+
+#[tokio::test]
 async fn probe_fails_when_a_trigger_does() {
     if !require(available(), "redis-server") {
         return;

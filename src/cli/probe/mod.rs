@@ -61,8 +61,8 @@ use crate::{
 /// JSON: {"objects": [{kind, namespace, name, minReplicas, maxReplicas, idleReplicas, replicas,
 /// replicasAtLeast, replicasNote, "triggers": [{index, name, type, backend, status (ok, stale,
 /// error or notOurs), metricName, metricType, value, target, active, replicas, replicasNote,
-/// sampleAgeMs, staleBecause, "error": {code, message}, hint}]}]}. Every field is always there;
-/// what is not known is null.
+/// sampleAgeMs, staleBecause, rawValue, shapedBy, "error": {code, message}, hint}]}]}. Every field
+/// is always there; what is not known is null.
 ///
 /// Exit codes: 0 every trigger has a value, 1 one failed, 2 bad arguments or manifests.
 #[derive(Args)]

@@ -98,6 +98,20 @@ fn age(milliseconds: u64) -> String {
     }
 }
 
+/// What a trigger's keys made of its value, if it has such keys.
+fn shaping(trigger: &TriggerReport) -> Option<String> {
+    let by = trigger.shaped_by.as_ref()?;
+    let measured = match trigger.raw_value {
+        Some(value) => format!("{} measured", number(value)),
+        None => "nothing measured yet".to_owned(),
+    };
+    let reported = shown(trigger.value.map(number));
+    Some(match by.is_empty() {
+        true => format!("{measured}, and reported as it is"),
+        false => format!("{measured}, {reported} reported by {}", by.join(" and ")),
+    })
+}
+
 fn remarks_of(object: &ObjectReport) -> String {
     let mut remarks = String::new();
     let mut remark = |label: &str, of: &str, text: &str| {
@@ -112,9 +126,12 @@ fn remarks_of(object: &ObjectReport) -> String {
         }
         if let Some(kind) = &trigger.stale_because {
             let text = format!(
-                "the last good sample is used, as the backend cannot be read now ({kind}); the server's log says more"
+                "the value is not of a fresh sample, as the backend cannot be read now ({kind}); the server's log says more"
             );
             remark("stale", &of, &text);
+        }
+        if let Some(text) = shaping(trigger) {
+            remark("shaped", &of, &text);
         }
         if let Some(hint) = &trigger.hint {
             remark("hint", &of, hint);

@@ -72,6 +72,10 @@ pub struct TriggerReport {
     pub sample_age_ms: Option<u64>,
     /// Of a stale sample, the kind of the error behind it.
     pub stale_because: Option<String>,
+    /// The value of the sample, where the trigger has keys that may change it.
+    pub raw_value: Option<f64>,
+    /// The keys that have.
+    pub shaped_by: Option<Vec<String>>,
     pub error: Option<ErrorReport>,
     /// How a trigger that KEDA evaluates itself would move over.
     pub hint: Option<String>,
@@ -183,6 +187,8 @@ impl TriggerReport {
             replicas_note: None,
             sample_age_ms: None,
             stale_because: None,
+            raw_value: None,
+            shaped_by: None,
             error: None,
             hint: hint(&trigger.trigger_type, backends),
             r#type: trigger.trigger_type,
@@ -206,6 +212,8 @@ impl TriggerReport {
                     .age
                     .and_then(|age| u64::try_from(age.as_millis()).ok());
                 report.stale_because = reading.stale;
+                report.raw_value = reading.raw_value;
+                report.shaped_by = reading.shaped_by;
             }
             Err(error) => {
                 report.status = Status::Error;

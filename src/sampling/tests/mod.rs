@@ -9,3 +9,4 @@ mod push;
 mod replacement;
 mod revalidation;
 pub(crate) mod scripted;
+mod shaping;

@@ -4,6 +4,7 @@ mod lists;
 mod outages;
 mod push;
 mod security;
+mod shaping;
 mod slow;
 mod streams;
 mod topologies;

@@ -1,0 +1,150 @@
+//! The shaping of one trigger, with what it remembers. It is shared with the trigger's query slot,
+//! which reports work, and with its streams.
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{
+    backend::Reading,
+    evaluation::{Evaluation, Shaped},
+    shaping::{Memory, Shaping},
+};
+use crate::{
+    error::{Error, Result},
+    metadata::shaping::OnOutage,
+};
+
+/// The shaping of one trigger.
+///
+/// Its memory ends with the trigger: at a restart, and when the trigger is evicted.
+pub(super) struct Shaper {
+    shaping: Shaping,
+    since: Instant,
+    // Locked within the lock of a slot, so nothing that locks a slot is called under it.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    memory: Memory,
+    /// The value that the last call got in place of a sample.
+    replacement: Option<Reading>,
+}
+
+/// What an evaluation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A call of KEDA: its value is the one that replicas are held from.
+    Call,
+    /// A stream, which reports the activity alone.
+    Stream,
+}
+
+impl Shaper {
+    pub fn new(shaping: Shaping) -> Self {
+        Shaper {
+            shaping,
+            since: Instant::now(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whether it remembers when there was work.
+    pub fn remembers_work(&self) -> bool {
+        self.shaping.activity_hold.is_some()
+    }
+
+    /// A sample showed work.
+    pub fn saw_work(&self, measured_at: Instant) {
+        let memory = &mut self.state.lock().memory;
+        memory.last_work = memory.last_work.max(Some(measured_at));
+    }
+
+    /// Whether the trigger is active with this reading.
+    pub fn is_active(&self, raw: Reading, now: Instant) -> bool {
+        let memory = self.state.lock().memory;
+        self.shaping.shape(raw, &memory, now).reading.active
+    }
+
+    /// Shapes an evaluation.
+    pub fn shape(&self, raw: Evaluation, purpose: Purpose) -> Evaluation {
+        let mut state = self.state.lock();
+        state.replacement = None;
+        let (evaluation, replicas) = self.apply(raw, &state.memory);
+        if purpose == Purpose::Call {
+            state.memory.replicas = replicas;
+        }
+        evaluation
+    }
+
+    /// What a call gets in place of an error. `hold` gives the evaluation of the last good sample,
+    /// or the error back; `last` the same without counting it as used.
+    pub fn on_outage(
+        &self,
+        error: Error,
+        purpose: Purpose,
+        hold: impl FnOnce(Error) -> Result<Evaluation>,
+        last: impl FnOnce() -> Option<Evaluation>,
+    ) -> Result<Evaluation> {
+        match self.shaping.on_outage {
+            OnOutage::Error => {
+                self.state.lock().replacement = None;
+                Err(error)
+            }
+            OnOutage::Hold => {
+                let mut held = self.shape(hold(error)?, purpose);
+                if let Some(shaped) = &mut held.shaped {
+                    shaped.by.push("onOutage");
+                }
+                Ok(held)
+            }
+            OnOutage::Value(number) => {
+                let last = last();
+                let reading = Reading {
+                    value: number as f64,
+                    active: number > 0,
+                };
+                self.state.lock().replacement = Some(reading);
+                Ok(Evaluation {
+                    reading,
+                    shaped: Some(Shaped {
+                        raw_value: last.as_ref().map(|last| last.reading.value),
+                        by: vec!["onOutage"],
+                    }),
+                    age: last.map_or(self.since.elapsed(), |last| last.age),
+                    stale: Some(error),
+                })
+            }
+        }
+    }
+
+    /// The same evaluation as a call would get, without an effect on later ones.
+    pub fn preview(&self, raw: Evaluation) -> Evaluation {
+        let memory = self.state.lock().memory;
+        self.apply(raw, &memory).0
+    }
+
+    /// The value that the last call got in place of a sample.
+    pub fn replacement(&self) -> Option<Reading> {
+        self.state.lock().replacement
+    }
+
+    /// The shaped evaluation, and the replicas that its value leads to.
+    fn apply(&self, raw: Evaluation, memory: &Memory) -> (Evaluation, f64) {
+        let shaped = self.shaping.shape(raw.reading, memory, Instant::now());
+        let keys = [
+            ("scaleDownBelow", shaped.holds_replicas),
+            ("activityHold", shaped.holds_activity),
+        ];
+        let by = keys.into_iter().filter(|(_, holds)| *holds);
+        let evaluation = Evaluation {
+            reading: shaped.reading,
+            shaped: Some(Shaped {
+                raw_value: Some(raw.reading.value),
+                by: by.map(|(key, _)| key).collect(),
+            }),
+            ..raw
+        };
+        (evaluation, shaped.replicas)
+    }
+}

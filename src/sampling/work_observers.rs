@@ -1,0 +1,62 @@
+//! The triggers of a slot that remember when there was work (`activityHold`): every sample counts,
+//! also one that was read ahead, for a stream, or for another trigger of the same query.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{
+    backend::{Backend, Rule},
+    batch::Measured,
+    shaper::Shaper,
+};
+
+/// The observers of one slot. Nothing is allocated or locked before there is one.
+pub(super) struct WorkObservers<B: Backend>(OnceLock<Box<Mutex<Vec<Observer<B>>>>>);
+
+struct Observer<B: Backend> {
+    rule: Arc<B::Rule>,
+    /// Weak: an evicted trigger is removed when the next sample arrives.
+    shaper: Weak<Shaper>,
+}
+
+impl<B: Backend> Default for WorkObservers<B> {
+    fn default() -> Self {
+        WorkObservers(OnceLock::new())
+    }
+}
+
+impl<B: Backend> WorkObservers<B> {
+    /// Adds a trigger.
+    pub fn add(&self, rule: &Arc<B::Rule>, shaper: &Arc<Shaper>) {
+        let mut observers = self.0.get_or_init(Box::default).lock();
+        if observers.len() == observers.capacity() {
+            // No sample may arrive for long, while triggers come and are evicted.
+            observers.retain(|observer| observer.shaper.strong_count() > 0);
+            let live = observers.len();
+            observers.reserve(live + 1);
+        }
+        observers.push(Observer {
+            rule: rule.clone(),
+            shaper: Arc::downgrade(shaper),
+        });
+    }
+
+    /// Reports a sample to the triggers for which it is work.
+    pub fn observe(&self, measured: &Measured<B::Sample>) {
+        let Some(observers) = self.0.get() else {
+            return;
+        };
+        let now = Instant::now();
+        observers.lock().retain(|Observer { rule, shaper }| {
+            let Some(shaper) = shaper.upgrade() else {
+                return false;
+            };
+            if rule.judge(&measured.sample, measured.at, now).active {
+                shaper.saw_work(measured.at);
+            }
+            true
+        });
+    }
+}
