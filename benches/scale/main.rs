@@ -36,19 +36,20 @@ const MEASURED: Duration = Duration::from_secs(60);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (given, bench) = match arguments.as_slice() {
-        [bench] => (None, bench),
-        [given, bench] => (Some(given), bench),
-        _ => (None, &String::new()),
-    };
-    // `cargo test --all-targets` runs benchmarks without this, to see that they build.
-    if bench != "--bench" {
-        eprintln!("a simulation of minutes: `cargo bench --bench scale` starts it");
-        return;
+    let number = |text: &str| text.parse().expect("a number");
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [ONE, triggers, replicas] => {
+            let row = simulate(number(triggers), number(replicas));
+            println!("{}", row.join("\t"));
+        }
+        ["--bench"] => run(100_000),
+        [triggers, "--bench"] => run(number(triggers)),
+        // `cargo test --all-targets` runs benchmarks so, to see that they build.
+        _ => eprintln!("a simulation of minutes: `cargo bench --bench scale` starts it"),
     }
-    let triggers = given.map_or(100_000, |given| {
-        given.parse().expect("a number of triggers")
-    });
+}
+
+fn run(triggers: usize) {
     println!(
         "{triggers} triggers: 70 % Redis, 20 % Kafka, 10 % Temporal; each is evaluated every 30 s by \
          KEDA's operator (two calls) and every 15 s by the HPA (one call).\nReads are pipelines \
