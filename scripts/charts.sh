@@ -172,7 +172,7 @@ tested() { # tested NAME VERSION
         fail "install.md, $1: the tests have $2"
     fi
 }
-tested "KEDA (client and scalers)" "$(sed -n 's|.*github.com/kedacore/keda/v2 v|v|p' tests/keda/go.mod)"
+tested "KEDA (operator and metrics adapter; client and scalers)" "$(sed -n 's|.*github.com/kedacore/keda/v2 v|v|p' tests/keda/go.mod)"
 tested Kafka "$(sed -n 's/^version=//p' tests/servers/kafka/install.sh)"
 tested Temporal "$(sed -n 's/^version=//p' tests/servers/temporal/install.sh)"
 tested Helm "$(sed -n 's/^HELM_VERSION=//p' scripts/tools.sh)"

@@ -12,12 +12,14 @@ mod timeline;
 
 mod backends;
 mod deploy;
+mod examples;
 mod jobs;
 mod many;
 mod outages;
 mod push;
 mod replicas;
 mod scaling;
+mod sidecar;
 mod tls;
 
 use std::{

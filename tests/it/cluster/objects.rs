@@ -41,6 +41,12 @@ impl Namespace {
         self.cluster.kubectl.create(&list.to_string());
     }
 
+    /// Creates a Deployment without replicas.
+    pub fn deploy(&self, name: &str) {
+        let deployment = self.deployment(name);
+        self.cluster.kubectl.create(&deployment.to_string());
+    }
+
     fn deployment(&self, name: &str) -> Value {
         json!({
             "apiVersion": "apps/v1",

@@ -4,7 +4,8 @@ use std::{
     ffi::OsString,
     fs::File,
     net::TcpStream,
-    os::unix::process::CommandExt,
+    os::unix::{net::UnixStream, process::CommandExt},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -18,11 +19,15 @@ const VARIABLE: &str = "BACKLOG_SCALER";
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub struct Program {
-    host: String,
-    port: u16,
+    listens: Listens,
     admin: u16,
     dir: TempDir,
     child: Option<Child>,
+}
+
+enum Listens {
+    Tcp { host: String, port: u16 },
+    Socket(PathBuf),
 }
 
 impl Program {
@@ -32,11 +37,22 @@ impl Program {
     }
 
     pub fn at(host: &str, port: u16, settings: &str) -> Self {
+        let host = host.to_owned();
+        Program::listening(Listens::Tcp { host, port }, process::directory(), settings)
+    }
+
+    /// On a Unix socket, as a sidecar of KEDA's operator.
+    pub fn on_socket(settings: &str) -> Self {
+        let dir = process::directory();
+        let socket = dir.path().join("scaler.sock");
+        Program::listening(Listens::Socket(socket), dir, settings)
+    }
+
+    fn listening(listens: Listens, dir: TempDir, settings: &str) -> Self {
         let mut program = Program {
-            host: host.to_owned(),
-            port,
+            listens,
             admin: process::free_port(),
-            dir: process::directory(),
+            dir,
             child: None,
         };
         std::fs::write(program.dir.path().join("settings.yaml"), settings).expect("the settings");
@@ -46,7 +62,24 @@ impl Program {
 
     /// For KEDA.
     pub fn address(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        match &self.listens {
+            Listens::Tcp { host, port } => format!("{host}:{port}"),
+            Listens::Socket(socket) => format!("unix://{}", socket.display()),
+        }
+    }
+
+    fn setting(&self) -> String {
+        match &self.listens {
+            Listens::Tcp { .. } => self.address(),
+            Listens::Socket(socket) => format!("unix:{}", socket.display()),
+        }
+    }
+
+    fn serves(&self) -> bool {
+        match &self.listens {
+            Listens::Tcp { .. } => TcpStream::connect(self.address()).is_ok(),
+            Listens::Socket(socket) => UnixStream::connect(socket).is_ok(),
+        }
     }
 
     /// Its metrics and health.
@@ -65,7 +98,7 @@ impl Program {
         let child = Command::new(&program)
             .args(["serve", "--config", "settings.yaml"])
             .current_dir(self.dir.path())
-            .env("BACKLOG_SCALER__LISTEN__GRPC", self.address())
+            .env("BACKLOG_SCALER__LISTEN__GRPC", self.setting())
             .env("BACKLOG_SCALER__LISTEN__ADMIN", self.admin())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -75,7 +108,7 @@ impl Program {
         let child = child.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         self.child = Some(child);
         let begun = Instant::now();
-        while TcpStream::connect(self.address()).is_err() {
+        while !self.serves() {
             assert!(
                 begun.elapsed() < DEADLINE,
                 "it does not serve\n{}",
