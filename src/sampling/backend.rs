@@ -167,6 +167,9 @@ pub struct Pace {
     /// How often the query of a push trigger is read while a stream is open, unless the trigger or
     /// the settings say otherwise.
     pub push_interval: Duration,
+    /// The shortest that a trigger may set for itself, unless the settings have a shorter one: whoever
+    /// writes a trigger must not use up what others share.
+    pub shortest_push_interval: Duration,
     /// How long a call waits for a query that has no sample yet.
     pub first_call_timeout: Duration,
     /// An attempt to connect that takes longer has failed.
@@ -200,6 +203,7 @@ impl Pace {
             fresh_for: Duration::from_secs(1),
             stale_while_revalidate: Duration::ZERO,
             push_interval: Duration::from_secs(1),
+            shortest_push_interval: Duration::from_millis(10),
             first_call_timeout: Duration::from_secs(15),
             connect_timeout: limit,
             batch_timeout: limit,

@@ -25,6 +25,7 @@ use crate::{
         CommonKeys, TriggerRef,
         parse::Metadata,
         problem::{Problem, Problems},
+        values::PushInterval,
     },
     telemetry::LogLimit,
 };
@@ -155,6 +156,8 @@ impl Engine {
         let Some(common) = problems.keep(common) else {
             return Err(problems.into());
         };
+        // One that is missing is a problem, with which nothing is bound.
+        let push_interval = problems.keep(self.push_interval(trigger_type, &common));
         let bound = match &common.connection {
             Some(name) => {
                 let connections = self.connections.read().clone();
@@ -175,7 +178,7 @@ impl Engine {
         Ok(Trigger {
             trigger_type: trigger_type.name(),
             freshness: self.freshness(trigger_type, &common),
-            push_interval: self.push_interval(trigger_type, &common),
+            push_interval: push_interval.unwrap_or_default(),
             metric_name: common.metric_name.map_or(bound.metric_name, |name| name.0),
             target: bound.target,
             query: bound.query,
@@ -286,12 +289,26 @@ impl Engine {
         }
     }
 
-    fn push_interval(&self, trigger_type: &dyn RegisteredType, common: &CommonKeys) -> Duration {
-        let of_trigger = common.push_interval.map(|interval| interval.0);
-        let of_backend = self.limits.push_interval.get(trigger_type.backend());
-        of_trigger
-            .or(of_backend.copied())
-            .unwrap_or_else(|| trigger_type.pace().push_interval)
+    fn push_interval(
+        &self,
+        trigger_type: &dyn RegisteredType,
+        common: &CommonKeys,
+    ) -> Result<Duration, Problems> {
+        let pace = trigger_type.pace();
+        let of_settings = self.limits.push_interval.get(trigger_type.backend());
+        let of_server = of_settings.copied().unwrap_or(pace.push_interval);
+        let Some(PushInterval(own)) = common.push_interval else {
+            return Ok(of_server);
+        };
+        let shortest = pace.shortest_push_interval.min(of_server);
+        if own < shortest {
+            let (backend, value) = (trigger_type.backend(), format!("{own:?}"));
+            let reason = format!(
+                "is shorter than this server allows for {backend}; at least {shortest:?} is allowed"
+            );
+            return Err(Problem::value("pushInterval", &value, reason).into());
+        }
+        Ok(own)
     }
 }
 

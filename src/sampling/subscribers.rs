@@ -1,6 +1,6 @@
 //! The streams that subscribe to a slot. Each is woken only when a result changes what it reports.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
@@ -14,13 +14,16 @@ use super::{
 /// The subscribers of one slot.
 pub(super) struct Subscribers<B: Backend>(Mutex<List<B>>);
 
+/// A hundred thousand streams of one query may come and go together, so neither costs a walk through
+/// the others.
 struct List<B: Backend> {
     added: u64,
-    subscribers: Vec<Subscriber<B>>,
+    subscribers: BTreeMap<u64, Subscriber<B>>,
+    /// How many subscribers have each interval.
+    intervals: BTreeMap<Duration, usize>,
 }
 
 struct Subscriber<B: Backend> {
-    id: u64,
     interval: Duration,
     rule: Arc<B::Rule>,
     shaper: Option<Arc<Shaper>>,
@@ -40,7 +43,8 @@ impl<B: Backend> Default for Subscribers<B> {
     fn default() -> Self {
         Subscribers(Mutex::new(List {
             added: 0,
-            subscribers: Vec::new(),
+            subscribers: BTreeMap::new(),
+            intervals: BTreeMap::new(),
         }))
     }
 }
@@ -59,14 +63,15 @@ impl<B: Backend> Subscribers<B> {
         list.added += 1;
         let id = list.added;
         let before = list.interval();
-        list.subscribers.push(Subscriber {
-            id,
+        *list.intervals.entry(interval).or_default() += 1;
+        let subscriber = Subscriber {
             interval,
             rule,
             shaper,
             has_work: false,
             active,
-        });
+        };
+        list.subscribers.insert(id, subscriber);
         let next = list.interval();
         changed(IntervalChange { before, next });
         (id, changes)
@@ -76,7 +81,15 @@ impl<B: Backend> Subscribers<B> {
     pub fn remove(&self, id: u64, changed: impl FnOnce(IntervalChange)) {
         let mut list = self.0.lock();
         let before = list.interval();
-        list.subscribers.retain(|subscriber| subscriber.id != id);
+        let Some(removed) = list.subscribers.remove(&id) else {
+            return;
+        };
+        if let Some(count) = list.intervals.get_mut(&removed.interval) {
+            *count -= 1;
+            if *count == 0 {
+                list.intervals.remove(&removed.interval);
+            }
+        }
         let next = list.interval();
         changed(IntervalChange { before, next });
     }
@@ -88,7 +101,7 @@ impl<B: Backend> Subscribers<B> {
             return;
         }
         let now = Instant::now();
-        for subscriber in &mut list.subscribers {
+        for subscriber in list.subscribers.values_mut() {
             let reading = subscriber.rule.judge(&measured.sample, measured.at, now);
             subscriber.has_work = reading.active;
             let now_active = match &subscriber.shaper {
@@ -105,7 +118,7 @@ impl<B: Backend> Subscribers<B> {
     /// Whether a subscriber waits for work: its trigger is not active, or only because it is held.
     pub fn wait_for_work(&self) -> bool {
         let list = self.0.lock();
-        let mut subscribers = list.subscribers.iter();
+        let mut subscribers = list.subscribers.values();
         subscribers.any(|subscriber| !subscriber.has_work)
     }
 }
@@ -113,6 +126,6 @@ impl<B: Backend> Subscribers<B> {
 impl<B: Backend> List<B> {
     /// The shortest.
     fn interval(&self) -> Option<Duration> {
-        self.subscribers.iter().map(|s| s.interval).min()
+        self.intervals.keys().next().copied()
     }
 }

@@ -128,6 +128,18 @@ async fn bad_metadata_is_answered_with_key_value_and_what_is_allowed() {
             "freshFor: `5` must be a time with its unit",
         ),
         (
+            with(
+                trigger([
+                    ("backend", "temporal"),
+                    ("endpoint", "127.0.0.1:1"),
+                    ("taskQueue", "jobs"),
+                ]),
+                "pushInterval",
+                "20ms",
+            ),
+            "pushInterval: `20ms` is shorter than this server allows for temporal; at least 1s is",
+        ),
+        (
             with(right(), "pushInterval", "5ms"),
             "pushInterval: `5ms` must be a time with its unit from 10ms",
         ),

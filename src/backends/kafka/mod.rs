@@ -65,6 +65,7 @@ impl Backend for Kafka {
         Pace {
             fresh_for: Duration::from_secs(2),
             push_interval: Duration::from_millis(500),
+            shortest_push_interval: Duration::from_millis(100),
             // A batch that waits for a broker that is down, or for a coordinator that moves, does
             // not hold up the next ones.
             overlap: 4,

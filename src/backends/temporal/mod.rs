@@ -59,6 +59,7 @@ impl Backend for Temporal {
             stale_while_revalidate: Duration::from_secs(30),
             // As the rate limit allows: what is on its way is not requested again.
             push_interval: Duration::from_secs(1),
+            shortest_push_interval: Duration::from_secs(1),
             first_call_timeout: Duration::from_secs(20),
             // The most that `minConnectTimeout` allows: each connection has its own limit.
             connect_timeout: Duration::from_secs(config::LONGEST_CONNECT),
