@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backlog_scaler::keda::proto::{ScaledObjectRef, external_scaler_client::ExternalScalerClient};
+use backlog_scaler::keda::proto::external_scaler_client::ExternalScalerClient;
 use prost::Message;
 
 use super::*;
@@ -105,34 +105,6 @@ async fn bytes_that_trickle_in_hold_up_no_other_call() {
     honest.assert_served_during(&program, attack).await;
 }
 
-/// The message of a call about this trigger, in a frame or several.
-fn request(stream: u32, path: &str, trigger: &ScaledObjectRef) -> Vec<u8> {
-    let bytes = trigger.encode_to_vec();
-    let message = message(false, bytes.len() as u32, &bytes);
-    let begun = frame(HEADERS, END_HEADERS, stream, &call(path, &[]));
-    [begun, frame(DATA, END_STREAM, stream, &message)].concat()
-}
-
-#[tokio::test]
-async fn streams_whose_responses_are_never_read_take_little_memory() {
-    let Some((program, honest)) = victim("").await else {
-        return;
-    };
-    let attack = async {
-        // No stream may send a byte of data to us.
-        let settings = [&INITIAL_WINDOW[..], &[0; 4]].concat();
-        let mut raw = Raw::hello(&program, &settings).await;
-        for stream in (1..10_000).step_by(2) {
-            let call = request(stream, STREAM_IS_ACTIVE, &honest.trigger);
-            raw.send(&call).await.unwrap();
-        }
-        for _ in 0..10 {
-            honest.assert_served(&program).await;
-        }
-    };
-    honest.assert_served_during(&program, attack).await;
-}
-
 /// Sends the data of a stream as the server makes room for it (RFC 9113, section 6.9). `None` if it
 /// makes no more.
 struct Paced {
@@ -142,8 +114,21 @@ struct Paced {
 }
 
 impl Paced {
+    async fn hello(program: &Program, settings: &[u8]) -> Self {
+        Paced {
+            raw: Raw::hello(program, settings).await,
+            // The window before anything was said of it.
+            connection: 65_535,
+            stream: 0,
+        }
+    }
+
+    async fn begin(&mut self, stream: u32, path: &str) {
+        let begun = frame(HEADERS, END_HEADERS, stream, &call(path, &[]));
+        self.raw.send(&begun).await.unwrap();
+    }
+
     async fn send(&mut self, stream: u32, data: &[u8]) -> Option<()> {
-        // The windows before anything was said of them.
         self.stream = 65_535;
         for chunk in data.chunks(16_000) {
             while self.connection.min(self.stream) < chunk.len() {
@@ -170,6 +155,30 @@ fn number(payload: &[u8]) -> usize {
 }
 
 #[tokio::test]
+async fn streams_whose_responses_are_never_read_take_little_memory() {
+    let Some((program, honest)) = victim("").await else {
+        return;
+    };
+    let attack = async {
+        // No stream may send a byte of data to us.
+        let settings = [&INITIAL_WINDOW[..], &[0; 4]].concat();
+        let mut paced = Paced::hello(&program, &settings).await;
+        let trigger = honest.trigger.encode_to_vec();
+        let data = message(false, trigger.len() as u32, &trigger);
+        for stream in (1..10_000).step_by(2) {
+            paced.begin(stream, STREAM_IS_ACTIVE).await;
+            paced.send(stream, &data).await.expect("room for it");
+            let end = frame(DATA, END_STREAM, stream, &[]);
+            paced.raw.send(&end).await.unwrap();
+        }
+        for _ in 0..10 {
+            honest.assert_served(&program).await;
+        }
+    };
+    honest.assert_served_during(&program, attack).await;
+}
+
+#[tokio::test]
 async fn messages_that_are_never_finished_take_little_memory() {
     let Some((program, honest)) = victim("").await else {
         return;
@@ -177,14 +186,9 @@ async fn messages_that_are_never_finished_take_little_memory() {
     let almost = vec![0; 1024 * 1024 - 16];
     let data = message(false, 1024 * 1024 - 1, &almost);
     let attack = async {
-        let mut paced = Paced {
-            raw: Raw::hello(&program, &[]).await,
-            connection: 65_535,
-            stream: 0,
-        };
+        let mut paced = Paced::hello(&program, &[]).await;
         for stream in (1..1_000).step_by(2) {
-            let begun = frame(HEADERS, END_HEADERS, stream, &call(GET_METRICS, &[]));
-            paced.raw.send(&begun).await.unwrap();
+            paced.begin(stream, GET_METRICS).await;
             if paced.send(stream, &data).await.is_none() {
                 break;
             }
