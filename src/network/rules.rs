@@ -8,6 +8,8 @@ use std::{
 use globset::{GlobBuilder, GlobMatcher};
 use ipnet::IpNet;
 
+use crate::metadata::values::HostPort;
+
 /// Which servers are allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -58,6 +60,20 @@ impl Rules {
     pub fn listed(entries: &[String]) -> Result<Self, String> {
         let list: Result<Vec<Rule>, String> = entries.iter().map(|e| Rule::parse(e)).collect();
         Ok(Rules { list: Some(list?) })
+    }
+
+    /// Whether a server is listed as it is written: its host by name, an address also by network. What
+    /// a name resolves to is not known here, so that no network lists it.
+    pub fn names(&self, server: &HostPort) -> bool {
+        let ip = server.host.parse::<IpAddr>().ok();
+        self.list.as_deref().is_some_and(|list| {
+            list.iter()
+                .filter(|rule| rule.port.is_none_or(|allowed| allowed == server.port))
+                .any(|rule| {
+                    let in_network = ip.is_some_and(|ip| rule.has_network_of(ip.to_canonical()));
+                    rule.has_host(&server.host) || in_network
+                })
+        })
     }
 
     pub(super) fn has_list(&self) -> bool {
@@ -196,6 +212,23 @@ mod tests {
             );
         }
         assert!(!allowed(&[], "redis", "10.0.0.1", 6379), "an empty list");
+    }
+
+    #[test]
+    fn a_server_is_listed_as_it_is_written() {
+        let entries = ["*.shop.svc:6379", "10.0.0.0/8"].map(str::to_owned);
+        let rules = Rules::listed(&entries).unwrap();
+        for (server, expected) in [
+            ("redis.shop.svc:6379", true),
+            ("redis.shop.svc:6380", false),
+            ("10.1.2.3:9092", true),
+            ("11.1.2.3:9092", false),
+            ("redis.mail.svc:6379", false),
+        ] {
+            assert_eq!(rules.names(&server.parse().unwrap()), expected, "{server}");
+        }
+        let everything = Rules::everything();
+        assert!(!everything.names(&"redis:6379".parse().unwrap()));
     }
 
     #[test]
