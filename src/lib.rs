@@ -12,13 +12,16 @@
 //! 4. [`backends`] read the queues, each in a folder of its own. No other module uses their client
 //!    libraries.
 //!
-//! Around them: [`network`] decides which servers may be connected to, [`settings`] is the server's own configuration, [`server`] its listeners and its
-//! life cycle, [`telemetry`] its logs and metrics, [`cli`] its commands, [`error`] its one error.
+//! Around them: [`network`] decides which servers may be connected to, [`kubernetes`] reads from the
+//! API server how a trigger authenticates, [`settings`] is the server's own configuration, [`server`]
+//! its listeners and its life cycle, [`telemetry`] its logs and metrics, [`cli`] its commands,
+//! [`error`] its one error.
 
 pub mod backends;
 pub mod cli;
 pub mod error;
 pub mod keda;
+pub mod kubernetes;
 pub mod metadata;
 pub mod network;
 pub mod sampling;

@@ -5,6 +5,7 @@
 
 mod connections;
 mod inline_connections;
+mod kubernetes;
 mod listen;
 mod load;
 mod schema;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use connections::{ConnectionSettings, Scalar};
+pub use kubernetes::KubernetesSettings;
 pub use listen::{Address, Listen, ServerTls};
 pub use load::{ENV_PREFIX, load};
 pub use schema::schema;
@@ -38,6 +40,8 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// Named connections: address and credentials of a backend.
     pub connections: BTreeMap<String, ConnectionSettings>,
+    /// Reading of TriggerAuthentications from the Kubernetes API.
+    pub kubernetes: KubernetesSettings,
 }
 
 /// The log, on stderr.

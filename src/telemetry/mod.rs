@@ -4,6 +4,7 @@ mod budget;
 mod certificate;
 mod connections;
 mod exposition;
+mod kubernetes;
 mod label;
 mod log_limit;
 pub mod logs;
@@ -21,6 +22,7 @@ use certificate::Certificates;
 use connections::Connections;
 pub use connections::{ConnectionMetrics, ConnectionStatus};
 pub use exposition::{Descriptor, Exposition};
+pub use kubernetes::{KubernetesMetrics, WatchState, WatchStatus};
 pub use label::{Escaped, LabelText};
 pub use log_limit::LogLimit;
 pub use rpc::Method;
@@ -79,6 +81,11 @@ impl Telemetry {
     /// Registers the metrics of the files of secrets.
     pub fn secrets(&self) -> SecretMetrics {
         SecretMetrics::register(&mut self.0.registry.lock())
+    }
+
+    /// Registers the metrics of the client of the Kubernetes API.
+    pub fn kubernetes(&self) -> KubernetesMetrics {
+        KubernetesMetrics::register(&mut self.0.registry.lock())
     }
 
     /// All metrics but those of triggers, without the end of the page.

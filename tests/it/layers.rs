@@ -7,17 +7,26 @@ use std::{
 };
 
 /// The modules of `src`, each with those that it may use. A module uses itself as well.
-const USES: [(&str, &[&str]); 11] = [
+const USES: [(&str, &[&str]); 12] = [
     ("error", &[]),
     ("metadata", &["error"]),
     ("telemetry", &["error"]),
     ("network", &["error", "metadata"]),
+    // Reads keys and hands them over: who connects with them is above it.
+    ("kubernetes", &["error", "metadata", "network", "telemetry"]),
     ("sampling", &["error", "metadata", "network", "telemetry"]),
     ("backends", &["error", "metadata", "network", "sampling"]),
     ("keda", &["error", "metadata", "sampling", "telemetry"]),
     (
         "settings",
-        &["error", "metadata", "network", "sampling", "telemetry"],
+        &[
+            "error",
+            "kubernetes",
+            "metadata",
+            "network",
+            "sampling",
+            "telemetry",
+        ],
     ),
     (
         "server",
@@ -25,6 +34,7 @@ const USES: [(&str, &[&str]); 11] = [
             "backends",
             "error",
             "keda",
+            "kubernetes",
             "metadata",
             "network",
             "sampling",
@@ -38,6 +48,7 @@ const USES: [(&str, &[&str]); 11] = [
             "backends",
             "error",
             "keda",
+            "kubernetes",
             "metadata",
             "network",
             "sampling",

@@ -1,0 +1,252 @@
+//! The connections to the API server, and the requests for single objects.
+//!
+//! The requests of single objects do without kube's own: it logs a response that it cannot parse,
+//! which for a Secret would be the secret, and it bounds neither responses nor lines of a watch.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::Body as _;
+use kube::{Client, Config, client::Body};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::{sync::Semaphore, time::timeout};
+
+use super::{
+    connect::{client, config},
+    errors::Request,
+    object::ObjectId,
+    options::Options,
+};
+use crate::{error::Result, telemetry::KubernetesMetrics};
+
+/// A response, or a line of a watch, may have this many bytes. An object has at most 1.5 MiB (etcd's
+/// limit for a request); base64 and JSON make a third more of a Secret.
+const LARGEST: usize = 4 * 1024 * 1024;
+
+/// The deadline of a request, but for watches.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The API server ends a watch after this, and it is resumed: client-go's lower limit.
+const WATCH_SECONDS: u64 = 300;
+/// What a watch may be late beyond that until its connection counts as dead.
+const WATCH_GRACE: Duration = Duration::from_secs(10);
+
+/// Watches that share one HTTP/2 connection. kube-apiserver allows 100 streams
+/// (`--http2-max-streams-per-connection`), and what waits for a stream would wait for long.
+const WATCHES_PER_CONNECTION: usize = 50;
+
+/// Requests and starts of watches at once, so that a start with thousands of triggers is no burst for
+/// the API server.
+const CONCURRENT_REQUESTS: usize = 16;
+
+/// The API server.
+pub struct ApiServer {
+    config: Config,
+    metrics: KubernetesMetrics,
+    /// Of single requests.
+    requests: Connection,
+    /// Of watches.
+    watching: Mutex<Vec<Weak<Connection>>>,
+    permits: Semaphore,
+}
+
+/// A client with one HTTP/2 connection. Where the API server speaks HTTP/1.1 alone, it has one for each
+/// request under way.
+pub struct Connection {
+    pub client: Client,
+    /// Whether a request has succeeded. Until then the client does not know that the API server speaks
+    /// HTTP/2, and would open a connection for each request: the first one goes alone.
+    is_open: tokio::sync::Mutex<bool>,
+}
+
+impl Connection {
+    async fn send(
+        &self,
+        permits: &Semaphore,
+        request: Request<'_>,
+        path: &str,
+    ) -> Result<std::result::Result<Body, Status>> {
+        let mut is_open = self.is_open.lock().await;
+        let _permit = permits.acquire().await;
+        if *is_open {
+            drop(is_open);
+            return in_time(request, send(&self.client, request, path)).await;
+        }
+        let response = in_time(request, send(&self.client, request, path)).await;
+        *is_open = response.is_ok();
+        response
+    }
+}
+
+impl ApiServer {
+    /// Reads the configuration; connects with the first request.
+    pub async fn new(options: &Options, metrics: KubernetesMetrics) -> Result<Self> {
+        let config = config(options).await?;
+        let requests = connection(&config, &metrics)?;
+        Ok(ApiServer {
+            config,
+            metrics,
+            requests,
+            watching: Mutex::default(),
+            permits: Semaphore::new(CONCURRENT_REQUESTS),
+        })
+    }
+
+    /// A connection for one more watch, which holds it as long as it lasts.
+    pub fn watch_connection(&self) -> Result<Arc<Connection>> {
+        let mut watching = self.watching.lock();
+        watching.retain(|connection| connection.strong_count() > 0);
+        let has_room =
+            |connection: &&Weak<Connection>| connection.strong_count() < WATCHES_PER_CONNECTION;
+        let free = watching.iter().find(has_room).and_then(Weak::upgrade);
+        if let Some(free) = free {
+            return Ok(free);
+        }
+        let new = Arc::new(connection(&self.config, &self.metrics)?);
+        watching.push(Arc::downgrade(&new));
+        Ok(new)
+    }
+
+    /// Reads one object. `None`: there is none.
+    pub async fn get(&self, id: &ObjectId) -> Result<Option<Bytes>> {
+        let request = Request::of("get", id);
+        let path = id.path();
+        let response = self.requests.send(&self.permits, request, &path);
+        let body = match response.await? {
+            Ok(body) => body,
+            // Without a name in the details it is the resource that is not known.
+            Err(status) if status.code == 404 && !status.details.name.is_empty() => {
+                return Ok(None);
+            }
+            Err(status) => return Err(request.refused(status.code, &status.message)),
+        };
+        in_time(request, whole(body, request)).await.map(Some)
+    }
+
+    /// Watches one object from a resource version, or from its present state.
+    pub async fn watch(
+        &self,
+        connection: &Connection,
+        id: &ObjectId,
+        resource_version: Option<&str>,
+    ) -> Result<Lines> {
+        let request = Request::of("watch", id);
+        let path = id.watch_path(resource_version, WATCH_SECONDS);
+        match connection.send(&self.permits, request, &path).await? {
+            Ok(body) => Ok(Lines::new(body)),
+            Err(status) => Err(request.refused(status.code, &status.message)),
+        }
+    }
+}
+
+/// Bounds a request that is under way; waiting for its turn is bounded by the callers' own deadlines.
+async fn in_time<T>(request: Request<'_>, response: impl Future<Output = Result<T>>) -> Result<T> {
+    let response = timeout(REQUEST_TIMEOUT, response).await;
+    response.unwrap_or_else(|_| Err(request.timed_out()))
+}
+
+fn connection(config: &Config, metrics: &KubernetesMetrics) -> Result<Connection> {
+    Ok(Connection {
+        client: client(config, metrics)?,
+        is_open: tokio::sync::Mutex::new(false),
+    })
+}
+
+/// The part of a `Status` that is used.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    code: u16,
+    message: String,
+    details: StatusDetails,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct StatusDetails {
+    name: String,
+}
+
+/// The body of a response, or the status of one that is an error.
+async fn send(
+    client: &Client,
+    request: Request<'_>,
+    path: &str,
+) -> Result<std::result::Result<Body, Status>> {
+    let http = http::Request::get(path)
+        .header(http::header::ACCEPT, "application/json")
+        .body(Body::empty())
+        .map_err(|_| request.unreadable("was never requested: its path is not valid"))?;
+    let response = client.send(http).await;
+    let response = response.map_err(|error| request.failed(&error))?;
+    let code = response.status();
+    if code.is_success() {
+        return Ok(Ok(response.into_body()));
+    }
+    let body = whole(response.into_body(), request).await?;
+    let mut status: Status = serde_json::from_slice(&body).unwrap_or_default();
+    status.code = code.as_u16();
+    Ok(Err(status))
+}
+
+async fn frame(body: &mut Body) -> Option<Result<Bytes, kube::Error>> {
+    loop {
+        let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await?;
+        match frame.map(|frame| frame.into_data()) {
+            Ok(Ok(data)) => return Some(Ok(data)),
+            // Trailers.
+            Ok(Err(_)) => {}
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+async fn whole(mut body: Body, request: Request<'_>) -> Result<Bytes> {
+    let mut read = Vec::new();
+    while let Some(data) = frame(&mut body).await {
+        let data = data.map_err(|error| request.failed(&error))?;
+        if read.len() + data.len() > LARGEST {
+            return Err(request.unreadable("has more than 4 MiB"));
+        }
+        read.extend_from_slice(&data);
+    }
+    Ok(read.into())
+}
+
+/// The events of a watch, one a line. Between events it holds no buffer: there are as many as there
+/// are Secrets in use.
+pub struct Lines {
+    body: Body,
+    buffer: Vec<u8>,
+}
+
+impl Lines {
+    fn new(body: Body) -> Self {
+        let buffer = Vec::new();
+        Lines { body, buffer }
+    }
+
+    /// The next line. `None`: the watch has ended, and may be resumed.
+    pub async fn next(&mut self, request: Request<'_>) -> Option<Result<Vec<u8>>> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let rest = self.buffer.split_off(end + 1);
+                return Some(Ok(std::mem::replace(&mut self.buffer, rest)));
+            }
+            if self.buffer.len() > LARGEST {
+                return Some(Err(request.unreadable("has an event of more than 4 MiB")));
+            }
+            let late = Duration::from_secs(WATCH_SECONDS) + WATCH_GRACE;
+            match timeout(late, frame(&mut self.body)).await {
+                Ok(Some(Ok(data))) => self.buffer.extend_from_slice(&data),
+                Ok(Some(Err(error))) => return Some(Err(request.failed(&error))),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! How the API server is connected to: the kubeconfig or the ServiceAccount, and the HTTP client.
+
+use std::time::Duration;
+
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client as HttpClient, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use kube::{
+    Client, Config,
+    client::ConfigExt as _,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use rustls::pki_types::ServerName;
+use tower::{BoxError, ServiceBuilder};
+
+use super::{options::Options, requests::CountRequests};
+use crate::{
+    error::{Error, Kind, Result},
+    telemetry::KubernetesMetrics,
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that is dead is noticed by its pings.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the settings, the kubeconfig or the pod say.
+pub async fn config(options: &Options) -> Result<Config> {
+    let selected = KubeConfigOptions {
+        context: options.context.clone(),
+        ..Default::default()
+    };
+    let config = match &options.kubeconfig {
+        Some(path) => {
+            let invalid = |reason: String| {
+                let what = format!("kubernetes.kubeconfig: {}: {reason}", path.display());
+                Error::new(Kind::Invalid, what, "")
+            };
+            // The text of its error may have what is in the file.
+            let read = Kubeconfig::read_from(path)
+                .map_err(|_| invalid("cannot be read, or is no kubeconfig".to_owned()))?;
+            Config::from_custom_kubeconfig(read, &selected)
+                .await
+                .map_err(|error| invalid(error.to_string()))?
+        }
+        None => Config::incluster().map_err(|error| {
+            Error::new(
+                Kind::Invalid,
+                format!("kubernetes: this is no pod with a ServiceAccount ({error})"),
+                "Outside of a cluster, give kubernetes.kubeconfig.",
+            )
+        })?,
+    };
+    match config.proxy_url {
+        None => Ok(config),
+        Some(_) => Err(Error::new(
+            Kind::Invalid,
+            "kubernetes.kubeconfig: `proxy-url` is not supported",
+            "Give the API server's own address.",
+        )),
+    }
+}
+
+/// A client with its own connection: HTTP/2 where the API server speaks it, as it does by default.
+pub fn client(config: &Config, metrics: &KubernetesMetrics) -> Result<Client> {
+    let invalid = |error: kube::Error| {
+        let what = format!("kubernetes: the API server's TLS or credentials: {error}");
+        Error::new(Kind::Invalid, what, "")
+    };
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    let mut tls = HttpsConnectorBuilder::new()
+        .with_tls_config(config.rustls_client_config().map_err(invalid)?)
+        .https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = ServerName::try_from(name.clone()).map_err(|_| {
+            let what = format!("kubernetes.kubeconfig: tls-server-name `{name}` is no server name");
+            Error::new(Kind::Invalid, what, "")
+        })?;
+        tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    let connector = tls.enable_http1().enable_http2().wrap_connector(http);
+    let http = HttpClient::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .http2_keep_alive_interval(PING_EVERY)
+        .http2_keep_alive_timeout(PING_TIMEOUT)
+        .build(connector);
+    let stack = ServiceBuilder::new()
+        .layer(CountRequests(metrics.clone()))
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer().map_err(invalid)?)
+        .layer(config.extra_headers_layer().map_err(invalid)?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(Client::new(stack, config.default_namespace.clone()))
+}

@@ -1,0 +1,131 @@
+//! Counts the requests to the API server, whoever makes them.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, StatusCode, Uri};
+use tower::{BoxError, Layer, Service};
+
+use crate::{error::Kind, telemetry::KubernetesMetrics};
+
+/// Wraps a client's service.
+pub struct CountRequests(pub KubernetesMetrics);
+
+impl<S> Layer<S> for CountRequests {
+    type Service = Counted<S>;
+
+    fn layer(&self, inner: S) -> Counted<S> {
+        let metrics = self.0.clone();
+        Counted { inner, metrics }
+    }
+}
+
+/// A service whose requests are counted when their response begins.
+#[derive(Clone)]
+pub struct Counted<S> {
+    inner: S,
+    metrics: KubernetesMetrics,
+}
+
+impl<S, B, R> Service<Request<B>> for Counted<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<R>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (verb, resource) = classify(request.uri());
+        let metrics = self.metrics.clone();
+        let response = self.inner.call(request);
+        Box::pin(async move {
+            let response = response.await.map_err(Into::into);
+            let error = match &response {
+                Ok(response) => kind(response.status()),
+                Err(_) => Some(Kind::Unreachable),
+            };
+            metrics.count_request(verb, resource, error);
+            response
+        })
+    }
+}
+
+fn kind(status: StatusCode) -> Option<Kind> {
+    match status.as_u16() {
+        ..=399 => None,
+        401 | 403 => Some(Kind::Unauthorized),
+        404 => Some(Kind::NotFound),
+        429 => Some(Kind::Exhausted),
+        500.. => Some(Kind::Unreachable),
+        _ => Some(Kind::Unreadable),
+    }
+}
+
+/// The verb and the resource of a request, as labels: `get` of one object, `list` or `watch` of a
+/// collection.
+fn classify(uri: &Uri) -> (&'static str, &'static str) {
+    let mut parts = uri.path().split('/').filter(|part| !part.is_empty());
+    // /api/v1 or /apis/group/version.
+    let of_group = parts.next() == Some("apis");
+    parts.nth(usize::from(of_group));
+    let mut rest = parts.peekable();
+    if rest.next_if_eq(&"namespaces").is_some() {
+        rest.next();
+    }
+    let resource = match rest.next() {
+        Some("scaledobjects") => "scaledobjects",
+        Some("scaledjobs") => "scaledjobs",
+        Some("triggerauthentications") => "triggerauthentications",
+        Some("clustertriggerauthentications") => "clustertriggerauthentications",
+        Some("secrets") => "secrets",
+        Some("configmaps") => "configmaps",
+        _ => "workloads",
+    };
+    let query = uri.query().unwrap_or_default();
+    let verb = match rest.next() {
+        Some(_) => "get",
+        None if query.split('&').any(|pair| pair == "watch=true") => "watch",
+        None => "list",
+    };
+    (verb, resource)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_the_verb_and_the_resource_of_its_path() {
+        for (uri, expected) in [
+            ("/api/v1/namespaces/shop/secrets/redis", ("get", "secrets")),
+            (
+                "/api/v1/namespaces/shop/secrets?watch=true&fieldSelector=metadata.name%3Dredis",
+                ("watch", "secrets"),
+            ),
+            (
+                "/apis/keda.sh/v1alpha1/scaledobjects?&limit=200",
+                ("list", "scaledobjects"),
+            ),
+            (
+                "/apis/apps/v1/namespaces/shop/deployments/worker",
+                ("get", "workloads"),
+            ),
+            (
+                "/apis/keda.sh/v1alpha1/clustertriggerauthentications/redis",
+                ("get", "clustertriggerauthentications"),
+            ),
+        ] {
+            assert_eq!(classify(&uri.parse().unwrap()), expected, "{uri}");
+        }
+    }
+}

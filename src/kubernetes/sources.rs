@@ -1,0 +1,194 @@
+//! The Secrets, ConfigMaps and scale targets in use. Each is watched as long as somebody holds it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{sync::watch, task::AbortHandle, time::Instant};
+
+use super::{
+    client::ApiServer,
+    object::ObjectId,
+    retry::Revisions,
+    source::{Content, Follower, State},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    telemetry::{KubernetesMetrics, LogLimit},
+};
+
+/// Objects that are watched at once.
+const MOST: usize = 20_000;
+
+/// An object that does not exist, or that could not be read, stays watched for this long: KEDA
+/// calls again soon, and its calls send no more requests.
+const LINGER: Duration = Duration::from_secs(10);
+/// How many of them.
+const MOST_LINGERING: usize = 1_000;
+
+/// The objects that are watched.
+pub struct Sources {
+    api: Arc<ApiServer>,
+    metrics: KubernetesMetrics,
+    revisions: Arc<Revisions>,
+    open: Arc<Open>,
+    lingering: Mutex<VecDeque<(Instant, Arc<Source>)>>,
+    log: Arc<LogLimit>,
+}
+
+type Open = Mutex<HashMap<ObjectId, Weak<Source>>>;
+
+/// An object that is watched until this is dropped, and its content with it.
+pub struct Source {
+    pub id: ObjectId,
+    state: watch::Receiver<State>,
+    task: AbortHandle,
+    metrics: KubernetesMetrics,
+    open: Weak<Open>,
+}
+
+impl Sources {
+    pub fn new(api: Arc<ApiServer>, metrics: KubernetesMetrics, revisions: Arc<Revisions>) -> Self {
+        Sources {
+            api,
+            metrics,
+            revisions,
+            open: Arc::default(),
+            lingering: Mutex::default(),
+            log: Arc::default(),
+        }
+    }
+
+    /// An object that was read, perhaps long ago if the API server is away since. An error: it never
+    /// was, and the last request failed.
+    pub async fn read(&self, id: ObjectId) -> Result<Arc<Source>> {
+        let source = self.open(id)?;
+        let mut state = source.state.clone();
+        let known = state
+            .wait_for(|state| state.content.is_some() || state.error.is_some())
+            .await;
+        let state = known.map(|state| state.clone());
+        let state = state.map_err(|_| Error::new(Kind::Internal, "a watch has ended", ""))?;
+        if matches!(state.content.as_deref(), None | Some(Content::Missing)) {
+            self.linger(source.clone());
+        }
+        match (state.content, state.error) {
+            (None, Some(error)) => Err(error),
+            _ => Ok(source),
+        }
+    }
+
+    /// Ends the watches that only linger, and have for long enough.
+    pub fn expire(&self) {
+        let mut lingering = self.lingering.lock();
+        let expired = lingering.partition_point(|(since, _)| since.elapsed() >= LINGER);
+        let expired: Vec<_> = lingering.drain(..expired).collect();
+        drop(lingering);
+        drop(expired);
+    }
+
+    /// How many objects are watched.
+    pub fn len(&self) -> usize {
+        self.open.lock().len()
+    }
+
+    /// The last failures, of watches that have not recovered.
+    pub fn problems(&self) -> Vec<Error> {
+        let open: Vec<_> = self
+            .open
+            .lock()
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        let errors = open
+            .iter()
+            .filter_map(|source| source.state.borrow().error.clone());
+        errors.collect()
+    }
+
+    fn open(&self, id: ObjectId) -> Result<Arc<Source>> {
+        let mut open = self.open.lock();
+        if let Some(source) = open.get(&id).and_then(Weak::upgrade) {
+            return Ok(source);
+        }
+        if open.len() >= MOST {
+            return Err(Error::new(
+                Kind::Exhausted,
+                format!("{id}: {MOST} Secrets, ConfigMaps and scale targets are watched already"),
+                "Run more than one backlog-scaler, each for some namespaces.",
+            ));
+        }
+        let (sender, state) = watch::channel(State::default());
+        let label = id.resource.label();
+        let follower = Follower {
+            api: self.api.clone(),
+            id: id.clone(),
+            state: sender,
+            status: self.metrics.watch(label),
+            revisions: self.revisions.clone(),
+            log: self.log.clone(),
+        };
+        self.metrics.add_objects(label, 1);
+        let source = Arc::new(Source {
+            id: id.clone(),
+            state,
+            task: tokio::spawn(follower.run()).abort_handle(),
+            metrics: self.metrics.clone(),
+            open: Arc::downgrade(&self.open),
+        });
+        open.insert(id, Arc::downgrade(&source));
+        Ok(source)
+    }
+
+    fn linger(&self, source: Arc<Source>) {
+        let mut lingering = self.lingering.lock();
+        let evicted = match lingering.len() >= MOST_LINGERING {
+            true => lingering.pop_front(),
+            false => None,
+        };
+        // Each lingers once.
+        if !lingering
+            .iter()
+            .any(|(_, other)| Arc::ptr_eq(other, &source))
+        {
+            lingering.push_back((Instant::now(), source));
+        }
+        drop(lingering);
+        drop(evicted);
+    }
+}
+
+impl Source {
+    /// What is known now.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Reports what changes from now on.
+    pub fn changes(&self) -> watch::Receiver<State> {
+        let mut changes = self.state.clone();
+        changes.mark_unchanged();
+        changes
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.metrics.add_objects(self.id.resource.label(), -1);
+        let Some(open) = self.open.upgrade() else {
+            return;
+        };
+        let mut open = open.lock();
+        // A new one may have replaced the one that is being dropped.
+        if open
+            .get(&self.id)
+            .is_some_and(|source| source.strong_count() == 0)
+        {
+            open.remove(&self.id);
+        }
+    }
+}
