@@ -10,6 +10,7 @@ mod objects;
 mod program;
 mod timeline;
 
+mod authentication;
 mod backends;
 mod deploy;
 mod examples;
@@ -55,7 +56,7 @@ fn cluster() -> Option<Arc<ControlPlane>> {
 /// Skips a scenario where there is no cluster.
 macro_rules! needs_cluster {
     () => {
-        match super::cluster() {
+        match $crate::cluster::cluster() {
             Some(cluster) => cluster,
             None => return,
         }

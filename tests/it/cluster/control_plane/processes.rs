@@ -88,7 +88,8 @@ impl Processes {
                 format!("--secure-port={}", ports.api),
                 "--endpoint-reconciler-type=none".to_owned(),
                 "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
-                "--authorization-mode=AlwaysAllow".to_owned(),
+                // The programs of the run are administrators (system:masters).
+                "--authorization-mode=RBAC".to_owned(),
                 "--anonymous-auth=false".to_owned(),
                 format!(
                     "--token-auth-file={}",

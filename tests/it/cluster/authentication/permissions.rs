@@ -1,0 +1,211 @@
+//! The least permissions, and what happens without each of them.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    JOBS, Scene, authentication, config_map, deployment, needs_cluster, pairs, scaled_object,
+    secret, secret_key, trigger,
+};
+use crate::cluster::{SOON, objects::Namespace};
+
+/// What a Role must allow: group, resource, verb.
+const NEEDED: [(&str, &str, &str); 14] = [
+    ("keda.sh", "scaledobjects", "list"),
+    ("keda.sh", "scaledobjects", "watch"),
+    ("keda.sh", "scaledobjects", "get"),
+    ("keda.sh", "scaledjobs", "list"),
+    ("keda.sh", "scaledjobs", "watch"),
+    ("keda.sh", "scaledjobs", "get"),
+    ("keda.sh", "triggerauthentications", "list"),
+    ("keda.sh", "triggerauthentications", "watch"),
+    ("", "secrets", "get"),
+    ("", "secrets", "watch"),
+    ("", "configmaps", "get"),
+    ("", "configmaps", "watch"),
+    ("apps", "deployments", "get"),
+    ("apps", "deployments", "watch"),
+];
+
+const NAMESPACE: &str = "auth-rbac";
+const USER: &str = "system:serviceaccount:auth-rbac:scaler";
+
+fn rule(group: &str, resource: &str, verb: &str) -> Value {
+    let mut rule = json!({"apiGroups": [group], "resources": [resource], "verbs": [verb]});
+    // Also a watch is allowed for one name alone, if its field selector names it.
+    if matches!(resource, "secrets" | "configmaps") {
+        rule["resourceNames"] = json!(["redis"]);
+    }
+    rule
+}
+
+/// A Role, or a ClusterRole without a namespace, and its binding to the ServiceAccount.
+fn allow(namespace: &Namespace, in_namespace: bool, rules: Vec<Value>) {
+    let (kind, name) = match in_namespace {
+        true => ("Role", "scaler"),
+        false => ("ClusterRole", "auth-rbac-scaler"),
+    };
+    let mut metadata = json!({"name": name});
+    if in_namespace {
+        metadata["namespace"] = NAMESPACE.into();
+    }
+    let api = "rbac.authorization.k8s.io";
+    let role = json!({
+        "apiVersion": format!("{api}/v1"), "kind": kind, "metadata": metadata, "rules": rules,
+    });
+    let binding = json!({
+        "apiVersion": format!("{api}/v1"),
+        "kind": format!("{kind}Binding"),
+        "metadata": metadata,
+        "roleRef": {"apiGroup": api, "kind": kind, "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "scaler", "namespace": NAMESPACE}],
+    });
+    let objects = json!({"apiVersion": "v1", "kind": "List", "items": [role, binding]});
+    namespace.cluster.kubectl.apply(&objects.to_string());
+}
+
+fn allow_all_but(namespace: &Namespace, missing: Option<(&str, &str, &str)>) {
+    let rules = NEEDED.iter().filter(|needed| Some(**needed) != missing);
+    let rules = rules.map(|(group, resource, verb)| rule(group, resource, verb));
+    allow(namespace, true, rules.collect());
+}
+
+fn allow_cluster(namespace: &Namespace, verbs: &[&str]) {
+    let rules = verbs
+        .iter()
+        .map(|verb| rule("keda.sh", "clustertriggerauthentications", verb));
+    allow(namespace, false, rules.collect());
+}
+
+/// A client with the ServiceAccount's token.
+async fn scene(namespace: &Arc<Namespace>) -> Scene {
+    let create = ["create", "token", "scaler", "-n", NAMESPACE];
+    let token = namespace.cluster.kubectl.run(&create, "");
+    let namespaces = vec![NAMESPACE.to_owned()];
+    Scene::of(namespace.clone(), Some(token.trim()), namespaces).await
+}
+
+/// Waits until a failure is reported: by the look-up, or by a watch. The API server applies a Role a
+/// moment after it was written, so that the first results may be those of the one before.
+async fn fails(scene: &Scene, name: &str, metadata: &[(&str, &str)], expected: &str) {
+    let begun = Instant::now();
+    loop {
+        let sent = super::sent(metadata);
+        let resolved = scene.kubernetes.resolve(NAMESPACE, name, &sent).await;
+        let resolved = resolved.map_err(|error| error.to_string());
+        let mut errors = scene
+            .kubernetes
+            .problems()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>();
+        errors.extend(resolved.err());
+        if errors.iter().any(|error| error.contains(expected)) {
+            return;
+        }
+        assert!(begun.elapsed() < SOON, "expected {expected}\n{errors:#?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn each_missing_permission_is_named() {
+    let cluster = needs_cluster!();
+    let namespace = Arc::new(Namespace::new(cluster.clone(), NAMESPACE));
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "scaler", "namespace": NAMESPACE},
+    });
+    cluster.kubectl.apply(&account.to_string());
+    allow_all_but(&namespace, None);
+    allow_cluster(&namespace, &["list", "watch"]);
+    let first = scene(&namespace).await;
+    first.apply(&secret("redis", json!({"p": "hunter2"})));
+    first.apply(&secret("other", json!({"p": "hunter2"})));
+    first.apply(&config_map("redis", json!({"address": "redis:6379"})));
+    first.apply(&deployment(
+        json!([{"name": "USER_NAME", "value": "app"}]),
+        json!([]),
+    ));
+    let references = json!({
+        "secretTargetRef": [secret_key("password", "redis", "p")],
+        "configMapTargetRef": [secret_key("address", "redis", "address")],
+        "env": [{"parameter": "username", "name": "USER_NAME"}],
+    });
+    first.apply(&authentication("redis", references));
+    let other = json!({"secretTargetRef": [secret_key("password", "other", "p")]});
+    first.apply(&authentication("other", other));
+    let mail = [JOBS, &[("databaseIndex", "1")]].concat();
+    let of = |name: &str| Some(json!({ "name": name }));
+    first.apply(&scaled_object(vec![
+        trigger(JOBS, of("redis")),
+        trigger(&mail, of("other")),
+    ]));
+
+    let begun = Instant::now();
+    let expected = [
+        ("address", "redis:6379"),
+        ("password", "hunter2"),
+        ("username", "app"),
+    ];
+    loop {
+        match first.resolve(JOBS).await {
+            Ok(resolved) => {
+                assert_eq!(super::keys(&resolved.expect("has one")), pairs(&expected));
+                break;
+            }
+            Err(error) => assert!(begun.elapsed() < SOON, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    while !first.kubernetes.is_synced() || !first.kubernetes.problems().is_empty() {
+        assert!(begun.elapsed() < SOON, "{:?}", first.kubernetes.problems());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let forbidden = format!(
+        "Secret {NAMESPACE}/other: the permission to get secrets in namespace {NAMESPACE} is missing \
+         for {USER}"
+    );
+    fails(&first, "worker", &mail, &forbidden).await;
+
+    for missing in NEEDED {
+        let (group, resource, verb) = missing;
+        allow_all_but(&namespace, Some(missing));
+        let scene = scene(&namespace).await;
+        let qualified = match group {
+            "" => resource.to_owned(),
+            group => format!("{resource}.{group}"),
+        };
+        // An object that is not known is read by itself.
+        let name = if verb == "get" && group == "keda.sh" {
+            "unknown"
+        } else {
+            "worker"
+        };
+        // Held, so that the watches of what it depends on go on.
+        let _held = scene.resolve(JOBS).await;
+        let expected = format!(
+            "the permission to {verb} {qualified} in namespace {NAMESPACE} is missing for {USER}"
+        );
+        fails(&scene, name, JOBS, &expected).await;
+    }
+    allow_all_but(&namespace, None);
+    for (verbs, missing) in [(["watch"], "list"), (["list"], "watch")] {
+        allow_cluster(&namespace, &verbs);
+        let scene = scene(&namespace).await;
+        let expected = format!(
+            "the permission to {missing} clustertriggerauthentications.keda.sh in the whole cluster \
+             is missing for {USER}. Bind a ClusterRole"
+        );
+        fails(&scene, "worker", JOBS, &expected).await;
+    }
+    for object in ["clusterrole", "clusterrolebinding"] {
+        cluster
+            .kubectl
+            .run(&["delete", object, "auth-rbac-scaler"], "");
+    }
+}
