@@ -13,8 +13,9 @@ use super::{
     name_limits::NameLimits,
     shaper::Shaper,
     shaping::Shaping,
+    signal_rule::SignalRule,
     trigger::{BoundQuery, Evaluate},
-    trigger_type::{TriggerType, TriggerTypes},
+    trigger_type::{Plan, TriggerType, TriggerTypes},
 };
 use crate::{
     error::Result,
@@ -23,6 +24,7 @@ use crate::{
         parse::Metadata,
         problem::{Problem, Problems},
         schema::{Key, KeySet, nearest},
+        signal::{Needs, Seconds, Signal},
         tls::TlsKeys,
     },
     telemetry::Telemetry,
@@ -268,10 +270,15 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
         before: Problems,
     ) -> Result<Bound> {
         let mut problems = before;
-        let plan = problems.keep(self.this().plan(metadata));
+        let plan = problems.keep(self.this().plan(metadata, Needs::of(common)));
+        let seconds = problems.keep(Seconds::of(common));
+        let target = |plan: &Plan<B>| match seconds {
+            Some(Some(seconds)) => seconds.target,
+            _ => plan.target,
+        };
         let shaping = plan
             .as_ref()
-            .and_then(|plan| problems.keep(Shaping::of(common, plan.target))?);
+            .and_then(|plan| problems.keep(Shaping::of(common, target(plan)))?);
         let connection = problems.keep(self.connection(&source));
         if source.name.is_none()
             && let Some(key) = connection.as_ref().and_then(B::process_credentials)
@@ -290,20 +297,32 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
             Some(name) => Owner::Settings { name },
             None => Owner::Trigger { namespace },
         };
-        let readable_name = B::readable_name(&connection, plan.readable_name);
+        let target = target(&plan);
+        let planned = named_by_signal(plan.readable_name, common.signal);
+        let readable_name = B::readable_name(&connection, planned);
         let metric_name = metric_name(&readable_name, &connection, &plan.query);
         let slot = self.pool.slot(connection, owner, namespace, &plan.query)?;
-        let rule = Arc::new(plan.rule);
+        let rule = SignalRule::new(plan.rule, common.signal, seconds.flatten());
+        let rule = Arc::new(rule);
         let shaper = shaping.map(|shaping| Arc::new(Shaper::new(shaping)));
-        if let Some(shaper) = shaper.as_ref().filter(|shaper| shaper.remembers_work()) {
-            slot.remember_work(&rule, shaper);
+        if let Some(shaper) = shaper.as_ref().filter(|shaper| shaper.remembers_samples()) {
+            slot.remember_samples(&rule, shaper);
         }
         Ok(Bound {
             metric_name,
-            target: plan.target.0 as f64,
+            target: target.0 as f64,
             bytes: B::query_bytes(&plan.query),
             query: Box::new(BoundQuery { slot, rule }),
             shaper,
         })
+    }
+}
+
+/// The readable part of the metric's name, with a signal that is not the backlog.
+fn named_by_signal(planned: String, signal: Signal) -> String {
+    match signal {
+        Signal::Backlog => planned,
+        Signal::Age => planned + "-age-seconds",
+        Signal::DrainTime => planned + "-drain-seconds",
     }
 }

@@ -10,3 +10,4 @@ mod replacement;
 mod revalidation;
 pub(crate) mod scripted;
 mod shaping;
+mod signals;
