@@ -15,7 +15,7 @@ use backlog_scaler::{
         problem::Problems,
         signal::{Needs, Signal},
         tls::TlsKeys,
-        values::{Activation, Target},
+        values::{Activation, HostPort, Target},
     },
     network::Network,
     sampling::{
@@ -118,6 +118,10 @@ impl<const KIND: usize> Backend for Queues<KIND> {
 
     fn server(connection: &Name) -> String {
         connection.0.clone()
+    }
+
+    fn recipients(_: &Name) -> Vec<HostPort> {
+        Vec::new()
     }
 
     fn names(query: &Name) -> Vec<QueriedName<'_>> {

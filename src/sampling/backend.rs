@@ -8,7 +8,7 @@ use super::{batch::BatchQuery, name_limits::QueriedName, pushed_queries::PushedQ
 pub use crate::telemetry::Budget;
 use crate::{
     error::{Error, Kind, Result},
-    metadata::values::Activation,
+    metadata::values::{Activation, HostPort},
     network::Network,
 };
 
@@ -63,6 +63,10 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     /// The address of a connection, without the user.
     fn server(connection: &Self::Connection) -> String;
+
+    /// The servers that get the credentials of a connection before anything else says where they may
+    /// go.
+    fn recipients(connection: &Self::Connection) -> Vec<HostPort>;
 
     /// The names that a query reads, as the settings may limit a connection to some.
     fn names(query: &Self::Query) -> Vec<QueriedName<'_>>;

@@ -25,6 +25,8 @@
 //! `deadlines`, `look_ahead`, `push_schedule` and
 //! `pushed_queries`.
 
+mod authenticated;
+mod authentication;
 mod backend;
 mod batch;
 mod connection;
@@ -60,9 +62,10 @@ mod trigger_cache;
 mod trigger_type;
 mod window;
 
+pub use authentication::{Authentication, AuthenticationSource};
 pub use backend::{Backend, Batch, Budget, CountRule, Pace, Reading, Rule, Total};
 pub use batch::{BatchQuery, Measured};
-pub use engine::Engine;
+pub use engine::{Engine, Spec};
 pub use evaluation::{Evaluation, Shaped};
 pub use limits::{ConnectionLimits, InlineConnections, Limits};
 pub use metrics::trigger_metrics;

@@ -8,6 +8,7 @@ use super::{
     backend::{Backend, Pace},
     connection_budget::ConnectionBudget,
     connection_pool::{ConnectionPool, Owner},
+    engine::Spec,
     limits::Limits,
     metric_name::metric_name,
     name_limits::NameLimits,
@@ -26,6 +27,7 @@ use crate::{
         schema::{Key, KeySet, nearest},
         signal::{Needs, Seconds, Signal},
         tls::TlsKeys,
+        values::HostPort,
     },
     telemetry::Telemetry,
 };
@@ -192,6 +194,16 @@ pub(super) trait RegisteredType: Send + Sync {
     fn query_keys(&self) -> &KeySet;
     /// Checks the keys of a connection, and opens nothing.
     fn check_connection(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<(), Problems>;
+    /// What KEDA is told of a trigger whose credentials, and perhaps address, are not in its metadata.
+    /// Depends on the metadata alone.
+    fn spec(
+        &self,
+        metadata: &Metadata<'_>,
+        common: &CommonKeys,
+        tls: TlsKeys,
+    ) -> Result<Spec, Problems>;
+    /// The servers that get the credentials of a connection.
+    fn recipients(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<Vec<HostPort>, Problems>;
     /// Has an open connection of this name use other keys, once they are proven.
     fn replace_connection(&self, source: ConnectionSource<'_>) -> Result<(), Problems>;
     /// Binds a trigger to the slot of its query. All problems are returned together, after those
@@ -254,6 +266,44 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
 
     fn check_connection(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<(), Problems> {
         self.this().connection(metadata, tls).map(|_| ())
+    }
+
+    fn spec(
+        &self,
+        metadata: &Metadata<'_>,
+        common: &CommonKeys,
+        tls: TlsKeys,
+    ) -> Result<Spec, Problems> {
+        let mut problems = Problems::default();
+        let plan = problems.keep(self.this().plan(metadata, Needs::of(common)));
+        let seconds = problems.keep(Seconds::of(common));
+        problems.into_result()?;
+        let (Some(plan), Some(seconds)) = (plan, seconds) else {
+            unreachable!("what is missing is a problem");
+        };
+        let target = seconds.map_or(plan.target, |seconds| seconds.target);
+        let planned = named_by_signal(plan.readable_name, common.signal);
+        // As bound triggers are named, where the metadata is enough for it.
+        let derived = match self.this().connection(metadata, tls) {
+            Ok(connection) => {
+                let readable = B::readable_name(&connection, planned);
+                metric_name(&readable, &connection, &plan.query)
+            }
+            Err(_) => {
+                let connection = metadata.shown(self.connection_keys());
+                metric_name(&planned, connection, &plan.query)
+            }
+        };
+        let given = common.metric_name.clone();
+        Ok(Spec {
+            metric_name: given.map_or(derived, |name| name.0),
+            target: target.0 as f64,
+        })
+    }
+
+    fn recipients(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<Vec<HostPort>, Problems> {
+        let connection = self.this().connection(metadata, tls)?;
+        Ok(B::recipients(&connection))
     }
 
     fn replace_connection(&self, source: ConnectionSource<'_>) -> Result<(), Problems> {

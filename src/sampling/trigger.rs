@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{
+    authentication::Authentication,
     backend::{Backend, Reading},
     evaluation::Evaluation,
     query_slot::{Freshness, QuerySlot, SlotSample},
@@ -41,6 +42,8 @@ pub struct Trigger {
     /// Distinguishes triggers of one ScaledObject that differ in thresholds alone.
     pub(super) fingerprint: u32,
     pub(super) outcomes: Outcomes,
+    /// Where its credentials come from, if not from its metadata; held, so that it is kept up to date.
+    pub(super) authentication: Option<Arc<dyn Authentication>>,
 }
 
 /// How evaluations of a trigger ended.
@@ -77,6 +80,11 @@ impl Outcomes {
 }
 
 impl Trigger {
+    /// Whether the last evaluation was on a sample that is not stale.
+    pub(super) fn is_up(&self) -> bool {
+        self.outcomes.up()
+    }
+
     /// Evaluates the trigger: on a fresh sample at once, else after a read that is shared with all
     /// triggers of the same query.
     pub async fn evaluate(&self) -> Result<Evaluation> {

@@ -222,6 +222,10 @@ impl Backend for Template {
         connection.address.to_string()
     }
 
+    fn recipients(connection: &Connection) -> Vec<HostPort> {
+        vec![connection.address.clone()]
+    }
+
     fn names(query: &Query) -> Vec<QueriedName<'_>> {
         vec![QueriedName::Exact(&query.queue)]
     }

@@ -1,5 +1,6 @@
 //! The engine over a scripted backend, under paused time: a second here costs nothing.
 
+mod authentication;
 mod engine;
 pub(crate) mod keys;
 mod look_ahead;

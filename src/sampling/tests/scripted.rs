@@ -22,7 +22,7 @@ use crate::{
         problem::Problems,
         signal::{Needs, Signal},
         tls::TlsKeys,
-        values::{Activation, Target},
+        values::{Activation, HostPort, Target},
     },
     network::Network,
     sampling::{
@@ -263,6 +263,11 @@ impl Backend for Scripted {
 
     fn server(connection: &Name) -> String {
         connection.0.clone()
+    }
+
+    fn recipients(connection: &Name) -> Vec<HostPort> {
+        let address = format!("{}:1", connection.0);
+        vec![address.parse().expect("is an address")]
     }
 
     fn names(query: &Name) -> Vec<QueriedName<'_>> {
