@@ -16,6 +16,9 @@ pub enum Kind {
     NotFound,
     /// The backend responded, but with something that cannot be counted.
     Unreadable,
+    /// The samples so far do not say what a trigger reports: there is too little history, or nothing
+    /// was completed lately.
+    Undetermined,
     /// The backend refused our credentials or lacks a right for us.
     Unauthorized,
     /// The backend cannot be reached, or the connection broke.
@@ -30,11 +33,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for metrics and documentation.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Invalid,
         Kind::NotAllowed,
         Kind::NotFound,
         Kind::Unreadable,
+        Kind::Undetermined,
         Kind::Unauthorized,
         Kind::Unreachable,
         Kind::TimedOut,
@@ -49,6 +53,7 @@ impl Kind {
             Kind::NotAllowed => "not_allowed",
             Kind::NotFound => "not_found",
             Kind::Unreadable => "unreadable",
+            Kind::Undetermined => "undetermined",
             Kind::Unauthorized => "unauthorized",
             Kind::Unreachable => "unreachable",
             Kind::TimedOut => "timed_out",

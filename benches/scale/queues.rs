@@ -13,8 +13,9 @@ use backlog_scaler::{
     error::Result,
     metadata::{
         problem::Problems,
+        signal::{Needs, Signal},
         tls::TlsKeys,
-        values::{Activation, Target},
+        values::{Activation, HostPort, Target},
     },
     network::Network,
     sampling::{
@@ -78,7 +79,9 @@ impl<const KIND: usize> ConnectionKeys<Queues<KIND>> for AddressKeys {
 }
 
 impl<const KIND: usize> TriggerKeys<Queues<KIND>> for QueueKeys {
-    fn check(self) -> Result<Plan<Queues<KIND>>, Problems> {
+    fn check(self, needs: Needs) -> Result<Plan<Queues<KIND>>, Problems> {
+        needs.supports("a simulated queue", &[Signal::Backlog])?;
+        needs.no_in_flight("is not known of a simulated queue")?;
         Ok(Plan {
             readable_name: self.queue.clone(),
             query: Name(self.queue),
@@ -115,6 +118,10 @@ impl<const KIND: usize> Backend for Queues<KIND> {
 
     fn server(connection: &Name) -> String {
         connection.0.clone()
+    }
+
+    fn recipients(_: &Name) -> Vec<HostPort> {
+        Vec::new()
     }
 
     fn names(query: &Name) -> Vec<QueriedName<'_>> {

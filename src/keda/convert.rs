@@ -9,7 +9,7 @@ use crate::{
         TriggerRef,
         problem::{Problem, Problems},
     },
-    sampling::Trigger,
+    sampling::Spec,
 };
 
 impl From<ScaledObjectRef> for TriggerRef {
@@ -43,12 +43,12 @@ pub fn required(message: Option<ScaledObjectRef>) -> Result<TriggerRef, Error> {
 /// The one metric spec of a trigger. Old and new fields are both filled: KEDA before 2.17 reads
 /// the integer.
 #[allow(deprecated)]
-pub fn spec(trigger: &Trigger) -> GetMetricSpecResponse {
+pub fn spec(spec: Spec) -> GetMetricSpecResponse {
     GetMetricSpecResponse {
         metric_specs: vec![MetricSpec {
-            metric_name: trigger.metric_name.clone(),
-            target_size: round_up(trigger.target),
-            target_size_float: trigger.target,
+            metric_name: spec.metric_name,
+            target_size: round_up(spec.target),
+            target_size_float: spec.target,
         }],
     }
 }

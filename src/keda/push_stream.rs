@@ -27,8 +27,8 @@ pub struct PushStream {
 
 impl PushStream {
     /// Subscribes to the trigger of a request.
-    pub fn open(engine: Arc<Engine>, request: TriggerRef) -> Result<Self> {
-        let trigger = engine.renew(&request)?;
+    pub async fn open(engine: Arc<Engine>, request: TriggerRef) -> Result<Self> {
+        let trigger = engine.renew(&request).await?;
         Ok(PushStream {
             subscription: trigger.subscribe(),
             next_check: Instant::now() + engine.renew_every(),
@@ -47,7 +47,7 @@ impl PushStream {
         loop {
             tokio::select! {
                 () = self.subscription.changed() => {}
-                () = sleep_until(self.next_check) => self.check()?,
+                () = sleep_until(self.next_check) => self.check().await?,
             }
             if let Some(active) = self.due() {
                 let now = Instant::now();
@@ -68,8 +68,8 @@ impl PushStream {
     }
 
     /// Has the trigger count as in use. It may have been evicted and parsed again.
-    fn check(&mut self) -> Result<()> {
-        let trigger = self.engine.renew(&self.request)?;
+    async fn check(&mut self) -> Result<()> {
+        let trigger = self.engine.renew(&self.request).await?;
         if !Arc::ptr_eq(&trigger, &self.trigger) {
             self.subscription = trigger.subscribe();
             self.trigger = trigger;

@@ -63,10 +63,6 @@ impl Service {
         }
     }
 
-    fn trigger(&self, message: ScaledObjectRef) -> Result<Arc<Trigger>> {
-        Ok(self.engine.trigger(message.into())?)
-    }
-
     /// Runs a call under measurement.
     async fn measured<T>(
         &self,
@@ -105,8 +101,8 @@ impl ExternalScaler for Service {
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<GetMetricSpecResponse>> {
         self.measured(Method::GetMetricSpec, async {
-            let trigger = self.trigger(request.into_inner())?;
-            Ok(Response::new(convert::spec(&trigger)))
+            let spec = self.engine.spec(request.into_inner().into())?;
+            Ok(Response::new(convert::spec(spec)))
         })
         .await
     }
@@ -120,7 +116,8 @@ impl ExternalScaler for Service {
                 scaled_object_ref,
                 metric_name,
             } = request.into_inner();
-            let trigger = self.engine.trigger(convert::required(scaled_object_ref)?)?;
+            let request = convert::required(scaled_object_ref)?;
+            let trigger = self.engine.authenticated(request).await?;
             let metric_name = requested_name(metric_name, &trigger)?;
             let evaluation = trigger.evaluate().await?;
             let value = convert::value(metric_name, evaluation.reading.value);
@@ -134,7 +131,8 @@ impl ExternalScaler for Service {
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<IsActiveResponse>> {
         self.measured(Method::IsActive, async {
-            let trigger = self.trigger(request.into_inner())?;
+            let request = request.into_inner().into();
+            let trigger = self.engine.authenticated(request).await?;
             let evaluation = trigger.evaluate().await?;
             let active = IsActiveResponse {
                 result: evaluation.reading.active,
@@ -150,7 +148,7 @@ impl ExternalScaler for Service {
     ) -> Result<Response<Self::StreamIsActiveStream>> {
         self.measured(Method::StreamIsActive, async {
             let request = request.into_inner().into();
-            let push = PushStream::open(self.engine.clone(), request)?;
+            let push = PushStream::open(self.engine.clone(), request).await?;
             let states = stream::try_unfold(push, |mut push| async {
                 let result = push.next_state().await?;
                 Ok(Some((IsActiveResponse { result }, push)))
@@ -165,9 +163,9 @@ impl ExternalScaler for Service {
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<Self::StreamMetricSpecStream>> {
         self.measured(Method::StreamMetricSpec, async {
-            let trigger = self.trigger(request.into_inner())?;
+            let spec = self.engine.spec(request.into_inner().into())?;
             // Specs depend on the metadata alone, so the first is the last.
-            let spec = stream::once(std::future::ready(Ok(convert::spec(&trigger))));
+            let spec = stream::once(std::future::ready(Ok(convert::spec(spec))));
             Ok(Response::new(self.bounded(spec.chain(stream::pending()))))
         })
         .await

@@ -17,7 +17,7 @@ fn code(kind: Kind) -> Code {
         Kind::NotAllowed => Code::PermissionDenied,
         Kind::NotFound => Code::NotFound,
         // UNAUTHENTICATED would speak of the caller's own credentials; these are ours at the backend.
-        Kind::Unreadable | Kind::Unauthorized => Code::FailedPrecondition,
+        Kind::Unreadable | Kind::Undetermined | Kind::Unauthorized => Code::FailedPrecondition,
         Kind::Unreachable => Code::Unavailable,
         Kind::TimedOut => Code::DeadlineExceeded,
         Kind::Exhausted => Code::ResourceExhausted,

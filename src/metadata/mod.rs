@@ -7,6 +7,7 @@ pub mod problem;
 pub mod schema;
 mod secret;
 pub mod shaping;
+pub mod signal;
 pub mod tls;
 pub mod values;
 
@@ -15,8 +16,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use shaping::{OnOutage, ScaleDownBelow};
-use values::{MetricName, PushInterval, Span};
+use shaping::{InFlightPerReplica, OnOutage, ScaleDownBelow, Smoothing};
+use signal::Signal;
+use values::{Activation, MetricName, PushInterval, Span, Target};
 
 /// A trigger as it reaches us: one entry under `triggers:` of one ScaledObject or ScaledJob.
 ///
@@ -42,6 +44,16 @@ pub struct CommonKeys {
     pub connection: Option<String>,
     /// The metric's name, instead of the one derived from what is measured.
     pub metric_name: Option<MetricName>,
+    /// What is reported: how much work waits, for how many seconds the oldest of it has waited, or
+    /// how many seconds the backlog takes at the present rate of completion. Times need
+    /// `metricType: Value` in the trigger.
+    #[serde(default)]
+    pub signal: Signal,
+    /// The wanted time of the signals `age` and `drainTime`, in seconds.
+    pub target_seconds: Option<Target>,
+    /// With the signals `age` and `drainTime`: the trigger is active above this many seconds. Left
+    /// out, it is active as with `backlog`.
+    pub activation_seconds: Option<Activation>,
     /// How long a sample is used before the backend is read again. Left out, the backend's own
     /// default.
     pub fresh_for: Option<Span>,
@@ -61,6 +73,13 @@ pub struct CommonKeys {
     /// A value that led to some replicas holds them until the backlog per replica is below this;
     /// it must be below the target. Left out, the value is the backlog.
     pub scale_down_below: Option<ScaleDownBelow>,
+    /// How much unfinished work one replica has in flight: the value is at least enough for as many
+    /// replicas as the unfinished work needs, and the trigger is active while there is any. Left
+    /// out, the value is the backlog.
+    pub minimum_while_in_flight: Option<InFlightPerReplica>,
+    /// The value is the maximum, the average or the 90th percentile of the samples of this time:
+    /// `2m` or `max:2m`, `average:2m`, `p90:2m`. Left out, the newest sample alone decides.
+    pub smoothing: Option<Smoothing>,
     /// What KEDA gets once no sample within `maxStaleness` can be had: the error, so that KEDA's
     /// fallback works; with `hold` the last good value, whatever its age; with `value:N` that
     /// number, active unless it is 0.

@@ -13,6 +13,7 @@ use super::{
     problem::{Problem, Problems},
     schema::{Key, KeySet, nearest},
     tls::PEM_KEYS,
+    values::without_login,
 };
 
 /// Keys of a trigger that are KEDA's own: they describe the hop from KEDA to this server, never the
@@ -91,6 +92,14 @@ impl<'a> Metadata<'a> {
     /// The value of a key.
     pub fn get(&self, name: &str) -> Option<&'a str> {
         self.entries.get(name).map(|entry| entry.value)
+    }
+
+    /// The given keys of a set with their values, but for secrets.
+    pub fn shown(&self, keys: &KeySet) -> String {
+        let shown = keys.0.iter().filter(|key| !key.secret);
+        let pairs = shown.filter_map(|key| Some((&key.name, self.get(&key.name)?)));
+        let pairs = pairs.map(|(name, value)| format!("{name}={}", without_login(value)));
+        pairs.collect::<Vec<_>>().join(" ")
     }
 
     /// The keys of a set that are given, as written.

@@ -1,8 +1,10 @@
 //! The values of the keys that shape what KEDA gets of a trigger.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use super::values::{Target, TextValue, digits, not_allowed, serialize_as_text, text_value};
+use super::values::{
+    Span, Target, TextValue, digits, not_allowed, serialize_as_text, text_value, whole_number,
+};
 use crate::metadata::problem::Problem;
 
 /// The backlog per replica below which a held number of replicas is let go.
@@ -43,6 +45,59 @@ impl ScaleDownBelow {
         }
     }
 }
+
+/// How much unfinished work one replica has in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InFlightPerReplica(pub u64);
+whole_number!(InFlightPerReplica: 1.., "a whole number from 1");
+
+/// What is made of the values of some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistic {
+    /// The largest.
+    Max,
+    /// The mean.
+    Average,
+    /// Nine of ten are not above it.
+    P90,
+}
+
+/// A statistic of the values of some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Smoothing {
+    /// Which one.
+    pub statistic: Statistic,
+    /// How far back it goes.
+    pub window: Duration,
+}
+
+impl Smoothing {
+    /// A longer window than the HPA's own of an hour is a slip.
+    const LONGEST: Duration = Duration::from_secs(60 * 60);
+    const SHORTEST: Duration = Duration::from_secs(1);
+}
+
+impl TextValue for Smoothing {
+    const ALLOWED: &'static str =
+        "a time from 1s to 1h, such as 2m, alone or after max:, average: or p90:";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let (statistic, window) = match text.split_once(':') {
+            None => (Some(Statistic::Max), text),
+            Some(("max", window)) => (Some(Statistic::Max), window),
+            Some(("average", window)) => (Some(Statistic::Average), window),
+            Some(("p90", window)) => (Some(Statistic::P90), window),
+            Some((_, window)) => (None, window),
+        };
+        let window = Span::parse(window).ok().map(|span| span.0);
+        let window = window.filter(|span| (Self::SHORTEST..=Self::LONGEST).contains(span));
+        let smoothing = statistic.zip(window);
+        smoothing
+            .map(|(statistic, window)| Smoothing { statistic, window })
+            .ok_or_else(not_allowed::<Self>)
+    }
+}
+text_value!(Smoothing);
 
 /// What a call gets once no sample within `maxStaleness` can be had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,6 +156,32 @@ mod tests {
             let expected =
                 format!("scaleDownBelow: `{number}` must be below the target, which is 50");
             assert_eq!(problem.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn smoothing_is_a_statistic_and_a_time() {
+        for (text, statistic, seconds) in [
+            ("2m", Statistic::Max, 120),
+            ("max:1s", Statistic::Max, 1),
+            ("average:90s", Statistic::Average, 90),
+            ("p90:1h", Statistic::P90, 3600),
+        ] {
+            let window = Duration::from_secs(seconds);
+            assert_eq!(Smoothing::parse(text), Ok(Smoothing { statistic, window }));
+        }
+        for bad in [
+            "",
+            "0",
+            "max",
+            "max:",
+            "median:2m",
+            "2m:max",
+            "999ms",
+            "61m",
+            "5",
+        ] {
+            assert!(Smoothing::parse(bad).is_err(), "{bad}");
         }
     }
 

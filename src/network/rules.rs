@@ -82,8 +82,7 @@ impl Rules {
 
     /// Whether a server may be connected to: its host as written, and an address that it has.
     pub(super) fn allow(&self, host: &str, ip: IpAddr, port: u16) -> bool {
-        // ::ffff:169.254.169.254 is an address of IPv4.
-        let ip = ip.to_canonical();
+        let ip = canonical(ip);
         let list = self.list.as_deref();
         let mut of_port = list
             .unwrap_or_default()
@@ -98,6 +97,21 @@ impl Rules {
         }
     }
 }
+
+/// The address of IPv4 that an address of IPv6 leads to: `::ffff:169.254.169.254`, or
+/// `64:ff9b::169.254.169.254` behind a NAT64 (RFC 6052).
+fn canonical(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(v6) if v6.octets().starts_with(&NAT64) => {
+            let [.., a, b, c, d] = v6.octets();
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        }
+        _ => ip.to_canonical(),
+    }
+}
+
+/// `64:ff9b::/96`, the well-known prefix.
+const NAT64: [u8; 12] = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Addresses where clouds hand out a machine's credentials: link-local ones (RFC 3927, RFC 4291),
 /// and those of AWS and Google Cloud for IPv6, of Alibaba Cloud and of Oracle Cloud.
@@ -236,6 +250,7 @@ mod tests {
         for ip in [
             "169.254.169.254",
             "::ffff:169.254.169.254",
+            "64:ff9b::169.254.169.254",
             "fe80::1",
             "fd00:ec2::254",
             "100.100.100.200",

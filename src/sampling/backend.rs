@@ -6,7 +6,11 @@ use tokio::time::Instant;
 
 use super::{batch::BatchQuery, name_limits::QueriedName, pushed_queries::PushedQueries};
 pub use crate::telemetry::Budget;
-use crate::{error::Result, metadata::values::Activation, network::Network};
+use crate::{
+    error::{Error, Kind, Result},
+    metadata::values::{Activation, HostPort},
+    network::Network,
+};
 
 /// A system that holds queues: how to connect to it, and how to measure many queries at once.
 ///
@@ -60,6 +64,10 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// The address of a connection, without the user.
     fn server(connection: &Self::Connection) -> String;
 
+    /// The servers that get the credentials of a connection before anything else says where they may
+    /// go.
+    fn recipients(connection: &Self::Connection) -> Vec<HostPort>;
+
     /// The names that a query reads, as the settings may limit a connection to some.
     fn names(query: &Self::Query) -> Vec<QueriedName<'_>>;
 
@@ -111,10 +119,35 @@ pub trait Backend: Send + Sync + Sized + 'static {
 /// The queries of one batch.
 pub type Batch<B> = Vec<BatchQuery<<B as Backend>::Query, <B as Backend>::Sample>>;
 
-/// A pure function from a sample to what KEDA sees: no I/O, and no clock but the times given.
+/// Pure functions from a sample to what KEDA sees: no I/O, and no clock but the times given.
+///
+/// A trigger reports one signal. Those other than the backlog are requested only of rules whose
+/// [`TriggerKeys`](super::TriggerKeys) have accepted them.
 pub trait Rule<S>: Send + Sync + 'static {
-    /// Evaluates a sample that was measured at `measured_at`, at the time `now`.
+    /// The backlog of a sample that was measured at `measured_at`, at the time `now`.
     fn judge(&self, sample: &S, measured_at: Instant, now: Instant) -> Reading;
+
+    /// For how long the oldest of the waiting work had waited when the sample was measured; zero,
+    /// if none waits. [`Kind::Undetermined`], if the samples so far do not say.
+    fn age(&self, _sample: &S, _measured_at: Instant) -> Result<Duration> {
+        Err(not_measured())
+    }
+
+    /// How long the backlog takes at the rate of completion that the sample says; zero, if nothing
+    /// waits. [`Kind::Undetermined`], if the rate is zero or not known.
+    fn drain_time(&self, _sample: &S, _measured_at: Instant) -> Result<Duration> {
+        Err(not_measured())
+    }
+
+    /// How much work is taken and not finished.
+    fn in_flight(&self, _sample: &S) -> u64 {
+        0
+    }
+}
+
+fn not_measured() -> Error {
+    let what = "the rule of this trigger has no such signal, but its keys accepted it";
+    Error::new(Kind::Internal, what, "Report this as a defect.")
 }
 
 /// What KEDA sees of a trigger.
@@ -130,6 +163,11 @@ pub struct Reading {
 pub trait Total {
     /// The number of entries.
     fn total(&self) -> u64;
+
+    /// How many are taken and not finished.
+    fn in_flight(&self) -> u64 {
+        0
+    }
 }
 
 impl Total for u64 {
@@ -152,6 +190,10 @@ impl<S: Total> Rule<S> for CountRule {
             value: total as f64,
             active: total > self.activation.0,
         }
+    }
+
+    fn in_flight(&self, sample: &S) -> u64 {
+        sample.in_flight()
     }
 }
 

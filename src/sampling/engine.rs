@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
@@ -12,6 +12,8 @@ use parking_lot::RwLock;
 use tracing::warn;
 
 use super::{
+    authenticated::Authenticated,
+    authentication::{Authentication, AuthenticationSource, with_keys},
     limits::{InlineConnections, Limits},
     named_connections::{Checked, NamedConnection, NamedConnections},
     query_slot::Freshness,
@@ -25,6 +27,7 @@ use crate::{
         CommonKeys, TriggerRef,
         parse::Metadata,
         problem::{Problem, Problems},
+        tls::TlsKeys,
         values::PushInterval,
     },
     telemetry::LogLimit,
@@ -37,6 +40,18 @@ pub struct Engine {
     limits: Limits,
     triggers: TriggerCache,
     refusals: LogLimit,
+    /// Where authentications are looked up, if they are.
+    authentications: OnceLock<Arc<dyn AuthenticationSource>>,
+    authenticated: Authenticated,
+}
+
+/// What KEDA is told of a trigger before it has a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// The metric's name.
+    pub metric_name: String,
+    /// The wanted backlog per replica, or the wanted time.
+    pub target: f64,
 }
 
 /// Streams renew their triggers at a quarter of `idleAfter`, within these bounds.
@@ -58,6 +73,7 @@ impl Engine {
             bytes_per_namespace: limits.trigger_bytes_per_namespace,
             idle_after: limits.idle_after,
         });
+        let limits_of_triggers = limits.triggers;
         let evict_every = (limits.idle_after / 4).max(Duration::from_millis(100));
         let engine = Arc::new(Engine {
             registry,
@@ -65,6 +81,8 @@ impl Engine {
             limits,
             triggers,
             refusals: LogLimit::default(),
+            authentications: OnceLock::new(),
+            authenticated: Authenticated::new(limits_of_triggers),
         });
         tokio::spawn(evict_idle(Arc::downgrade(&engine), evict_every));
         Ok(engine)
@@ -89,9 +107,103 @@ impl Engine {
         }
     }
 
+    /// Looks up authentications here from now on; the first call counts.
+    pub fn use_authentications(&self, source: Arc<dyn AuthenticationSource>) {
+        // A second one is a defect of the caller, and changes nothing.
+        let _ = self.authentications.set(source);
+    }
+
+    /// What KEDA is told of the trigger of a request. Depends on metadata and settings alone: no I/O.
+    pub fn spec(&self, request: TriggerRef) -> Result<Spec> {
+        let source = self.authentications.get();
+        if source.is_some_and(|source| source.is_known(&request)) {
+            return self.spec_without_credentials(&request);
+        }
+        let trigger = self.trigger(request)?;
+        Ok(Spec {
+            metric_name: trigger.metric_name.clone(),
+            target: trigger.target,
+        })
+    }
+
+    /// The trigger of a request, with the keys of its authentication where these are looked up.
+    pub async fn authenticated(&self, request: TriggerRef) -> Result<Arc<Trigger>> {
+        let Some(source) = self.authentications.get() else {
+            return self.trigger(request);
+        };
+        let Some(authentication) = source.find(&request).await? else {
+            return self.trigger(request);
+        };
+        let trigger_type = self.registry.of(&request.metadata)?.as_ref();
+        let (connection_keys, tls_keys) = (trigger_type.connection_keys(), &self.registry.tls_keys);
+        let known = |key: &str| connection_keys.get(key).or(tls_keys.get(key)).is_some();
+        let merged = with_keys(&request, authentication.as_ref(), known);
+        let key = TriggerKey::of(&merged);
+        let trigger = match self.triggers.get(&key) {
+            Some(kept) => kept?,
+            None => {
+                self.check_recipients(trigger_type, &merged, authentication.as_ref())?;
+                let spec = self.spec_without_credentials(&request)?;
+                let mut trigger = self.parse(&merged)?;
+                trigger.metric_name = spec.metric_name;
+                trigger.authentication = Some(authentication);
+                let trigger = Arc::new(trigger);
+                self.triggers.put(key, merged, trigger.clone())?;
+                trigger
+            }
+        };
+        Ok(self.authenticated.choose(TriggerKey::of(&request), trigger))
+    }
+
+    fn spec_without_credentials(&self, request: &TriggerRef) -> Result<Spec> {
+        self.check_size(&request.metadata)?;
+        let trigger_type = self.registry.of(&request.metadata)?.as_ref();
+        let (metadata, mut problems) = self.known_keys(trigger_type, request);
+        let common = metadata.parse::<CommonKeys>(&self.registry.common_keys);
+        let common = problems.keep(common);
+        let tls = problems.keep(metadata.parse::<TlsKeys>(&self.registry.tls_keys));
+        let spec = common
+            .zip(tls)
+            .and_then(|(common, tls)| problems.keep(trigger_type.spec(&metadata, &common, tls)));
+        problems.into_result()?;
+        Ok(spec.expect("what is missing is a problem"))
+    }
+
+    /// Checks that the keys of the authentication may be sent where the trigger would send them.
+    fn check_recipients(
+        &self,
+        trigger_type: &dyn RegisteredType,
+        merged: &TriggerRef,
+        authentication: &dyn Authentication,
+    ) -> Result<()> {
+        let (metadata, _) = self.known_keys(trigger_type, merged);
+        let tls = metadata.parse::<TlsKeys>(&self.registry.tls_keys)?;
+        for server in trigger_type.recipients(&metadata, tls)? {
+            authentication.may_send_to(&server)?;
+        }
+        Ok(())
+    }
+
+    fn known_keys<'a>(
+        &self,
+        trigger_type: &dyn RegisteredType,
+        request: &'a TriggerRef,
+    ) -> (Metadata<'a>, Problems) {
+        let known = [
+            &self.registry.common_keys,
+            trigger_type.query_keys(),
+            trigger_type.connection_keys(),
+            &self.registry.tls_keys,
+        ];
+        Metadata::new(&request.metadata, &known)
+    }
+
     /// The same for a caller that holds the request, such as a stream: as long as it is called, the
     /// trigger is in use.
-    pub fn renew(&self, request: &TriggerRef) -> Result<Arc<Trigger>> {
+    pub async fn renew(&self, request: &TriggerRef) -> Result<Arc<Trigger>> {
+        if self.authentications.get().is_some() {
+            return self.authenticated(request.clone()).await;
+        }
         match self.triggers.get(&TriggerKey::of(request)) {
             Some(kept) => kept,
             None => self.trigger(request.clone()),
@@ -186,6 +298,7 @@ impl Engine {
             bytes: bound.bytes,
             fingerprint: metadata.fingerprint(&known),
             outcomes: Outcomes::default(),
+            authentication: None,
         })
     }
 
@@ -335,7 +448,10 @@ async fn evict_idle(engine: Weak<Engine>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         match engine.upgrade() {
-            Some(engine) => engine.triggers.evict_idle(),
+            Some(engine) => {
+                engine.triggers.evict_idle();
+                engine.authenticated.evict();
+            }
             None => return,
         }
     }

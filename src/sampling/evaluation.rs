@@ -10,6 +10,8 @@ use crate::error::Error;
 pub struct Evaluation {
     /// Value and activity.
     pub reading: Reading,
+    /// How much work is taken and not finished.
+    pub(super) in_flight: u64,
     /// What the trigger's keys made of its reading; `None`: it has no such keys.
     pub shaped: Option<Shaped>,
     /// How old the sample is. Where there is none (`onOutage: value:N`), how long there has been

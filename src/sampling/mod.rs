@@ -15,7 +15,7 @@
 //!   one connection that are refreshed by themselves, and `Subscribers` the streams of one slot.
 //! - [`Backend`] is what a kind of queue implements, and [`Rule`] how a trigger evaluates a sample.
 //! - A trigger with keys for it has a `Shaper`, which applies its `Shaping` to what the rule made of
-//!   a sample. `WorkObservers` are those of a slot that remember when there was work.
+//!   a sample. `SampleObservers` are those of a slot that remember its samples.
 //!
 //! Everything is owned by its users: a trigger holds its slot, a slot its connection, a connection
 //! its tasks. When the last trigger is evicted, the connection closes. The way back is by design
@@ -25,6 +25,8 @@
 //! `deadlines`, `look_ahead`, `push_schedule` and
 //! `pushed_queries`.
 
+mod authenticated;
+mod authentication;
 mod backend;
 mod batch;
 mod connection;
@@ -47,8 +49,10 @@ mod query_slot;
 mod read_log;
 mod registry;
 mod rhythm;
+mod sample_observers;
 mod shaper;
 mod shaping;
+mod signal_rule;
 mod subscribers;
 mod subscription;
 #[cfg(test)]
@@ -56,11 +60,12 @@ pub(crate) mod tests;
 mod trigger;
 mod trigger_cache;
 mod trigger_type;
-mod work_observers;
+mod window;
 
+pub use authentication::{Authentication, AuthenticationSource};
 pub use backend::{Backend, Batch, Budget, CountRule, Pace, Reading, Rule, Total};
 pub use batch::{BatchQuery, Measured};
-pub use engine::Engine;
+pub use engine::{Engine, Spec};
 pub use evaluation::{Evaluation, Shaped};
 pub use limits::{ConnectionLimits, InlineConnections, Limits};
 pub use metrics::trigger_metrics;

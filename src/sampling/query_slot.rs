@@ -17,9 +17,10 @@ use super::{
     connection::SharedConnection,
     look_ahead::{Decision, ExpectedAt},
     rhythm::Rhythm,
+    sample_observers::SampleObservers,
     shaper::Shaper,
+    signal_rule::SignalRule,
     subscribers::{IntervalChange, Subscribers},
-    work_observers::WorkObservers,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -62,7 +63,7 @@ pub struct QuerySlot<B: Backend> {
     /// Streams that report each change.
     subscribers: Subscribers<B>,
     /// Triggers that remember when there was work.
-    work_observers: WorkObservers<B>,
+    observers: SampleObservers<B>,
 }
 
 struct State<S> {
@@ -131,7 +132,7 @@ impl<B: Backend> QuerySlot<B> {
             strikes: AtomicU32::new(0),
             changed: Notify::new(),
             subscribers: Subscribers::default(),
-            work_observers: WorkObservers::default(),
+            observers: SampleObservers::default(),
         }
     }
 
@@ -224,12 +225,12 @@ impl<B: Backend> QuerySlot<B> {
     }
 
     /// Has a trigger remember when there was work, from the last good sample on.
-    pub(super) fn remember_work(&self, rule: &Arc<B::Rule>, shaper: &Arc<Shaper>) {
+    pub(super) fn remember_samples(&self, rule: &Arc<SignalRule<B::Rule>>, shaper: &Arc<Shaper>) {
         // Under the lock, so that no sample is missed in between.
         let state = self.state.lock();
-        self.work_observers.add(rule, shaper);
+        self.observers.add(rule, shaper);
         if let Some(measured) = &state.good {
-            self.work_observers.observe(measured);
+            self.observers.observe(measured);
         }
     }
 
@@ -415,10 +416,14 @@ impl<B: Backend> QuerySlot<B> {
         }
     }
 
+    /// An error with the connection and the query that it is about.
+    pub(super) fn located(&self, error: Error) -> Error {
+        error.at(format_args!("{}, {}", self.connection, self.query))
+    }
+
     /// The backend's result for this very query. A change between good and bad is logged once.
     pub(super) fn complete_query(&self, result: Result<Measured<B::Sample>>) {
-        let result =
-            result.map_err(|error| error.at(format_args!("{}, {}", self.connection, self.query)));
+        let result = result.map_err(|error| self.located(error));
         let mut state = self.state.lock();
         self.strikes.store(0, Relaxed);
         let reported = std::mem::replace(&mut state.reported, result.is_err());
@@ -470,7 +475,7 @@ impl<B: Backend> QuerySlot<B> {
         state.results += 1;
         match result {
             Ok(measured) => {
-                self.work_observers.observe(&measured);
+                self.observers.observe(&measured);
                 self.subscribers.publish(&measured);
                 state.good = Some(measured);
                 state.failed = None;

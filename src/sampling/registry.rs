@@ -8,13 +8,15 @@ use super::{
     backend::{Backend, Pace},
     connection_budget::ConnectionBudget,
     connection_pool::{ConnectionPool, Owner},
+    engine::Spec,
     limits::Limits,
     metric_name::metric_name,
     name_limits::NameLimits,
     shaper::Shaper,
     shaping::Shaping,
+    signal_rule::SignalRule,
     trigger::{BoundQuery, Evaluate},
-    trigger_type::{TriggerType, TriggerTypes},
+    trigger_type::{Plan, TriggerType, TriggerTypes},
 };
 use crate::{
     error::Result,
@@ -23,7 +25,9 @@ use crate::{
         parse::Metadata,
         problem::{Problem, Problems},
         schema::{Key, KeySet, nearest},
+        signal::{Needs, Seconds, Signal},
         tls::TlsKeys,
+        values::HostPort,
     },
     telemetry::Telemetry,
 };
@@ -190,6 +194,16 @@ pub(super) trait RegisteredType: Send + Sync {
     fn query_keys(&self) -> &KeySet;
     /// Checks the keys of a connection, and opens nothing.
     fn check_connection(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<(), Problems>;
+    /// What KEDA is told of a trigger whose credentials, and perhaps address, are not in its metadata.
+    /// Depends on the metadata alone.
+    fn spec(
+        &self,
+        metadata: &Metadata<'_>,
+        common: &CommonKeys,
+        tls: TlsKeys,
+    ) -> Result<Spec, Problems>;
+    /// The servers that get the credentials of a connection.
+    fn recipients(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<Vec<HostPort>, Problems>;
     /// Has an open connection of this name use other keys, once they are proven.
     fn replace_connection(&self, source: ConnectionSource<'_>) -> Result<(), Problems>;
     /// Binds a trigger to the slot of its query. All problems are returned together, after those
@@ -254,6 +268,44 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
         self.this().connection(metadata, tls).map(|_| ())
     }
 
+    fn spec(
+        &self,
+        metadata: &Metadata<'_>,
+        common: &CommonKeys,
+        tls: TlsKeys,
+    ) -> Result<Spec, Problems> {
+        let mut problems = Problems::default();
+        let plan = problems.keep(self.this().plan(metadata, Needs::of(common)));
+        let seconds = problems.keep(Seconds::of(common));
+        problems.into_result()?;
+        let (Some(plan), Some(seconds)) = (plan, seconds) else {
+            unreachable!("what is missing is a problem");
+        };
+        let target = seconds.map_or(plan.target, |seconds| seconds.target);
+        let planned = named_by_signal(plan.readable_name, common.signal);
+        // As bound triggers are named, where the metadata is enough for it.
+        let derived = match self.this().connection(metadata, tls) {
+            Ok(connection) => {
+                let readable = B::readable_name(&connection, planned);
+                metric_name(&readable, &connection, &plan.query)
+            }
+            Err(_) => {
+                let connection = metadata.shown(self.connection_keys());
+                metric_name(&planned, connection, &plan.query)
+            }
+        };
+        let given = common.metric_name.clone();
+        Ok(Spec {
+            metric_name: given.map_or(derived, |name| name.0),
+            target: target.0 as f64,
+        })
+    }
+
+    fn recipients(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<Vec<HostPort>, Problems> {
+        let connection = self.this().connection(metadata, tls)?;
+        Ok(B::recipients(&connection))
+    }
+
     fn replace_connection(&self, source: ConnectionSource<'_>) -> Result<(), Problems> {
         let name = source.name.unwrap_or_default();
         self.pool.replace(name, self.connection(&source)?);
@@ -268,10 +320,15 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
         before: Problems,
     ) -> Result<Bound> {
         let mut problems = before;
-        let plan = problems.keep(self.this().plan(metadata));
+        let plan = problems.keep(self.this().plan(metadata, Needs::of(common)));
+        let seconds = problems.keep(Seconds::of(common));
+        let target = |plan: &Plan<B>| match seconds {
+            Some(Some(seconds)) => seconds.target,
+            _ => plan.target,
+        };
         let shaping = plan
             .as_ref()
-            .and_then(|plan| problems.keep(Shaping::of(common, plan.target))?);
+            .and_then(|plan| problems.keep(Shaping::of(common, target(plan)))?);
         let connection = problems.keep(self.connection(&source));
         if source.name.is_none()
             && let Some(key) = connection.as_ref().and_then(B::process_credentials)
@@ -290,20 +347,32 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
             Some(name) => Owner::Settings { name },
             None => Owner::Trigger { namespace },
         };
-        let readable_name = B::readable_name(&connection, plan.readable_name);
+        let target = target(&plan);
+        let planned = named_by_signal(plan.readable_name, common.signal);
+        let readable_name = B::readable_name(&connection, planned);
         let metric_name = metric_name(&readable_name, &connection, &plan.query);
         let slot = self.pool.slot(connection, owner, namespace, &plan.query)?;
-        let rule = Arc::new(plan.rule);
+        let rule = SignalRule::new(plan.rule, common.signal, seconds.flatten());
+        let rule = Arc::new(rule);
         let shaper = shaping.map(|shaping| Arc::new(Shaper::new(shaping)));
-        if let Some(shaper) = shaper.as_ref().filter(|shaper| shaper.remembers_work()) {
-            slot.remember_work(&rule, shaper);
+        if let Some(shaper) = shaper.as_ref().filter(|shaper| shaper.remembers_samples()) {
+            slot.remember_samples(&rule, shaper);
         }
         Ok(Bound {
             metric_name,
-            target: plan.target.0 as f64,
+            target: target.0 as f64,
             bytes: B::query_bytes(&plan.query),
             query: Box::new(BoundQuery { slot, rule }),
             shaper,
         })
+    }
+}
+
+/// The readable part of the metric's name, with a signal that is not the backlog.
+fn named_by_signal(planned: String, signal: Signal) -> String {
+    match signal {
+        Signal::Backlog => planned,
+        Signal::Age => planned + "-age-seconds",
+        Signal::DrainTime => planned + "-drain-seconds",
     }
 }

@@ -8,6 +8,7 @@ use super::{
     backend::Reading,
     evaluation::{Evaluation, Shaped},
     shaping::{Memory, Shaping},
+    signal_rule::Observation,
 };
 use crate::{
     error::{Error, Result},
@@ -24,7 +25,6 @@ pub(super) struct Shaper {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     memory: Memory,
     /// The value that the last call got in place of a sample.
@@ -43,15 +43,30 @@ pub(super) enum Purpose {
 impl Shaper {
     pub fn new(shaping: Shaping) -> Self {
         Shaper {
-            shaping,
             since: Instant::now(),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                memory: shaping.empty_memory(),
+                replacement: None,
+            }),
+            shaping,
         }
     }
 
-    /// Whether it remembers when there was work.
-    pub fn remembers_work(&self) -> bool {
-        self.shaping.activity_hold.is_some()
+    /// Whether it remembers anything of samples.
+    pub fn remembers_samples(&self) -> bool {
+        self.shaping.activity_hold.is_some() || self.remembers_values()
+    }
+
+    /// Whether it remembers the values of samples.
+    pub fn remembers_values(&self) -> bool {
+        self.shaping.smoothing.is_some()
+    }
+
+    /// The value of a sample.
+    pub fn saw_value(&self, value: f64, measured_at: Instant) {
+        if let Some(values) = &mut self.state.lock().memory.values {
+            values.add(value, measured_at);
+        }
     }
 
     /// A sample showed work.
@@ -60,10 +75,10 @@ impl Shaper {
         memory.last_work = memory.last_work.max(Some(measured_at));
     }
 
-    /// Whether the trigger is active with this reading.
-    pub fn is_active(&self, raw: Reading, now: Instant) -> bool {
-        let memory = self.state.lock().memory;
-        self.shaping.shape(raw, &memory, now).reading.active
+    /// Whether the trigger is active with this observation.
+    pub fn is_active(&self, raw: Observation, now: Instant) -> bool {
+        let memory = &self.state.lock().memory;
+        self.shaping.shape(raw, memory, now).reading.active
     }
 
     /// Shapes an evaluation.
@@ -107,6 +122,7 @@ impl Shaper {
                 self.state.lock().replacement = Some(reading);
                 Ok(Evaluation {
                     reading,
+                    in_flight: 0,
                     shaped: Some(Shaped {
                         raw_value: last.as_ref().map(|last| last.reading.value),
                         by: vec!["onOutage"],
@@ -120,8 +136,7 @@ impl Shaper {
 
     /// The same evaluation as a call would get, without an effect on later ones.
     pub fn preview(&self, raw: Evaluation) -> Evaluation {
-        let memory = self.state.lock().memory;
-        self.apply(raw, &memory).0
+        self.apply(raw, &self.state.lock().memory).0
     }
 
     /// The value that the last call got in place of a sample.
@@ -131,8 +146,14 @@ impl Shaper {
 
     /// The shaped evaluation, and the replicas that its value leads to.
     fn apply(&self, raw: Evaluation, memory: &Memory) -> (Evaluation, f64) {
-        let shaped = self.shaping.shape(raw.reading, memory, Instant::now());
+        let observation = Observation {
+            reading: raw.reading,
+            in_flight: raw.in_flight,
+        };
+        let shaped = self.shaping.shape(observation, memory, Instant::now());
         let keys = [
+            ("smoothing", shaped.smoothed),
+            ("minimumWhileInFlight", shaped.holds_in_flight),
             ("scaleDownBelow", shaped.holds_replicas),
             ("activityHold", shaped.holds_activity),
         ];

@@ -1,12 +1,18 @@
-//! What KEDA gets of a reading, where its trigger has `activityHold` or `scaleDownBelow`: a pure
-//! function of the reading, of what was before, and of the time.
+//! What KEDA gets of a reading, where its trigger has keys for it (`activityHold`,
+//! `scaleDownBelow`, `minimumWhileInFlight`, `smoothing`): a pure function of the reading, of what
+//! was before, and of the time.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::backend::Reading;
-use crate::metadata::{CommonKeys, problem::Problem, shaping::OnOutage, values::Target};
+use super::{backend::Reading, signal_rule::Observation, window::Window};
+use crate::metadata::{
+    CommonKeys,
+    problem::Problem,
+    shaping::{OnOutage, Smoothing},
+    values::Target,
+};
 
 /// How a trigger shapes its readings.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,17 +23,23 @@ pub(super) struct Shaping {
     pub activity_hold: Option<Duration>,
     /// The backlog per replica below which held replicas are let go.
     pub scale_down_below: Option<f64>,
+    /// How much unfinished work one replica has in flight.
+    pub in_flight_per_replica: Option<f64>,
+    /// What is made of the values of the last minutes.
+    pub smoothing: Option<Smoothing>,
     /// What a call gets once no sample can be had.
     pub on_outage: OnOutage,
 }
 
 /// What shaping remembers of a trigger. It begins empty when the trigger is parsed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Memory {
     /// When the newest sample that showed work was measured.
     pub last_work: Option<Instant>,
     /// The replicas that the last reported value leads to.
     pub replicas: f64,
+    /// The values of the last minutes, where they are smoothed.
+    pub values: Option<Window>,
 }
 
 /// A shaped reading.
@@ -36,6 +48,10 @@ pub(super) struct Shaped {
     pub reading: Reading,
     /// The replicas that its value leads to, for the next one's [`Memory`].
     pub replicas: f64,
+    /// `smoothing` changes the value.
+    pub smoothed: bool,
+    /// `minimumWhileInFlight` raises the value, or keeps the trigger active.
+    pub holds_in_flight: bool,
     /// `scaleDownBelow` holds replicas.
     pub holds_replicas: bool,
     /// `activityHold` holds the trigger active.
@@ -51,44 +67,86 @@ impl Shaping {
     pub fn of(keys: &CommonKeys, target: Target) -> Result<Option<Self>, Problem> {
         let hold = keys.activity_hold.map(|span| span.0);
         let below = keys.scale_down_below.map(|below| below.check(target));
+        let in_flight = keys.minimum_while_in_flight;
         let shaping = Shaping {
             target: target.0 as f64,
             activity_hold: hold.filter(|hold| !hold.is_zero()),
             scale_down_below: below.transpose()?,
+            in_flight_per_replica: in_flight.map(|number| number.0 as f64),
+            smoothing: keys.smoothing,
             on_outage: keys.on_outage,
         };
-        let has_keys = shaping.activity_hold.is_some()
-            || shaping.scale_down_below.is_some()
-            || shaping.on_outage != OnOutage::Error;
-        Ok(has_keys.then_some(shaping))
+        let without = Shaping {
+            target: shaping.target,
+            ..Shaping::NONE
+        };
+        Ok((shaping != without).then_some(shaping))
     }
 
-    /// Shapes a reading.
-    pub fn shape(&self, raw: Reading, memory: &Memory, now: Instant) -> Shaped {
-        let wanted = (raw.value / self.target).ceil();
+    /// No key for it is given.
+    const NONE: Shaping = Shaping {
+        target: 1.0,
+        activity_hold: None,
+        scale_down_below: None,
+        in_flight_per_replica: None,
+        smoothing: None,
+        on_outage: OnOutage::Error,
+    };
+
+    /// What is remembered before the first sample.
+    pub fn empty_memory(&self) -> Memory {
+        Memory {
+            values: self.smoothing.map(Window::new),
+            ..Memory::default()
+        }
+    }
+
+    /// Shapes what a sample says.
+    pub fn shape(&self, raw: Observation, memory: &Memory, now: Instant) -> Shaped {
+        let measured = raw.reading.value;
+        let smooth = match &memory.values {
+            Some(values) => values.value(measured, now),
+            None => measured,
+        };
+        let at_least = self.in_flight_minimum(raw.in_flight);
+        let wanted_value = smooth.max(at_least);
+        let is_in_flight = at_least > 0.0;
+
+        let wanted = (wanted_value / self.target).ceil();
         let held = memory.replicas;
         let holds_replicas = wanted < held
             && self
                 .scale_down_below
-                .is_some_and(|below| raw.value / held >= below);
+                .is_some_and(|below| wanted_value / held >= below);
         let (value, replicas) = match holds_replicas {
             // By AverageValue the HPA divides it by the target again.
             true => (held * self.target, held),
-            false => (raw.value, wanted),
+            false => (wanted_value, wanted),
         };
-        let holds_activity = !raw.active && self.is_held_active(memory.last_work, now);
+        let active = raw.reading.active || is_in_flight;
+        let holds_activity = !active && self.is_held_active(memory.last_work, now);
         Shaped {
             reading: Reading {
                 value: match holds_activity {
                     true => value.max(ONE_ENTRY),
                     false => value,
                 },
-                active: raw.active || holds_activity,
+                active: active || holds_activity,
             },
             replicas,
+            smoothed: smooth != measured,
+            holds_in_flight: at_least > smooth || (is_in_flight && !raw.reading.active),
             holds_replicas,
             holds_activity,
         }
+    }
+
+    /// The value that leads to enough replicas for the unfinished work.
+    fn in_flight_minimum(&self, in_flight: u64) -> f64 {
+        let Some(per_replica) = self.in_flight_per_replica else {
+            return 0.0;
+        };
+        (in_flight as f64 / per_replica).ceil() * self.target
     }
 
     fn is_held_active(&self, last_work: Option<Instant>, now: Instant) -> bool {
@@ -102,12 +160,11 @@ impl Shaping {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metadata::values::TextValue;
 
     const NONE: Shaping = Shaping {
         target: 50.0,
-        activity_hold: None,
-        scale_down_below: None,
-        on_outage: OnOutage::Error,
+        ..Shaping::NONE
     };
 
     fn reading(value: f64) -> Reading {
@@ -115,11 +172,19 @@ mod tests {
         Reading { value, active }
     }
 
+    /// Without work in flight.
+    fn idle(reading: Reading) -> Observation {
+        Observation {
+            reading,
+            in_flight: 0,
+        }
+    }
+
     /// The value for each backlog in turn, with its replicas.
     fn values<const N: usize>(shaping: Shaping, backlogs: [f64; N]) -> [(f64, f64); N] {
         let mut memory = Memory::default();
         backlogs.map(|backlog| {
-            let shaped = shaping.shape(reading(backlog), &memory, Instant::now());
+            let shaped = shaping.shape(idle(reading(backlog)), &memory, Instant::now());
             memory.replicas = shaped.replicas;
             (shaped.reading.value, shaped.replicas)
         })
@@ -217,9 +282,69 @@ mod tests {
                 last_work: work_ago.map(|seconds| now - Duration::from_secs(seconds)),
                 ..Memory::default()
             };
-            let shaped = shaping.shape(raw, &memory, now);
+            let shaped = shaping.shape(idle(raw), &memory, now);
             assert_eq!(shaped.reading, then, "{given}");
             assert_eq!(shaped.holds_activity, then.active && !raw.active, "{given}");
+        }
+    }
+
+    #[test]
+    fn unfinished_work_keeps_the_replicas_that_it_needs() {
+        let shaping = Shaping {
+            in_flight_per_replica: Some(4.0),
+            ..NONE
+        };
+        for (given, backlog, in_flight, then, holds) in [
+            ("nothing waits or runs", 0.0, 0, reading(0.0), false),
+            ("one item runs", 0.0, 1, reading(50.0), true),
+            ("four to a replica", 0.0, 8, reading(100.0), true),
+            ("and one more", 0.0, 9, reading(150.0), true),
+            ("the backlog needs more", 500.0, 9, reading(500.0), false),
+            ("the backlog needs less", 20.0, 9, reading(150.0), true),
+        ] {
+            let raw = Observation {
+                reading: reading(backlog),
+                in_flight,
+            };
+            let shaped = shaping.shape(raw, &Memory::default(), Instant::now());
+            assert_eq!(shaped.reading, then, "{given}");
+            assert_eq!(shaped.holds_in_flight, holds, "{given}");
+        }
+    }
+
+    #[test]
+    fn unfinished_work_below_the_activation_threshold_keeps_the_trigger_active() {
+        let shaping = Shaping {
+            in_flight_per_replica: Some(1.0),
+            ..NONE
+        };
+        let raw = Observation {
+            reading: Reading {
+                value: 200.0,
+                active: false,
+            },
+            in_flight: 2,
+        };
+        let shaped = shaping.shape(raw, &Memory::default(), Instant::now());
+        assert_eq!(shaped.reading, reading(200.0));
+        assert!(shaped.holds_in_flight);
+    }
+
+    #[test]
+    fn a_smoothed_value_is_the_one_that_replicas_follow() {
+        let smoothing = Smoothing::parse("max:60s").unwrap();
+        let shaping = Shaping {
+            smoothing: Some(smoothing),
+            ..NONE
+        };
+        let (mut memory, start) = (shaping.empty_memory(), Instant::now());
+        for (second, backlog, then) in [(0, 500.0, 500.0), (30, 10.0, 500.0), (70, 10.0, 10.0)] {
+            let now = start + Duration::from_secs(second);
+            memory.values.as_mut().unwrap().add(backlog, now);
+            let shaped = shaping.shape(idle(reading(backlog)), &memory, now);
+            assert_eq!(shaped.reading.value, then, "at {second} s");
+            assert_eq!(shaped.smoothed, then != backlog, "at {second} s");
+            assert_eq!(shaped.replicas, (then / 50.0).ceil());
         }
     }
 
@@ -234,8 +359,9 @@ mod tests {
         let memory = Memory {
             last_work: Some(now),
             replicas: 10.0,
+            values: None,
         };
-        let shaped = shaping.shape(reading(0.0), &memory, now);
+        let shaped = shaping.shape(idle(reading(0.0)), &memory, now);
         assert_eq!((shaped.reading, shaped.replicas), (reading(1.0), 0.0));
         assert!(!shaped.holds_replicas);
     }
@@ -259,14 +385,14 @@ mod properties {
             let (target, below) = (target as f64, target as f64 * part);
             let shaping = Shaping {
                 target,
-                activity_hold: None,
                 scale_down_below: Some(below),
-                on_outage: OnOutage::Error,
+                ..Shaping::NONE
             };
             let mut memory = Memory::default();
             for backlog in backlogs {
                 let (value, active) = (backlog as f64, backlog > 0);
-                let shaped = shaping.shape(Reading { value, active }, &memory, Instant::now());
+                let raw = Observation { reading: Reading { value, active }, in_flight: 0 };
+                let shaped = shaping.shape(raw, &memory, Instant::now());
                 let wanted = (value / target).ceil();
                 prop_assert!(shaped.replicas >= wanted);
                 prop_assert_eq!((shaped.reading.value / target).ceil(), shaped.replicas);

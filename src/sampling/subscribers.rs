@@ -5,11 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
-use super::{
-    backend::{Backend, Rule},
-    batch::Measured,
-    shaper::Shaper,
-};
+use super::{backend::Backend, batch::Measured, shaper::Shaper, signal_rule::SignalRule};
 
 /// The subscribers of one slot.
 pub(super) struct Subscribers<B: Backend>(Mutex<List<B>>);
@@ -25,7 +21,7 @@ struct List<B: Backend> {
 
 struct Subscriber<B: Backend> {
     interval: Duration,
-    rule: Arc<B::Rule>,
+    rule: Arc<SignalRule<B::Rule>>,
     shaper: Option<Arc<Shaper>>,
     /// The last result showed work. Its trigger may be active without.
     has_work: bool,
@@ -53,7 +49,7 @@ impl<B: Backend> Subscribers<B> {
     /// Adds a subscriber. `changed` is called under the lock, so that changes stay in order.
     pub fn add(
         &self,
-        rule: Arc<B::Rule>,
+        rule: Arc<SignalRule<B::Rule>>,
         shaper: Option<Arc<Shaper>>,
         interval: Duration,
         changed: impl FnOnce(IntervalChange),
@@ -102,11 +98,16 @@ impl<B: Backend> Subscribers<B> {
         }
         let now = Instant::now();
         for subscriber in list.subscribers.values_mut() {
-            let reading = subscriber.rule.judge(&measured.sample, measured.at, now);
-            subscriber.has_work = reading.active;
+            let rule = &subscriber.rule;
+            // Where a sample does not say, the activity stays what it was, and the stream's own
+            // evaluation has the error.
+            let Ok(observation) = rule.activity(&measured.sample, measured.at, now) else {
+                continue;
+            };
+            subscriber.has_work = observation.reading.active;
             let now_active = match &subscriber.shaper {
-                Some(shaper) => shaper.is_active(reading, now),
-                None => reading.active,
+                Some(shaper) => shaper.is_active(observation, now),
+                None => observation.reading.active,
             };
             subscriber.active.send_if_modified(|active| {
                 let before = active.replace(now_active);

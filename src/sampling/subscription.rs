@@ -4,7 +4,10 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use super::{backend::Backend, query_slot::QuerySlot, shaper::Shaper, subscribers::IntervalChange};
+use super::{
+    backend::Backend, query_slot::QuerySlot, shaper::Shaper, signal_rule::SignalRule,
+    subscribers::IntervalChange,
+};
 
 /// A subscription to a trigger.
 pub struct Subscription {
@@ -16,7 +19,7 @@ impl Subscription {
     /// Subscribes to a slot, which is read at once if it has no fresh sample.
     pub(super) fn new<B: Backend>(
         slot: &Arc<QuerySlot<B>>,
-        rule: Arc<B::Rule>,
+        rule: Arc<SignalRule<B::Rule>>,
         shaper: Option<Arc<Shaper>>,
         interval: Duration,
         fresh_for: Duration,

@@ -12,10 +12,12 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{
-    backend::{Backend, Reading, Rule},
+    authentication::Authentication,
+    backend::{Backend, Reading},
     evaluation::Evaluation,
     query_slot::{Freshness, QuerySlot, SlotSample},
     shaper::{Purpose, Shaper},
+    signal_rule::{Observation, SignalRule},
     subscription::Subscription,
 };
 use crate::error::{Error, Kind, Result};
@@ -40,6 +42,8 @@ pub struct Trigger {
     /// Distinguishes triggers of one ScaledObject that differ in thresholds alone.
     pub(super) fingerprint: u32,
     pub(super) outcomes: Outcomes,
+    /// Where its credentials come from, if not from its metadata; held, so that it is kept up to date.
+    pub(super) authentication: Option<Arc<dyn Authentication>>,
 }
 
 /// How evaluations of a trigger ended.
@@ -76,12 +80,17 @@ impl Outcomes {
 }
 
 impl Trigger {
+    /// Whether the last evaluation was on a sample that is not stale.
+    pub(super) fn is_up(&self) -> bool {
+        self.outcomes.up()
+    }
+
     /// Evaluates the trigger: on a fresh sample at once, else after a read that is shared with all
     /// triggers of the same query.
     pub async fn evaluate(&self) -> Result<Evaluation> {
         let now = Instant::now();
         let outcome = match self.query.fresh(&self.freshness, now) {
-            Some(evaluation) => Ok(evaluation),
+            Some(outcome) => outcome,
             None => self.query.next(&self.freshness, now).await,
         };
         let outcome = self.shaped(outcome, Purpose::Call);
@@ -96,7 +105,8 @@ impl Trigger {
             .subscribe(&self.freshness, self.push_interval, shaper)
     }
 
-    /// The evaluation of what is known without a read; `None` before the first result.
+    /// The evaluation of what is known without a read, for a stream: its activity counts, which may be
+    /// known where the signal's value is not. `None` before the first result.
     pub fn current(&self) -> Option<Result<Evaluation>> {
         let outcome = self.query.current(&self.freshness, Instant::now())?;
         let outcome = self.shaped(outcome, Purpose::Stream);
@@ -134,7 +144,7 @@ impl Trigger {
 
 /// A query slot and a rule with the backend's types erased. See [`QuerySlot`] for the methods.
 pub(super) trait Evaluate: Send + Sync {
-    fn fresh(&self, freshness: &Freshness, now: Instant) -> Option<Evaluation>;
+    fn fresh(&self, freshness: &Freshness, now: Instant) -> Option<Result<Evaluation>>;
     fn next<'a>(
         &'a self,
         freshness: &'a Freshness,
@@ -154,26 +164,36 @@ pub(super) trait Evaluate: Send + Sync {
 /// The one implementation of [`Evaluate`].
 pub(super) struct BoundQuery<B: Backend> {
     pub slot: Arc<QuerySlot<B>>,
-    pub rule: Arc<B::Rule>,
+    pub rule: Arc<SignalRule<B::Rule>>,
 }
 
 impl<B: Backend> BoundQuery<B> {
-    fn evaluate(
+    fn evaluate(&self, sample: SlotSample<B::Sample>, now: Instant) -> Result<Evaluation> {
+        let measured = &sample.measured;
+        let observation = self.rule.judge(&measured.sample, measured.at, now);
+        self.evaluation(observation, sample, now)
+    }
+
+    fn evaluation(
         &self,
+        observation: Result<Observation>,
         SlotSample { measured, stale }: SlotSample<B::Sample>,
         now: Instant,
-    ) -> Evaluation {
-        Evaluation {
-            reading: self.rule.judge(&measured.sample, measured.at, now),
+    ) -> Result<Evaluation> {
+        let Observation { reading, in_flight } =
+            observation.map_err(|error| self.slot.located(error))?;
+        Ok(Evaluation {
+            reading,
+            in_flight,
             shaped: None,
             age: now.saturating_duration_since(measured.at),
             stale,
-        }
+        })
     }
 }
 
 impl<B: Backend> Evaluate for BoundQuery<B> {
-    fn fresh(&self, freshness: &Freshness, now: Instant) -> Option<Evaluation> {
+    fn fresh(&self, freshness: &Freshness, now: Instant) -> Option<Result<Evaluation>> {
         let sample = self.slot.fresh(freshness, now)?;
         Some(self.evaluate(sample, now))
     }
@@ -185,13 +205,17 @@ impl<B: Backend> Evaluate for BoundQuery<B> {
     ) -> BoxFuture<'a, Result<Evaluation>> {
         Box::pin(async move {
             let sample = self.slot.next(freshness, now).await?;
-            Ok(self.evaluate(sample, Instant::now()))
+            self.evaluate(sample, Instant::now())
         })
     }
 
     fn current(&self, freshness: &Freshness, now: Instant) -> Option<Result<Evaluation>> {
         let sample = self.slot.current(freshness, now)?;
-        Some(sample.map(|sample| self.evaluate(sample, now)))
+        Some(sample.and_then(|sample| {
+            let measured = &sample.measured;
+            let activity = self.rule.activity(&measured.sample, measured.at, now);
+            self.evaluation(activity, sample, now)
+        }))
     }
 
     fn subscribe(
@@ -210,11 +234,11 @@ impl<B: Backend> Evaluate for BoundQuery<B> {
             measured,
             stale: None,
         };
-        Some(self.evaluate(sample, Instant::now()))
+        self.evaluate(sample, Instant::now()).ok()
     }
 
     fn hold(&self, error: Error) -> Result<Evaluation> {
         let sample = self.slot.hold(error)?;
-        Ok(self.evaluate(sample, Instant::now()))
+        self.evaluate(sample, Instant::now())
     }
 }

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::backend::Backend;
 use crate::metadata::{
-    parse::Metadata, problem::Problems, schema::KeySet, tls::TlsKeys, values::Target,
+    parse::Metadata, problem::Problems, schema::KeySet, signal::Needs, tls::TlsKeys, values::Target,
 };
 
 /// The trigger types of a backend, with their declared keys.
@@ -22,8 +22,9 @@ pub trait ConnectionKeys<B: Backend>: DeserializeOwned + JsonSchema {
 
 /// The declared keys of a trigger: what to measure, and the thresholds.
 pub trait TriggerKeys<B: Backend>: DeserializeOwned + JsonSchema {
-    /// Checks the keys against each other, and returns the plan or all problems.
-    fn check(self) -> Result<Plan<B>, Problems>;
+    /// Checks the keys against each other, and returns the plan or all problems. What is needed
+    /// beyond the backlog is an error where it cannot be measured: see [`Needs::supports`].
+    fn check(self, needs: Needs) -> Result<Plan<B>, Problems>;
 }
 
 /// What one trigger measures on its connection, and how it evaluates that.
@@ -47,7 +48,7 @@ pub struct TriggerType<B: Backend> {
     /// The keys of the query and its thresholds.
     pub query_keys: KeySet,
     parse_connection: fn(&Metadata<'_>, &KeySet, TlsKeys) -> Result<B::Connection, Problems>,
-    parse_plan: fn(&Metadata<'_>, &KeySet) -> Result<Plan<B>, Problems>,
+    parse_plan: fn(&Metadata<'_>, &KeySet, Needs) -> Result<Plan<B>, Problems>,
 }
 
 impl<B: Backend> TriggerType<B> {
@@ -58,7 +59,7 @@ impl<B: Backend> TriggerType<B> {
             connection_keys: KeySet::of::<C>(),
             query_keys: KeySet::of::<T>(),
             parse_connection: |metadata, keys, tls| metadata.parse::<C>(keys)?.check(tls),
-            parse_plan: |metadata, keys| metadata.parse::<T>(keys)?.check(),
+            parse_plan: |metadata, keys, needs| metadata.parse::<T>(keys)?.check(needs),
         }
     }
 
@@ -72,7 +73,7 @@ impl<B: Backend> TriggerType<B> {
     }
 
     /// Parses the keys of a trigger.
-    pub fn plan(&self, metadata: &Metadata<'_>) -> Result<Plan<B>, Problems> {
-        (self.parse_plan)(metadata, &self.query_keys)
+    pub fn plan(&self, metadata: &Metadata<'_>, needs: Needs) -> Result<Plan<B>, Problems> {
+        (self.parse_plan)(metadata, &self.query_keys, needs)
     }
 }

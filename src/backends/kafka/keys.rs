@@ -15,6 +15,7 @@ use super::{
 use crate::metadata::{
     patterns::Budget,
     problem::{Problem, Problems},
+    signal::{Needs, Signal},
     values::{Activation, NameList, Span, Target, TextValue, text_value, words},
 };
 use crate::sampling::{Plan, TriggerKeys};
@@ -149,7 +150,9 @@ impl<T: TopicKey> TriggerKeys<Kafka> for LagKeys<T>
 where
     LagKeys<T>: serde::de::DeserializeOwned + JsonSchema,
 {
-    fn check(self) -> Result<Plan<Kafka>, Problems> {
+    fn check(self, needs: Needs) -> Result<Plan<Kafka>, Problems> {
+        needs.supports("a consumer group", &[Signal::Backlog])?;
+        needs.no_in_flight("is not known of a consumer group")?;
         let mut problems = Problems::default();
         if self.consumer_group.trim().is_empty() {
             problems.push(Problem::key("consumerGroup", "is empty"));

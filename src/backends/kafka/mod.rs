@@ -35,10 +35,11 @@ pub use config::{Connection, Kafka};
 use keys::{LagKeys, OneTopic};
 pub use query::{Query, Sample};
 use rule::LagRule;
+use sasl::Sasl;
 
 use crate::{
     error::Result,
-    metadata::values::NameList,
+    metadata::values::{HostPort, NameList},
     network::Network,
     sampling::{Backend, Batch, Pace, QueriedName, TriggerType, TriggerTypes},
 };
@@ -82,6 +83,12 @@ impl Backend for Kafka {
 
     fn server(connection: &Connection) -> String {
         connection.addresses()
+    }
+
+    fn recipients(connection: &Connection) -> Vec<HostPort> {
+        let token_endpoint = connection.sasl.as_ref().and_then(Sasl::token_endpoint);
+        let brokers = connection.servers.iter().cloned();
+        brokers.chain(token_endpoint).collect()
     }
 
     fn names(query: &Query) -> Vec<QueriedName<'_>> {

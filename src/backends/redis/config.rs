@@ -71,13 +71,16 @@ impl fmt::Display for Connection {
 }
 
 impl Topology {
-    /// The servers that are named.
+    /// The servers that are named, as text.
     pub fn addresses(&self) -> String {
+        joined(self.servers())
+    }
+
+    /// The servers that are named.
+    pub fn servers(&self) -> &[HostPort] {
         match self {
-            Topology::Single { address, .. } => address.to_string(),
-            Topology::Cluster { addresses } | Topology::Sentinel { addresses, .. } => {
-                joined(addresses)
-            }
+            Topology::Single { address, .. } => std::slice::from_ref(address),
+            Topology::Cluster { addresses } | Topology::Sentinel { addresses, .. } => addresses,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::metadata::{
     patterns::Patterns,
     problem::{Problem, Problems},
+    signal::{Needs, Signal},
     values::{Activation, NameList, Target},
 };
 use crate::sampling::{CountRule, Plan, TriggerKeys};
@@ -82,8 +83,16 @@ impl ListKeys {
 }
 
 impl TriggerKeys<Redis> for ListKeys {
-    fn check(self) -> Result<Plan<Redis>, Problems> {
-        let (query, readable) = self.query()?;
+    fn check(self, needs: Needs) -> Result<Plan<Redis>, Problems> {
+        let mut problems = Problems::default();
+        let what = "a list, set, sorted set or hash, as its entries have no time";
+        problems.keep(needs.supports(what, &[Signal::Backlog]));
+        if self.processing_lists.is_none() {
+            problems.keep(needs.no_in_flight("needs `processingLists`"));
+        }
+        let query = problems.keep(self.query());
+        problems.into_result()?;
+        let (query, readable) = query.expect("a missing query is a problem");
         Ok(Plan {
             query,
             rule: CountRule {
@@ -124,7 +133,9 @@ pub struct StreamKeys {
 }
 
 impl TriggerKeys<Redis> for StreamKeys {
-    fn check(self) -> Result<Plan<Redis>, Problems> {
+    fn check(self, needs: Needs) -> Result<Plan<Redis>, Problems> {
+        needs.supports("a stream", &[Signal::Backlog])?;
+        needs.no_in_flight("is not known of a stream")?;
         // As in KEDA: the group decides, then lagCount.
         let (measure, target) = match (self.consumer_group, self.lag_count) {
             (None, None) => (Measure::Length, self.stream_length),

@@ -34,6 +34,7 @@ pub use query::{Count, Query};
 
 use crate::{
     error::Result,
+    metadata::values::HostPort,
     network::Network,
     sampling::{
         Backend, Batch, CountRule, Pace, PushedQueries, QueriedName, TriggerType, TriggerTypes,
@@ -80,6 +81,10 @@ impl Backend for Redis {
 
     fn server(connection: &Connection) -> String {
         connection.topology.addresses()
+    }
+
+    fn recipients(connection: &Connection) -> Vec<HostPort> {
+        connection.topology.servers().to_vec()
     }
 
     fn names(query: &Query) -> Vec<QueriedName<'_>> {

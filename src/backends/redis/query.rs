@@ -104,4 +104,8 @@ impl Total for Count {
     fn total(&self) -> u64 {
         self.waiting.saturating_add(self.processing)
     }
+
+    fn in_flight(&self) -> u64 {
+        self.processing
+    }
 }

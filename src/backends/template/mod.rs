@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Kind, Result},
     metadata::{
         problem::{Problem, Problems},
+        signal::{Needs, Signal},
         tls::TlsKeys,
         values::{Activation, HostPort, Target},
     },
@@ -90,7 +91,9 @@ fn five() -> Target {
 }
 
 impl TriggerKeys<Template> for QueueKeys {
-    fn check(self) -> Result<Plan<Template>, Problems> {
+    fn check(self, needs: Needs) -> Result<Plan<Template>, Problems> {
+        needs.supports("a queue", &[Signal::Backlog])?;
+        needs.no_in_flight("is not known of a queue")?;
         Ok(Plan {
             readable_name: format!("template-{}", self.queue),
             query: Query { queue: self.queue },
@@ -217,6 +220,10 @@ impl Backend for Template {
 
     fn server(connection: &Connection) -> String {
         connection.address.to_string()
+    }
+
+    fn recipients(connection: &Connection) -> Vec<HostPort> {
+        vec![connection.address.clone()]
     }
 
     fn names(query: &Query) -> Vec<QueriedName<'_>> {

@@ -17,6 +17,7 @@ use crate::metadata::{
     patterns::Patterns,
     problem::{Problem, Problems},
     schema::nearest,
+    signal::{Needs, Signal},
     values::{Activation, NameList, Target, TextValue, not_allowed, text_value},
 };
 use crate::sampling::{Plan, TriggerKeys};
@@ -96,7 +97,9 @@ const BUILD: &str = "workerDeploymentBuildId";
 const COUNTED_QUEUE: &str = "workflowTaskQueueForCount";
 
 impl TriggerKeys<Temporal> for TaskQueueKeys {
-    fn check(self) -> Result<Plan<Temporal>, Problems> {
+    fn check(self, needs: Needs) -> Result<Plan<Temporal>, Problems> {
+        needs.supports("a task queue", &[Signal::Backlog])?;
+        needs.no_in_flight("is not known of a task queue")?;
         let mut problems = Problems::default();
         let queues = problems.keep(self.queues()).unwrap_or_default();
         let tasks = problems.keep(self.tasks());

@@ -32,6 +32,7 @@ pub use query::{Backlog, BacklogRule, Query};
 
 use crate::{
     error::Result,
+    metadata::values::HostPort,
     network::Network,
     sampling::{Backend, Batch, Budget, Pace, QueriedName, TriggerType, TriggerTypes},
 };
@@ -86,6 +87,10 @@ impl Backend for Temporal {
 
     fn server(connection: &Connection) -> String {
         connection.endpoint.to_string()
+    }
+
+    fn recipients(connection: &Connection) -> Vec<HostPort> {
+        vec![connection.endpoint.clone()]
     }
 
     fn names(query: &Query) -> Vec<QueriedName<'_>> {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    metadata::{parse::Metadata, problem::Problems, schema::KeySet, tls::TlsKeys},
+    metadata::{
+        CommonKeys, parse::Metadata, problem::Problems, schema::KeySet, signal::Needs, tls::TlsKeys,
+    },
     sampling::{Plan, TriggerType, TriggerTypes},
 };
 
@@ -40,8 +42,11 @@ pub fn plan<B: TriggerTypes>(
     keys: &[(&str, &str)],
 ) -> Result<Plan<B>, Problems> {
     let trigger_type = trigger_type::<B>(trigger_type_name);
-    let map = map(keys);
-    let (metadata, problems) = Metadata::new(&map, &[&trigger_type.query_keys]);
+    let mut map = map(keys);
+    map.insert("backend".to_owned(), trigger_type_name.to_owned());
+    let (common, trigger_keys) = (KeySet::of::<CommonKeys>(), &trigger_type.query_keys);
+    let (metadata, problems) = Metadata::new(&map, &[trigger_keys, &common]);
     problems.into_result()?;
-    trigger_type.plan(&metadata)
+    let needs = Needs::of(&metadata.parse(&common)?);
+    trigger_type.plan(&metadata, needs)
 }

@@ -1,5 +1,6 @@
 //! The engine over a scripted backend, under paused time: a second here costs nothing.
 
+mod authentication;
 mod engine;
 pub(crate) mod keys;
 mod look_ahead;
@@ -10,3 +11,4 @@ mod replacement;
 mod revalidation;
 pub(crate) mod scripted;
 mod shaping;
+mod signals;

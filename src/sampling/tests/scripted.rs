@@ -20,13 +20,15 @@ use crate::{
     metadata::{
         TriggerRef,
         problem::Problems,
+        signal::{Needs, Signal},
         tls::TlsKeys,
-        values::{Activation, Target},
+        values::{Activation, HostPort, Target},
     },
     network::Network,
     sampling::{
         Backend, Batch, ConnectionKeys, CountRule, Engine, Evaluation, Limits, Measured,
-        NamedConnection, Pace, Plan, QueriedName, Registry, TriggerKeys, TriggerType, TriggerTypes,
+        NamedConnection, Pace, Plan, QueriedName, Reading, Registry, Rule, TriggerKeys,
+        TriggerType, TriggerTypes,
     },
     telemetry::{Budget, Telemetry},
 };
@@ -180,15 +182,39 @@ impl ConnectionKeys<Scripted> for WhereKeys {
 }
 
 impl TriggerKeys<Scripted> for WhatKeys {
-    fn check(self) -> Result<Plan<Scripted>, Problems> {
+    fn check(self, needs: Needs) -> Result<Plan<Scripted>, Problems> {
+        needs.supports("a queue", &[Signal::Backlog, Signal::Age])?;
         Ok(Plan {
             readable_name: self.queue.clone(),
             query: Name(self.queue),
-            rule: CountRule {
+            rule: ScriptedRule(CountRule {
                 activation: Activation(0),
-            },
+            }),
             target: Target(5),
         })
+    }
+}
+
+/// Counts; a count is as many seconds of age as well, and a thousandth of it is in flight.
+pub struct ScriptedRule(pub CountRule);
+
+/// A count of which no age is known.
+pub const OF_NO_AGE: u64 = 404;
+
+impl Rule<u64> for ScriptedRule {
+    fn judge(&self, sample: &u64, measured_at: Instant, now: Instant) -> Reading {
+        self.0.judge(sample, measured_at, now)
+    }
+
+    fn age(&self, sample: &u64, _: Instant) -> Result<Duration> {
+        match *sample {
+            OF_NO_AGE => Err(Error::new(Kind::Undetermined, "no age yet", "Wait.")),
+            seconds => Ok(Duration::from_secs(seconds)),
+        }
+    }
+
+    fn in_flight(&self, sample: &u64) -> u64 {
+        sample / 1_000
     }
 }
 
@@ -219,7 +245,7 @@ impl Backend for Scripted {
     type Connection = Name;
     type Query = Name;
     type Sample = u64;
-    type Rule = CountRule;
+    type Rule = ScriptedRule;
     type Client = Client;
 
     fn pace(&self, call_timeout: Duration) -> Pace {
@@ -237,6 +263,11 @@ impl Backend for Scripted {
 
     fn server(connection: &Name) -> String {
         connection.0.clone()
+    }
+
+    fn recipients(connection: &Name) -> Vec<HostPort> {
+        let address = format!("{}:1", connection.0);
+        vec![address.parse().expect("is an address")]
     }
 
     fn names(query: &Name) -> Vec<QueriedName<'_>> {

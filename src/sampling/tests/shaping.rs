@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use tokio::time::{Instant, advance, sleep, timeout};
 
-use super::scripted::{Script, Scripted, evaluate, trigger};
+use super::scripted::{Script, Scripted, ScriptedRule, evaluate, trigger};
 use crate::{
     error::Kind,
-    metadata::{TriggerRef, values::Activation},
+    metadata::{TriggerRef, signal::Signal, values::Activation},
     sampling::{
         CountRule, Engine, Evaluation, Limits, Measured, Reading, Shaped, Trigger,
-        subscribers::Subscribers, trigger_metrics,
+        signal_rule::SignalRule, subscribers::Subscribers, trigger_metrics,
     },
     telemetry::Exposition,
 };
@@ -141,7 +141,8 @@ async fn a_stream_that_is_held_active_still_waits_for_work() {
     let trigger = parse(&engine, HOLD);
     trigger.evaluate().await.unwrap();
     let activation = Activation(0);
-    let rule = Arc::new(CountRule { activation });
+    let rule = ScriptedRule(CountRule { activation });
+    let rule = Arc::new(SignalRule::new(rule, Signal::Backlog, None));
     let (_, active) = subscribers.add(rule, trigger.shaper.clone(), Duration::MAX, |_| {});
     for (sample, waits) in [(7, false), (0, true)] {
         let at = Instant::now();

@@ -87,6 +87,14 @@ impl Sasl {
         }
     }
 
+    /// The server that gets client credentials in exchange for a token.
+    pub fn token_endpoint(&self) -> Option<HostPort> {
+        match self {
+            Sasl::OAuth(oauth) => oauth.server().ok(),
+            _ => None,
+        }
+    }
+
     /// The user that the brokers know, or the token endpoint's.
     pub fn username(&self) -> &str {
         match self {

@@ -1,4 +1,4 @@
-//! The triggers of a slot that remember when there was work (`activityHold`): every sample counts,
+//! The triggers of a slot that remember its samples (`activityHold`, `smoothing`): every one counts,
 //! also one that was read ahead, for a stream, or for another trigger of the same query.
 
 use std::sync::{Arc, OnceLock, Weak};
@@ -6,30 +6,26 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{
-    backend::{Backend, Rule},
-    batch::Measured,
-    shaper::Shaper,
-};
+use super::{backend::Backend, batch::Measured, shaper::Shaper, signal_rule::SignalRule};
 
 /// The observers of one slot. Nothing is allocated or locked before there is one.
-pub(super) struct WorkObservers<B: Backend>(OnceLock<Box<Mutex<Vec<Observer<B>>>>>);
+pub(super) struct SampleObservers<B: Backend>(OnceLock<Box<Mutex<Vec<Observer<B>>>>>);
 
 struct Observer<B: Backend> {
-    rule: Arc<B::Rule>,
+    rule: Arc<SignalRule<B::Rule>>,
     /// Weak: an evicted trigger is removed when the next sample arrives.
     shaper: Weak<Shaper>,
 }
 
-impl<B: Backend> Default for WorkObservers<B> {
+impl<B: Backend> Default for SampleObservers<B> {
     fn default() -> Self {
-        WorkObservers(OnceLock::new())
+        SampleObservers(OnceLock::new())
     }
 }
 
-impl<B: Backend> WorkObservers<B> {
+impl<B: Backend> SampleObservers<B> {
     /// Adds a trigger.
-    pub fn add(&self, rule: &Arc<B::Rule>, shaper: &Arc<Shaper>) {
+    pub fn add(&self, rule: &Arc<SignalRule<B::Rule>>, shaper: &Arc<Shaper>) {
         let mut observers = self.0.get_or_init(Box::default).lock();
         if observers.len() == observers.capacity() {
             // No sample may arrive for long, while triggers come and are evicted.
@@ -43,7 +39,7 @@ impl<B: Backend> WorkObservers<B> {
         });
     }
 
-    /// Reports a sample to the triggers for which it is work.
+    /// Reports a sample to the triggers.
     pub fn observe(&self, measured: &Measured<B::Sample>) {
         let Some(observers) = self.0.get() else {
             return;
@@ -53,8 +49,16 @@ impl<B: Backend> WorkObservers<B> {
             let Some(shaper) = shaper.upgrade() else {
                 return false;
             };
-            if rule.judge(&measured.sample, measured.at, now).active {
-                shaper.saw_work(measured.at);
+            let (sample, at) = (&measured.sample, measured.at);
+            if let Ok(activity) = rule.activity(sample, at, now)
+                && activity.reading.active
+            {
+                shaper.saw_work(at);
+            }
+            if shaper.remembers_values()
+                && let Ok(observation) = rule.judge(sample, at, now)
+            {
+                shaper.saw_value(observation.reading.value, at);
             }
             true
         });

@@ -1,0 +1,196 @@
+//! Triggers whose credentials, or address, come from an authentication that is looked up.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use parking_lot::Mutex;
+use tokio::time::sleep;
+
+use super::scripted::{Script, trigger};
+use crate::{
+    error::{Error, Kind, Result},
+    metadata::{
+        TriggerRef,
+        values::{HostPort, Secret},
+    },
+    sampling::{Authentication, AuthenticationSource, Engine, Evaluation, Limits},
+};
+
+/// What the test says of the one authentication that there is.
+#[derive(Clone, Default)]
+struct Source(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// `None`: the trigger has none.
+    server: Option<&'static str>,
+    error: Option<Error>,
+    /// The host that its keys may be sent to; `None`: every one.
+    only: Option<&'static str>,
+}
+
+struct Keys {
+    keys: BTreeMap<String, Secret>,
+    only: Option<&'static str>,
+}
+
+impl Authentication for Keys {
+    fn keys(&self) -> &BTreeMap<String, Secret> {
+        &self.keys
+    }
+
+    fn may_send_to(&self, server: &HostPort) -> Result<()> {
+        match self.only.is_none_or(|only| server.host == only) {
+            true => Ok(()),
+            false => Err(Error::new(Kind::NotAllowed, "not there", "")),
+        }
+    }
+}
+
+impl AuthenticationSource for Source {
+    fn is_known(&self, _: &TriggerRef) -> bool {
+        self.0.lock().server.is_some()
+    }
+
+    fn find<'a>(
+        &'a self,
+        _: &'a TriggerRef,
+    ) -> BoxFuture<'a, Result<Option<Arc<dyn Authentication>>>> {
+        let State {
+            server,
+            error,
+            only,
+        } = &*self.0.lock();
+        let found = server.map(|server| {
+            let keys = [("server", server), ("unknown", "of another scaler")];
+            let keys = keys.map(|(key, value)| (key.to_owned(), Secret::from(value)));
+            let only = *only;
+            let keys = keys.into();
+            Arc::new(Keys { keys, only }) as Arc<dyn Authentication>
+        });
+        let found = error.clone().map_or(Ok(found), Err);
+        async { found }.boxed()
+    }
+}
+
+impl Source {
+    fn gives(&self, server: &'static str) {
+        self.0.lock().server = Some(server);
+    }
+}
+
+fn start(script: &Script, source: &Source) -> Arc<Engine> {
+    let engine = script.engine(Limits::default());
+    engine.use_authentications(Arc::new(source.clone()));
+    engine
+}
+
+/// A trigger that says what to measure, and not where.
+fn request() -> TriggerRef {
+    let mut request = trigger("a", "jobs");
+    request.metadata.remove("server");
+    request
+        .metadata
+        .insert("freshFor".to_owned(), "0".to_owned());
+    request
+}
+
+async fn call(engine: &Engine) -> Result<Evaluation> {
+    engine.authenticated(request()).await?.evaluate().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_keys_of_an_authentication_are_the_triggers_own() {
+    let (script, source) = (Script::default(), Source::default());
+    let engine = start(&script, &source);
+    // Without one the trigger is as incomplete as it looks.
+    assert_eq!(call(&engine).await.unwrap_err().kind(), Kind::Invalid);
+
+    source.gives("a");
+    let spec = engine.spec(request()).unwrap();
+    assert_eq!(spec.target, 5.0);
+    assert_eq!(script.connects(), 0, "a spec needs no connection");
+    assert_eq!(call(&engine).await.unwrap().reading.value, 7.0);
+    let trigger = engine.authenticated(request()).await.unwrap();
+    assert_eq!(trigger.metric_name, spec.metric_name);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_metadata_comes_first() {
+    let (script, source) = (Script::default(), Source::default());
+    let engine = start(&script, &source);
+    source.gives("b");
+    script.server("b", |server| server.refuses = true);
+    let given = trigger("a", "jobs");
+    let evaluation = engine.authenticated(given).await.unwrap().evaluate().await;
+    assert_eq!(evaluation.unwrap().reading.value, 7.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_go_only_where_they_may() {
+    let (script, source) = (Script::default(), Source::default());
+    let engine = start(&script, &source);
+    source.gives("a");
+    source.0.lock().only = Some("elsewhere");
+    assert_eq!(call(&engine).await.unwrap_err().kind(), Kind::NotAllowed);
+    assert_eq!(script.connects(), 0);
+    source.0.lock().only = Some("a");
+    assert_eq!(call(&engine).await.unwrap().reading.value, 7.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authentication_that_cannot_be_read_is_an_error_and_the_spec_is_not() {
+    let (script, source) = (Script::default(), Source::default());
+    let engine = start(&script, &source);
+    source.gives("a");
+    source.0.lock().error = Some(Error::new(Kind::NotFound, "no such Secret", ""));
+    assert!(engine.spec(request()).is_ok());
+    assert_eq!(call(&engine).await.unwrap_err().kind(), Kind::NotFound);
+    source.0.lock().error = None;
+    assert_eq!(call(&engine).await.unwrap().reading.value, 7.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_used_serves_until_what_replaces_it_is_proven() {
+    let (script, source) = (Script::default(), Source::default());
+    let engine = start(&script, &source);
+    source.gives("a");
+    assert_eq!(call(&engine).await.unwrap().reading.value, 7.0);
+
+    // The new one does not work: no call fails.
+    script.server("b", |server| {
+        server.refuses = true;
+        server.count = 9;
+    });
+    source.gives("b");
+    for _ in 0..5 {
+        assert_eq!(call(&engine).await.unwrap().reading.value, 7.0);
+        sleep(Duration::from_secs(10)).await;
+    }
+    // Once it works it is used.
+    script.server("b", |server| server.refuses = false);
+    sleep(Duration::from_secs(60)).await;
+    call(&engine).await.unwrap();
+    sleep(Duration::from_secs(10)).await;
+    let used = call(&engine).await.unwrap();
+    assert_eq!((used.reading.value, used.stale), (9.0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_old_one_fails_too_the_error_is_of_the_new_one() {
+    let (script, source) = (Script::default(), Source::default());
+    let engine = start(&script, &source);
+    source.gives("a");
+    call(&engine).await.unwrap();
+    source.gives("b");
+    for name in ["a", "b"] {
+        script.server(name, |server| {
+            server.refuses = true;
+            server.breaks = true;
+        });
+    }
+    // The last good sample of the old one, and then nothing of it.
+    call(&engine).await.unwrap();
+    let error = call(&engine).await.unwrap_err();
+    assert!(error.to_string().starts_with("b"), "{error}");
+}
