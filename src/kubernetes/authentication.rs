@@ -51,6 +51,11 @@ impl fmt::Debug for Authentication {
 }
 
 impl Authentication {
+    /// Whether nothing that this depends on has changed since it was resolved. No I/O.
+    pub fn is_current(&self) -> bool {
+        self.depends_on.is_current()
+    }
+
     /// Returns once an object has changed that this depends on, or if one has already. It is then to be
     /// resolved anew, and may still be the same.
     pub async fn changed(&self) {

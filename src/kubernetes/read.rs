@@ -39,6 +39,7 @@ impl Kubernetes {
         collection: Arc<Collection<References>>,
         kept: Kept<References>,
         namespace: &str,
+        mut depends_on: Dependencies,
     ) -> Result<Authentication> {
         let place = |field: &str| format!("{field} of {origin}, which {} refers to", owner.id);
         let invalid = |reason| Error::new(Kind::Unreadable, format!("{origin}: {reason}"), "");
@@ -53,7 +54,6 @@ impl Kubernetes {
             .namespace
             .as_deref()
             .unwrap_or(&self.options.keda_namespace);
-        let mut depends_on = Dependencies::default();
         let mut keys = BTreeMap::new();
         let variables = references.environment.iter();
         let wanted: Vec<_> = variables

@@ -30,7 +30,7 @@ pub(super) struct Owner {
 
 /// What is known of the trigger that a call is for.
 enum Choice<'a> {
-    One(&'a Owner, Option<Reference>),
+    One(&'a Owner, Option<Reference>, Dependencies),
     NotFound,
     /// Triggers with the same metadata refer to different authentications.
     Ambiguous(Vec<Option<Reference>>),
@@ -55,6 +55,29 @@ impl Kubernetes {
         resolved
     }
 
+    /// Whether a call may be for a trigger with an `authenticationRef`, by what is known now: no I/O.
+    /// Until the ScaledObjects are known, every trigger may have one.
+    pub fn may_have_authentication(
+        &self,
+        namespace: &str,
+        name: &str,
+        metadata: &Metadata,
+    ) -> bool {
+        let known = [&self.scaled_objects, &self.scaled_jobs]
+            .map(|collection| collection.peek(namespace, name));
+        let mut known = known.iter().flatten().peekable();
+        if known.peek().is_none() {
+            return !self.scaled_objects.is_synced();
+        }
+        let refers = |trigger: &Trigger| {
+            trigger.reference.is_some() && matching::may_be(trigger, metadata)
+        };
+        known.any(|kept| match &kept.value {
+            Ok(scalable) => scalable.triggers.iter().any(refers),
+            Err(_) => false,
+        })
+    }
+
     async fn resolve_trigger(
         &self,
         namespace: &str,
@@ -64,7 +87,7 @@ impl Kubernetes {
         let of_settings = &self.options.namespaces;
         if !of_settings.is_empty() && !of_settings.iter().any(|n| n == namespace) {
             return Err(Error::new(
-                Kind::NotAllowed,
+                Kind::NotFound,
                 format!("namespace {namespace} is not among kubernetes.namespaces"),
                 "Whoever runs backlog-scaler can add it.",
             ));
@@ -75,8 +98,8 @@ impl Kubernetes {
         let ids = [object?, job?];
         let (known, failed) = self.known(&ids).await?;
         let choice = self.choose(&known, metadata).await;
-        if let Choice::One(owner, reference) = choice {
-            return self.follow(owner, reference, namespace).await;
+        if let Choice::One(owner, reference, depends_on) = choice {
+            return self.follow(owner, reference, namespace, depends_on).await;
         }
         // The object may be newer than what its watch has delivered.
         let fresh = self.read_fresh(&ids, metadata).await?;
@@ -85,7 +108,9 @@ impl Kubernetes {
             false => self.choose(&fresh, metadata).await,
         };
         match choice {
-            Choice::One(owner, reference) => self.follow(owner, reference, namespace).await,
+            Choice::One(owner, reference, depends_on) => {
+                self.follow(owner, reference, namespace, depends_on).await
+            }
             Choice::Ambiguous(references) => Err(ambiguous(&ids[0], &references)),
             Choice::NotFound => match failed {
                 Some(error) => Err(error),
@@ -147,6 +172,7 @@ impl Kubernetes {
             let triggers = owner.scalable.triggers.iter();
             triggers.map(move |trigger| (owner, trigger))
         });
+        let mut depends_on = Dependencies::default();
         let mut candidates: Vec<_> = all.filter(|(_, t)| matching::may_be(t, sent)).collect();
         // Not for a trigger without keys: nothing depends on it.
         if candidates
@@ -155,7 +181,7 @@ impl Kubernetes {
         {
             let mut same = Vec::new();
             for (owner, trigger) in candidates {
-                if self.has_values(owner, trigger, sent).await {
+                if self.has_values(owner, trigger, sent, &mut depends_on).await {
                     same.push((owner, trigger));
                 }
             }
@@ -168,7 +194,7 @@ impl Kubernetes {
             }
         }
         match (candidates.first(), references.len()) {
-            (Some((owner, _)), 1) => Choice::One(owner, references.swap_remove(0)),
+            (Some((owner, _)), 1) => Choice::One(owner, references.swap_remove(0), depends_on),
             (Some(_), _) => Choice::Ambiguous(references),
             (None, _) => Choice::NotFound,
         }
@@ -176,12 +202,17 @@ impl Kubernetes {
 
     /// Whether the values that were sent are those of the trigger's environment, as far as that can be
     /// read: otherwise a caller could send another address under the name of a trigger that has keys.
-    async fn has_values(&self, owner: &Owner, trigger: &Trigger, sent: &Metadata) -> bool {
+    async fn has_values(
+        &self,
+        owner: &Owner,
+        trigger: &Trigger,
+        sent: &Metadata,
+        depends_on: &mut Dependencies,
+    ) -> bool {
         let keys: Vec<_> = matching::from_environment(trigger, sent).collect();
         let container = owner.scalable.container.as_deref();
         let wanted: Vec<_> = keys.iter().map(|(_, name, _)| (container, *name)).collect();
-        let mut depends_on = Dependencies::default();
-        let Ok(values) = self.variables(owner, &wanted, &mut depends_on).await else {
+        let Ok(values) = self.variables(owner, &wanted, depends_on).await else {
             return true;
         };
         keys.iter().zip(values).all(|((.., sent), value)| {
@@ -197,6 +228,7 @@ impl Kubernetes {
         owner: &Owner,
         reference: Option<Reference>,
         namespace: &str,
+        depends_on: Dependencies,
     ) -> Result<Option<Authentication>> {
         let Some(reference) = reference else {
             return Ok(None);
@@ -223,7 +255,7 @@ impl Kubernetes {
             .await
             .map_err(|error| error.at(&place))?;
         let authentication = self
-            .read(owner, origin, collection.clone(), kept, namespace)
+            .read(owner, origin, collection.clone(), kept, namespace, depends_on)
             .await?;
         Ok(Some(authentication))
     }

@@ -14,8 +14,8 @@ pub trait AuthenticationSource: Send + Sync + 'static {
     /// Whether the trigger has one, as far as is known without I/O.
     fn is_known(&self, trigger: &TriggerRef) -> bool;
 
-    /// The authentication of a trigger; `None`: it has none. An error: it cannot be read, or the
-    /// trigger is not one that stands in the object that it names.
+    /// The authentication of a trigger; `None`: it has none. An error: it cannot be read, or no object
+    /// of that name has such a trigger, which is then `NotFound` and not known.
     fn find<'a>(
         &'a self,
         trigger: &'a TriggerRef,

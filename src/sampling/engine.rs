@@ -131,13 +131,27 @@ impl Engine {
         let Some(source) = self.authentications.get() else {
             return self.trigger(request);
         };
-        let Some(authentication) = source.find(&request).await? else {
-            return self.trigger(request);
+        let authentication = match source.find(&request).await {
+            Ok(Some(authentication)) => authentication,
+            Ok(None) => return self.trigger(request),
+            // No object has such a trigger: it gets no credentials, and may need none.
+            Err(error) if error.kind() == Kind::NotFound && !source.is_known(&request) => {
+                let own = self.trigger(request);
+                return own.map_err(|own| match own.kind() {
+                    Kind::Invalid => error,
+                    _ => own,
+                });
+            }
+            Err(error) => return Err(error),
         };
         let trigger_type = self.registry.of(&request.metadata)?.as_ref();
         let (connection_keys, tls_keys) = (trigger_type.connection_keys(), &self.registry.tls_keys);
         let known = |key: &str| connection_keys.get(key).or(tls_keys.get(key)).is_some();
         let merged = with_keys(&request, authentication.as_ref(), known);
+        if merged == request {
+            // Of another use, such as KEDA's own TLS to this server.
+            return self.trigger(request);
+        }
         let key = TriggerKey::of(&merged);
         let trigger = match self.triggers.get(&key) {
             Some(kept) => kept?,

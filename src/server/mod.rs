@@ -3,6 +3,7 @@
 //! [`run`] is the whole program. Nothing is global: many servers run in one process.
 
 mod admin;
+mod authentications;
 mod grpc;
 mod incoming;
 mod listeners;
@@ -17,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use authentications::Authentications;
 pub use listeners::{GrpcListener, Listeners};
 use secrets::Secrets;
 use tls::{Place, TlsAcceptor};
@@ -41,6 +43,10 @@ pub async fn run(
     let telemetry = Telemetry::default();
     let connections = settings.named_connections()?;
     let engine = engine_with(settings, &connections, &telemetry)?;
+    if let Some(options) = settings.kubernetes.options()? {
+        let source = Authentications::start(options, &settings.engine, &telemetry).await?;
+        engine.use_authentications(source);
+    }
     warn_of_open_connections(&connections);
     let secrets = Secrets::new(&settings.connections, connections);
     tokio::spawn(secrets.watch(Arc::downgrade(&engine), telemetry.clone()));
