@@ -69,9 +69,8 @@ impl Kubernetes {
         if known.peek().is_none() {
             return !self.scaled_objects.is_synced();
         }
-        let refers = |trigger: &Trigger| {
-            trigger.reference.is_some() && matching::may_be(trigger, metadata)
-        };
+        let refers =
+            |trigger: &Trigger| trigger.reference.is_some() && matching::may_be(trigger, metadata);
         known.any(|kept| match &kept.value {
             Ok(scalable) => scalable.triggers.iter().any(refers),
             Err(_) => false,
@@ -255,7 +254,14 @@ impl Kubernetes {
             .await
             .map_err(|error| error.at(&place))?;
         let authentication = self
-            .read(owner, origin, collection.clone(), kept, namespace, depends_on)
+            .read(
+                owner,
+                origin,
+                collection.clone(),
+                kept,
+                namespace,
+                depends_on,
+            )
             .await?;
         Ok(Some(authentication))
     }

@@ -24,6 +24,8 @@ struct Source(Arc<Mutex<State>>);
 struct State {
     /// `None`: the trigger has none.
     server: Option<&'static str>,
+    /// Whether the keys are none that the backend has.
+    of_others: bool,
     error: Option<Error>,
     /// The host that its keys may be sent to; `None`: every one.
     only: Option<&'static str>,
@@ -58,14 +60,17 @@ impl AuthenticationSource for Source {
     ) -> BoxFuture<'a, Result<Option<Arc<dyn Authentication>>>> {
         let State {
             server,
+            of_others,
             error,
             only,
         } = &*self.0.lock();
         let found = server.map(|server| {
             let keys = [("server", server), ("unknown", "of another scaler")];
             let keys = keys.map(|(key, value)| (key.to_owned(), Secret::from(value)));
-            let only = *only;
-            let keys = keys.into();
+            let keys = keys
+                .into_iter()
+                .filter(|(key, _)| !of_others || key == "unknown");
+            let (only, keys) = (*only, keys.collect());
             Arc::new(Keys { keys, only }) as Arc<dyn Authentication>
         });
         let found = error.clone().map_or(Ok(found), Err);
@@ -193,4 +198,33 @@ async fn when_the_old_one_fails_too_the_error_is_of_the_new_one() {
     call(&engine).await.unwrap();
     let error = call(&engine).await.unwrap_err();
     assert!(error.to_string().starts_with("b"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_that_no_object_has_is_evaluated_by_its_own_metadata() {
+    let (script, source) = (Script::default(), Source::default());
+    let engine = start(&script, &source);
+    let missing = Error::new(Kind::NotFound, "no such trigger", "");
+    source.0.lock().error = Some(missing.clone());
+    let complete = engine.authenticated(trigger("a", "jobs")).await.unwrap();
+    assert_eq!(complete.evaluate().await.unwrap().reading.value, 7.0);
+    // Where they are not enough, the error says what was looked for.
+    assert_eq!(call(&engine).await.unwrap_err(), missing);
+    // Not if the trigger is there and its Secret is not: a value read without it may be another.
+    source.gives("a");
+    let error = engine.authenticated(trigger("a", "jobs")).await.err();
+    assert_eq!(error, Some(missing));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_other_scalers_alone_are_sent_nowhere() {
+    let (script, source) = (Script::default(), Source::default());
+    let engine = start(&script, &source);
+    source.gives("a");
+    {
+        let mut state = source.0.lock();
+        (state.of_others, state.only) = (true, Some("elsewhere"));
+    }
+    let trigger = engine.authenticated(trigger("a", "jobs")).await.unwrap();
+    assert_eq!(trigger.evaluate().await.unwrap().reading.value, 7.0);
 }

@@ -5,6 +5,7 @@ mod door;
 mod many;
 mod objects;
 mod permissions;
+mod scaling;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

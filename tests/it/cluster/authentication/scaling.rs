@@ -1,0 +1,372 @@
+//! A trigger that moves from KEDA's own scaler to ours and keeps its TriggerAuthentication.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use backlog_scaler::keda::proto::{
+    GetMetricsRequest, ScaledObjectRef, external_scaler_client::ExternalScalerClient,
+};
+use redis::FromRedisValue;
+use serde_json::{Value, json};
+use testkit::{
+    kafka::{self, PASSWORD},
+    redis::Redis,
+    require,
+    scaler::Scaler,
+};
+use tokio::{
+    io::AsyncReadExt,
+    net::TcpListener,
+    time::{sleep, timeout},
+};
+use tonic::Status;
+
+use super::{authentication, needs_cluster, scaled_object, secret, secret_key, sent, trigger};
+use crate::cluster::{
+    SOON,
+    control_plane::{ControlPlane, KEDA},
+    objects::{Namespace, ScaledObject},
+    program::Program,
+    timeline::Timeline,
+};
+
+/// The settings of a server that reads this cluster.
+fn settings(cluster: &ControlPlane) -> String {
+    let kubeconfig = cluster.kubectl.config().display();
+    format!("kubernetes: {{enabled: true, kubeconfig: \"{kubeconfig}\"}}\n")
+}
+
+fn apply_in(cluster: &ControlPlane, namespace: &str, mut object: Value) {
+    object["metadata"]["namespace"] = namespace.into();
+    cluster.kubectl.apply(&object.to_string());
+}
+
+fn built_in(kind: &str, metadata: &[(&str, &str)], reference: &str) -> Value {
+    json!({
+        "type": kind,
+        "metadata": sent(metadata),
+        "authenticationRef": {"name": reference},
+    })
+}
+
+/// The three lines that change: `type`, `scalerAddress` and `backend`.
+fn moved(mut trigger: Value, scaler: &str) -> Value {
+    trigger["metadata"]["backend"] = trigger["type"].take();
+    trigger["metadata"]["scalerAddress"] = scaler.into();
+    trigger["type"] = "external".into();
+    trigger
+}
+
+fn replace_trigger(namespace: &Namespace, trigger: &Value) {
+    let patch = json!([{"op": "replace", "path": "/spec/triggers", "value": [trigger]}]);
+    let patch = patch.to_string();
+    let arguments = ["patch", "scaledobject", "worker", "-n", &namespace.name];
+    let arguments = [&arguments[..], &["--type=json", "-p", &patch]].concat();
+    namespace.cluster.kubectl.run(&arguments, "");
+}
+
+/// GetMetrics, as KEDA calls it.
+async fn value(
+    address: &str,
+    namespace: &str,
+    metadata: impl IntoIterator<Item = (String, String)>,
+) -> Result<f64, Status> {
+    let client = ExternalScalerClient::connect(format!("http://{address}")).await;
+    let request = GetMetricsRequest {
+        scaled_object_ref: Some(ScaledObjectRef {
+            name: "worker".to_owned(),
+            namespace: namespace.to_owned(),
+            scaler_metadata: metadata.into_iter().collect(),
+        }),
+        metric_name: String::new(),
+    };
+    let response = client.expect("it serves").get_metrics(request).await?;
+    Ok(response.into_inner().metric_values[0].metric_value_float)
+}
+
+fn metadata(trigger: &Value) -> Vec<(String, String)> {
+    let pairs = trigger["metadata"].as_object().expect("metadata");
+    pairs
+        .iter()
+        .map(|(key, value)| (key.clone(), value.as_str().expect("a text").to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_redis_trigger_moves_with_its_trigger_authentication_and_its_password_changes() {
+    let cluster = needs_cluster!();
+    let namespace = Namespace::new(cluster.clone(), "auth-redis");
+    let redis = Redis::builder().password("hunter2").start().await;
+    let program = Program::start(&settings(&cluster));
+    let apply = |object| apply_in(&cluster, "auth-redis", object);
+    apply(secret("redis", json!({"p": "hunter2"})));
+    let spec = json!({"secretTargetRef": [secret_key("password", "redis", "p")]});
+    apply(authentication("redis", spec));
+    let (address, five) = (redis.address(), ("listLength", "5"));
+    let keys = [("address", address.as_str()), ("listName", "jobs"), five];
+    let own = built_in("redis", &keys, "redis");
+    namespace.scale("worker", ScaledObject::new(own.clone()));
+    let timeline = Timeline::start(&namespace, "worker");
+    redis.rpush("jobs", 40).await;
+    timeline.backlog(40);
+    timeline.replicas(8, SOON).await;
+
+    let moved = moved(own, &program.address());
+    replace_trigger(&namespace, &moved);
+    timeline.note("the trigger is of type external");
+    timeline.held(8, Duration::from_secs(15)).await;
+    redis.rpush("jobs", 10).await;
+    timeline.backlog(50);
+    timeline.replicas(10, SOON).await;
+    let log = program.log();
+    assert!(log.contains("TriggerAuthentications are read"), "{log}");
+    assert!(!log.contains("hunter2"), "{log}");
+
+    // A new password, while the old one is still valid: no call fails.
+    let calls = Arc::new(AtomicUsize::new(0));
+    let ended = Arc::new(AtomicBool::new(false));
+    let calling = {
+        let (calls, ended) = (calls.clone(), ended.clone());
+        let (address, metadata) = (program.address(), metadata(&moved));
+        tokio::spawn(async move {
+            while !ended.load(Ordering::Relaxed) {
+                let value = value(&address, "auth-redis", metadata.clone()).await;
+                assert_eq!(value.expect("no call fails"), 50.0);
+                calls.fetch_add(1, Ordering::Relaxed);
+                sleep(Duration::from_millis(50)).await;
+            }
+        })
+    };
+    let set = |password| ["ACL", "SETUSER", "default", password];
+    redis.command(&set(">hunter3")).await;
+    apply(secret("redis", json!({"p": "hunter3"})));
+    timeline.note("the Secret has the new password");
+    sleep(Duration::from_secs(8)).await;
+    // An open connection would outlive its password.
+    redis.command(&set("<hunter2")).await;
+    let killed = redis.command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    timeline.note("the old password is gone, and all connections");
+    assert!(usize::from_redis_value(killed).unwrap() > 0);
+    timeline.held(10, Duration::from_secs(10)).await;
+    ended.store(true, Ordering::Relaxed);
+    calling.await.expect("no call fails");
+    let calls = calls.load(Ordering::Relaxed);
+    assert!(calls > 50, "{calls} calls");
+
+    redis.command(&["DEL", "jobs"]).await;
+    timeline.backlog(0);
+    timeline.replicas(0, SOON).await;
+}
+
+#[tokio::test]
+async fn a_kafka_trigger_moves_with_the_login_of_its_trigger_authentication() {
+    let cluster = needs_cluster!();
+    if !require(kafka::available(), "Kafka") {
+        return;
+    }
+    let kafka = kafka::one().await;
+    kafka.create_topic("auth-orders", 8).await;
+    let all = |offset| (0..8).map(|p| (p, offset)).collect::<Vec<(i32, i64)>>();
+    kafka.commit("auth-billing", "auth-orders", &all(0));
+    (0..8).for_each(|partition| kafka.produce("auth-orders", partition, 5));
+    let operation = ["--operation", "Describe"];
+    let of = ["--topic", "auth-orders", "--group", "auth-billing"];
+    kafka
+        .grant(
+            "alice",
+            &[operation, [of[0], of[1]], [of[2], of[3]]].concat(),
+        )
+        .await;
+    let namespace = Namespace::new(cluster.clone(), "auth-kafka");
+    let program = Program::start(&settings(&cluster));
+    let data = json!({"sasl": "scram_sha512", "user": "alice", "p": PASSWORD});
+    apply_in(&cluster, "auth-kafka", secret("kafka", data));
+    let spec = json!({"secretTargetRef": [
+        secret_key("sasl", "kafka", "sasl"),
+        secret_key("username", "kafka", "user"),
+        secret_key("password", "kafka", "p"),
+    ]});
+    apply_in(&cluster, "auth-kafka", authentication("kafka", spec));
+    let servers = kafka.sasl();
+    let keys = [
+        ("bootstrapServers", servers.as_str()),
+        ("consumerGroup", "auth-billing"),
+        ("topic", "auth-orders"),
+        ("lagThreshold", "5"),
+    ];
+    let own = built_in("kafka", &keys, "kafka");
+    namespace.scale("worker", ScaledObject::new(own.clone()));
+    let timeline = Timeline::start(&namespace, "worker");
+    timeline.backlog(40);
+    timeline.replicas(8, SOON).await;
+
+    let moved = moved(own, &program.address());
+    let served = value(&program.address(), "auth-kafka", metadata(&moved)).await;
+    let error = served.expect_err("no object has this trigger yet");
+    assert!(!error.message().contains(PASSWORD), "{error}");
+    replace_trigger(&namespace, &moved);
+    timeline.note("the trigger is of type external");
+    timeline.held(8, Duration::from_secs(15)).await;
+    let served = value(&program.address(), "auth-kafka", metadata(&moved)).await;
+    assert_eq!(served.expect("logs in"), 40.0);
+    kafka.commit("auth-billing", "auth-orders", &all(5));
+    timeline.backlog(0);
+    timeline.replicas(0, SOON).await;
+}
+
+/// A server that keeps what it receives, and never responds.
+async fn listener() -> (String, Arc<parking_lot::Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let received = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let all = received.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let all = all.clone();
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+                    all.lock().extend(&buffer[..n]);
+                }
+            });
+        }
+    });
+    (address, received)
+}
+
+async fn until_value(scaler: &Scaler, namespace: &str, metadata: &[(String, String)]) -> f64 {
+    let called = timeout(SOON, async {
+        loop {
+            match value(&scaler.address, namespace, metadata.to_vec()).await {
+                Ok(value) => return value,
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
+        }
+    });
+    called.await.expect("a value in time")
+}
+
+async fn until_error(scaler: &Scaler, metadata: &[(String, String)], expected: &str) {
+    let begun = std::time::Instant::now();
+    loop {
+        let called = value(&scaler.address, "auth-deputy", metadata.to_vec()).await;
+        if let Err(error) = &called
+            && error.message().contains(expected)
+        {
+            return;
+        }
+        assert!(begun.elapsed() < SOON, "{called:?}\nexpected {expected}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_keys_of_the_cluster_do_not_go_to_an_address_of_the_trigger() {
+    let cluster = needs_cluster!();
+    let namespace = Namespace::new(cluster.clone(), "auth-deputy");
+    let redis = Redis::builder().password("hunter2").start().await;
+    redis.rpush("jobs", 7).await;
+    let (evil, received) = listener().await;
+    let scaler = Scaler::with(&settings(&cluster)).await;
+    let own = secret("auth-deputy", json!({"p": "hunter2", "a": redis.address()}));
+    apply_in(&cluster, KEDA, own);
+    let of_cluster = |parameters: &[(&str, &str)]| {
+        let parameters = parameters
+            .iter()
+            .map(|(parameter, key)| secret_key(parameter, "auth-deputy", key));
+        let object = json!({
+            "apiVersion": "keda.sh/v1alpha1",
+            "kind": "ClusterTriggerAuthentication",
+            "metadata": {"name": "auth-deputy"},
+            "spec": {"secretTargetRef": Vec::from_iter(parameters)},
+        });
+        cluster.kubectl.apply(&object.to_string());
+    };
+    of_cluster(&[("password", "p"), ("address", "a")]);
+    let reference = json!({"name": "auth-deputy", "kind": "ClusterTriggerAuthentication"});
+    let with = |keys: &[(&str, &str)]| {
+        let always = [("backend", "redis"), ("scalerAddress", "127.0.0.1:1")];
+        trigger(&[&always[..], keys].concat(), Some(reference.clone()))
+    };
+    let jobs = ("listName", "jobs");
+    let (good, bad) = (with(&[jobs]), with(&[jobs, ("address", &evil)]));
+    let object = scaled_object(vec![good.clone(), bad.clone()]);
+    apply_in(&cluster, &namespace.name, object);
+
+    let read = until_value(&scaler, "auth-deputy", &metadata(&good)).await;
+    assert_eq!(read, 7.0, "the object gives the address");
+    let expected = format!("may not be sent to {evil}, an address of the trigger's own");
+    until_error(&scaler, &metadata(&bad), &expected).await;
+    assert!(received.lock().is_empty(), "nothing is connected to");
+
+    // Metadata that are in no trigger are evaluated as they are, without credentials.
+    let with_address = |address: &str| {
+        let keys = [("address", address), ("listName", "other")];
+        metadata(&with(&keys))
+    };
+    let (to_redis, to_evil) = (with_address(&redis.address()), with_address(&evil));
+    until_error(&scaler, &to_redis, "NOAUTH").await;
+    let called = value(&scaler.address, "auth-deputy", to_evil).await;
+    assert!(called.is_err(), "{called:?}");
+    let text = String::from_utf8_lossy(&received.lock()).into_owned();
+    assert!(
+        !text.contains("hunter2") && !text.contains("AUTH"),
+        "{text}"
+    );
+    assert!(!text.is_empty(), "it is connected to as today");
+    // Nor is there an address for them: the error says what was looked for.
+    let without = metadata(&with(&[("listName", "other")]));
+    let expected = "no external trigger of ScaledObject auth-deputy/worker has the metadata";
+    until_error(&scaler, &without, expected).await;
+    let called = value(&scaler.address, "elsewhere", without).await;
+    let error = called.expect_err("there is no such object");
+    let expected = "there is no ScaledObject or ScaledJob elsewhere/worker";
+    assert!(error.message().contains(expected), "{error}");
+
+    let delete = ["delete", "clustertriggerauthentication", "auth-deputy"];
+    cluster.kubectl.run(&delete, "");
+}
+
+#[tokio::test]
+async fn a_scaler_s_own_tls_is_not_taken_for_the_backend_s() {
+    let cluster = needs_cluster!();
+    let namespace = Namespace::new(cluster.clone(), "auth-unused");
+    let redis = Redis::start().await;
+    redis.rpush("jobs", 7).await;
+    let scaler = Scaler::with(&settings(&cluster)).await;
+    apply_in(
+        &cluster,
+        KEDA,
+        secret("auth-unused", json!({"ca": "of KEDA's client"})),
+    );
+    let object = json!({
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ClusterTriggerAuthentication",
+        "metadata": {"name": "auth-unused"},
+        "spec": {"secretTargetRef": [secret_key("caCert", "auth-unused", "ca")]},
+    });
+    cluster.kubectl.apply(&object.to_string());
+    let reference = json!({"name": "auth-unused", "kind": "ClusterTriggerAuthentication"});
+    let address = redis.address();
+    let keys = [
+        ("backend", "redis"),
+        ("scalerAddress", "127.0.0.1:1"),
+        ("address", address.as_str()),
+        ("listName", "jobs"),
+    ];
+    let trigger = trigger(&keys, Some(reference));
+    apply_in(
+        &cluster,
+        &namespace.name,
+        scaled_object(vec![trigger.clone()]),
+    );
+    let read = until_value(&scaler, "auth-unused", &metadata(&trigger)).await;
+    assert_eq!(read, 7.0);
+    let delete = ["delete", "clustertriggerauthentication", "auth-unused"];
+    cluster.kubectl.run(&delete, "");
+}
