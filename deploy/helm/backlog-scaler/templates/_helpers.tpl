@@ -54,7 +54,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- regexFind "[0-9]+$" $address }}
 {{- end }}
 
-{{/* The settings file: .Values.settings, and where the certificate is mounted. */}}
+{{/* The settings file: .Values.settings, where the certificate is mounted, and .Values.kubernetes. */}}
 {{- define "backlog-scaler.settings" -}}
 {{- $settings := deepCopy .Values.settings }}
 {{- if .Values.tls.enabled }}
@@ -66,6 +66,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 {{- $_ := set $settings "listen" (mergeOverwrite (dict "tls" $tls) $settings.listen) }}
+{{- end }}
+{{- if .Values.kubernetes.enabled }}
+{{- $kubernetes := dict "enabled" true "kedaNamespace" .Values.kubernetes.kedaNamespace }}
+{{- with .Values.kubernetes.namespaces }}
+{{- $_ := set $kubernetes "namespaces" . }}
+{{- end }}
+{{- $_ := set $settings "kubernetes" (mergeOverwrite $kubernetes (default dict $settings.kubernetes)) }}
 {{- end }}
 {{- toYaml $settings }}
 {{- end }}
