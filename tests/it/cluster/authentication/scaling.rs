@@ -265,6 +265,19 @@ async fn until_error(scaler: &Scaler, metadata: &[(String, String)], expected: &
     }
 }
 
+/// Look-ups, and requests for Secrets, in the metrics.
+async fn lookups(scaler: &Scaler) -> Vec<String> {
+    let (_, page) = scaler.page("/metrics").await;
+    let counts = |line: &&str| {
+        line.starts_with("backlog_scaler_kubernetes_resolutions_total")
+            || line.starts_with("backlog_scaler_kubernetes_requests_total")
+                && line.contains("resource=\"secrets\"")
+    };
+    let lines: Vec<_> = page.lines().filter(counts).map(str::to_owned).collect();
+    assert!(!lines.is_empty(), "{page}");
+    lines
+}
+
 #[tokio::test]
 async fn the_keys_of_the_cluster_do_not_go_to_an_address_of_the_trigger() {
     let cluster = needs_cluster!();
@@ -300,6 +313,13 @@ async fn the_keys_of_the_cluster_do_not_go_to_an_address_of_the_trigger() {
 
     let read = until_value(&scaler, "auth-deputy", &metadata(&good)).await;
     assert_eq!(read, 7.0, "the object gives the address");
+    // Calls cost no look-up while nothing changes.
+    let before = lookups(&scaler).await;
+    for _ in 0..50 {
+        let called = value(&scaler.address, "auth-deputy", metadata(&good)).await;
+        assert_eq!(called.unwrap(), 7.0);
+    }
+    assert_eq!(lookups(&scaler).await, before);
     let expected = format!("may not be sent to {evil}, an address of the trigger's own");
     until_error(&scaler, &metadata(&bad), &expected).await;
     assert!(received.lock().is_empty(), "nothing is connected to");
