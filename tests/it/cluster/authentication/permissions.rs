@@ -5,13 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use backlog_scaler::error::Kind;
 use serde_json::{Value, json};
 
 use super::{
     JOBS, Scene, authentication, config_map, deployment, needs_cluster, pairs, scaled_object,
     secret, secret_key, trigger,
 };
-use crate::cluster::{SOON, objects::Namespace};
+use crate::cluster::{
+    SOON,
+    control_plane::{ControlPlane, KEDA},
+    objects::Namespace,
+};
 
 /// What a Role must allow: group, resource, verb.
 const NEEDED: [(&str, &str, &str); 14] = [
@@ -110,6 +115,74 @@ async fn fails(scene: &Scene, name: &str, metadata: &[(&str, &str)], expected: &
         assert!(begun.elapsed() < SOON, "expected {expected}\n{errors:#?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// The objects of the chart that give rights, as it renders them, with this namespace for `shop`.
+fn of_chart(case: &str, namespace: &str) -> Vec<String> {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let file = format!("{root}/deploy/helm/tests/golden/{case}.yaml");
+    let text = std::fs::read_to_string(file).expect("what the chart renders");
+    let objects = text.split("---\n").filter(|object| {
+        let of = |name| object.contains(&format!("backlog-scaler/templates/{name}.yaml"));
+        let is_elsewhere = ["mail", "autoscaling"]
+            .iter()
+            .any(|other| object.contains(&format!("namespace: {other}\n")));
+        (of("rbac") || of("serviceaccount")) && !is_elsewhere
+    });
+    let shop = format!("namespace: {namespace}\n");
+    objects
+        .map(|object| object.replace("namespace: shop\n", &shop))
+        .collect()
+}
+
+/// Whether the rights of the chart are enough for everything that is read.
+async fn suffices(cluster: &Arc<ControlPlane>, case: &str, in_one_namespace: bool) {
+    let name = format!("auth-{case}");
+    let namespace = Arc::new(Namespace::new(cluster.clone(), &name));
+    let rights = of_chart(case, &name);
+    assert!(rights.len() >= 3, "{rights:?}");
+    let rights = rights.join("---\n");
+    cluster.kubectl.apply(&rights);
+    let create = ["create", "token", "backlog-scaler", "-n", KEDA];
+    let token = cluster.kubectl.run(&create, "");
+    let namespaces = Vec::from_iter(in_one_namespace.then(|| name.clone()));
+    let scene = Scene::of(namespace, Some(token.trim()), namespaces).await;
+    scene.apply(&secret("redis", json!({"p": "hunter2"})));
+    scene.apply(&config_map("kafka", json!({"address": "redis:6379"})));
+    let env = json!([{"name": "USER_NAME", "value": "app"}]);
+    scene.apply(&deployment(env, json!([])));
+    let references = json!({
+        "secretTargetRef": [secret_key("password", "redis", "p")],
+        "configMapTargetRef": [secret_key("address", "kafka", "address")],
+        "env": [{"parameter": "username", "name": "USER_NAME"}],
+    });
+    scene.apply(&authentication("redis", references));
+    let reference = Some(json!({"name": "redis"}));
+    scene.apply(&scaled_object(vec![trigger(JOBS, reference)]));
+    let begun = Instant::now();
+    loop {
+        let resolved = scene.resolve(JOBS).await;
+        let problems = scene.kubernetes.problems();
+        if matches!(resolved, Ok(Some(_))) && scene.kubernetes.is_synced() && problems.is_empty() {
+            break;
+        }
+        assert!(begun.elapsed() < SOON, "{resolved:?}\n{problems:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // An object that no watch has delivered is read by itself.
+    let missing = scene
+        .kubernetes
+        .resolve(&name, "unknown", &super::sent(JOBS));
+    let error = missing.await.expect_err("does not exist");
+    assert_eq!(error.kind(), Kind::NotFound, "{error}");
+    cluster.kubectl.run(&["delete", "-f", "-"], &rights);
+}
+
+#[tokio::test]
+async fn the_rights_that_the_chart_gives_are_enough() {
+    let cluster = needs_cluster!();
+    suffices(&cluster, "kubernetes", false).await;
+    suffices(&cluster, "kubernetes-namespaces", true).await;
 }
 
 #[tokio::test]
