@@ -319,6 +319,18 @@ fn bad_settings_end_the_program_with_code_2_and_the_keys_path() {
             "error: log.level: `backlog=loud` is not a level",
         ),
         (
+            "kubernetes: {namespaces: [Shop]}",
+            "error: kubernetes.namespaces: `Shop` is no name of a namespace",
+        ),
+        (
+            "kubernetes: {enabled: true, kubeconfig: /nowhere}",
+            "error: kubernetes.kubeconfig: /nowhere: ",
+        ),
+        (
+            "kubernetes: {enabled: true}",
+            "error: kubernetes: this is no pod with a ServiceAccount",
+        ),
+        (
             "connections: {orders: {address: 'a:1'}}",
             "error: connections.orders.backend: is required",
         ),

@@ -170,9 +170,8 @@ async fn suffices(cluster: &Arc<ControlPlane>, case: &str, in_one_namespace: boo
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     // An object that no watch has delivered is read by itself.
-    let missing = scene
-        .kubernetes
-        .resolve(&name, "unknown", &super::sent(JOBS));
+    let sent = super::sent(JOBS);
+    let missing = scene.kubernetes.resolve(&name, "unknown", &sent);
     let error = missing.await.expect_err("does not exist");
     assert_eq!(error.kind(), Kind::NotFound, "{error}");
     cluster.kubectl.run(&["delete", "-f", "-"], &rights);
