@@ -298,3 +298,34 @@ async fn triggers_with_the_same_metadata_need_the_same_authentication() {
     until_ok(&scene, &from_env("one")).await;
     assert!(scene.resolve(&from_env("three")).await.is_err());
 }
+
+#[tokio::test]
+async fn what_each_call_costs_is_a_look_up_in_memory() {
+    let cluster = needs_cluster!();
+    let scene = Scene::new(cluster, "auth-cost").await;
+    scene.apply(&secret("redis", json!({"p": "hunter2"})));
+    let spec = json!({"secretTargetRef": [secret_key("password", "redis", "p")]});
+    scene.apply(&authentication("redis", spec));
+    let mail = [JOBS, &[("databaseIndex", "1")]].concat();
+    scene.apply(&scaled_object(vec![
+        trigger(JOBS, Some(json!({"name": "redis"}))),
+        trigger(&mail, None),
+    ]));
+    until_ok(&scene, JOBS).await;
+    let held = scene.resolve(JOBS).await.unwrap().unwrap();
+    let without = sent(&mail);
+    let (rounds, begun) = (2_000, std::time::Instant::now());
+    for _ in 0..rounds {
+        assert!(held.is_current());
+    }
+    let current = begun.elapsed() / rounds;
+    let begun = std::time::Instant::now();
+    for _ in 0..rounds {
+        let resolved = scene.kubernetes.resolve("auth-cost", "worker", &without);
+        assert!(resolved.await.unwrap().is_none());
+    }
+    let none = begun.elapsed() / rounds;
+    println!("a call: {current:?} with an authentication, {none:?} without");
+    // Some microseconds; this is for busy machines and a debug build.
+    assert!(current.max(none) < Duration::from_micros(500));
+}

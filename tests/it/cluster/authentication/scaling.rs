@@ -14,10 +14,13 @@ use backlog_scaler::keda::proto::{
 use redis::FromRedisValue;
 use serde_json::{Value, json};
 use testkit::{
+    certs::Certs,
     kafka::{self, PASSWORD},
+    process,
     redis::Redis,
     require,
     scaler::Scaler,
+    temporal::{self, Temporal},
 };
 use tokio::{
     io::AsyncReadExt,
@@ -217,6 +220,56 @@ async fn a_kafka_trigger_moves_with_the_login_of_its_trigger_authentication() {
     kafka.commit("auth-billing", "auth-orders", &all(5));
     timeline.backlog(0);
     timeline.replicas(0, SOON).await;
+}
+
+#[tokio::test]
+async fn a_temporal_trigger_moves_with_the_certificate_of_its_trigger_authentication() {
+    let cluster = needs_cluster!();
+    if !require(temporal::available(), "the Temporal server") {
+        return;
+    }
+    let dir = process::directory();
+    let certs = Certs::generate(dir.path());
+    let builder = Temporal::builder().mtls(dir.path().to_owned(), certs);
+    let temporal = builder.start().await;
+    temporal.start_workflows("orders", 15).await;
+    let namespace = Namespace::new(cluster.clone(), "auth-temporal");
+    let program = Program::start(&settings(&cluster));
+    let certs = temporal.certs();
+    let client = &certs.client;
+    let data = json!({
+        "ca.crt": certs.ca.text, "tls.crt": client.cert.text, "tls.key": client.key.text,
+    });
+    apply_in(&cluster, "auth-temporal", secret("temporal", data));
+    let spec = json!({"secretTargetRef": [
+        secret_key("ca", "temporal", "ca.crt"),
+        secret_key("cert", "temporal", "tls.crt"),
+        secret_key("key", "temporal", "tls.key"),
+    ]});
+    apply_in(&cluster, "auth-temporal", authentication("temporal", spec));
+    let endpoint = temporal.address();
+    let keys = [
+        ("endpoint", endpoint.as_str()),
+        ("taskQueue", "orders"),
+        ("targetQueueSize", "5"),
+    ];
+    let own = built_in("temporal", &keys, "temporal");
+    namespace.scale("worker", ScaledObject::new(own.clone()));
+    let timeline = Timeline::start(&namespace, "worker");
+    timeline.backlog(15);
+    timeline.replicas(3, SOON).await;
+
+    replace_trigger(&namespace, &moved(own, &program.address()));
+    timeline.note("the trigger is of type external");
+    timeline.held(3, Duration::from_secs(15)).await;
+    let stubs = temporal.stubs().await;
+    for i in 0..10 {
+        let id = format!("more-{i}");
+        let started = temporal::start_one(&stubs, "orders", &id).await;
+        started.unwrap();
+    }
+    timeline.backlog(25);
+    timeline.replicas(5, SOON).await;
 }
 
 /// A server that keeps what it receives, and never responds.
