@@ -55,26 +55,24 @@ impl Kubernetes {
         resolved
     }
 
-    /// Whether a call may be for a trigger with an `authenticationRef`, by what is known now: no I/O.
-    /// Until the ScaledObjects are known, every trigger may have one.
-    pub fn may_have_authentication(
+    /// Whether the trigger that a call is for has an `authenticationRef`, by what is known now: no I/O.
+    /// `None`: the trigger is not known. Of triggers that differ in their environment alone, one with
+    /// a reference counts.
+    pub fn has_authentication(
         &self,
         namespace: &str,
         name: &str,
         metadata: &Metadata,
-    ) -> bool {
-        let known = [&self.scaled_objects, &self.scaled_jobs]
-            .map(|collection| collection.peek(namespace, name));
-        let mut known = known.iter().flatten().peekable();
-        if known.peek().is_none() {
-            return !self.scaled_objects.is_synced();
-        }
-        let refers =
-            |trigger: &Trigger| trigger.reference.is_some() && matching::may_be(trigger, metadata);
-        known.any(|kept| match &kept.value {
-            Ok(scalable) => scalable.triggers.iter().any(refers),
-            Err(_) => false,
-        })
+    ) -> Option<bool> {
+        let known = [&self.scaled_objects, &self.scaled_jobs];
+        let known = known.map(|collection| collection.peek(namespace, name));
+        let scalables = known
+            .iter()
+            .flatten()
+            .filter_map(|kept| kept.value.as_ref().ok());
+        let triggers = scalables.flat_map(|scalable| &scalable.triggers);
+        let same = triggers.filter(|trigger| matching::may_be(trigger, metadata));
+        same.map(|trigger| trigger.reference.is_some()).max()
     }
 
     async fn resolve_trigger(

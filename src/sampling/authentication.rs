@@ -11,8 +11,8 @@ use crate::{
 
 /// Looks up the authentication of triggers.
 pub trait AuthenticationSource: Send + Sync + 'static {
-    /// Whether the trigger has one, as far as is known without I/O.
-    fn is_known(&self, trigger: &TriggerRef) -> bool;
+    /// Whether the trigger has one, without I/O; `None`: the trigger is not known, or not yet.
+    fn has_authentication(&self, trigger: &TriggerRef) -> Option<bool>;
 
     /// The authentication of a trigger; `None`: it has none. An error: it cannot be read, or no object
     /// of that name has such a trigger, which is then `NotFound` and not known.

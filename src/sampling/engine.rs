@@ -116,7 +116,8 @@ impl Engine {
     /// What KEDA is told of the trigger of a request. Depends on metadata and settings alone: no I/O.
     pub fn spec(&self, request: TriggerRef) -> Result<Spec> {
         let source = self.authentications.get();
-        if source.is_some_and(|source| source.is_known(&request)) {
+        // An object may be so new that only KEDA knows it: what is missing here may be found by then.
+        if source.is_some_and(|source| source.has_authentication(&request) != Some(false)) {
             return self.spec_without_credentials(&request);
         }
         let trigger = self.trigger(request)?;
@@ -135,7 +136,10 @@ impl Engine {
             Ok(Some(authentication)) => authentication,
             Ok(None) => return self.trigger(request),
             // No object has such a trigger: it gets no credentials, and may need none.
-            Err(error) if error.kind() == Kind::NotFound && !source.is_known(&request) => {
+            Err(error)
+                if error.kind() == Kind::NotFound
+                    && source.has_authentication(&request).is_none() =>
+            {
                 let own = self.trigger(request);
                 return own.map_err(|own| match own.kind() {
                     Kind::Invalid => error,

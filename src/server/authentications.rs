@@ -164,13 +164,18 @@ async fn evict(authentications: Weak<Authentications>, every: Duration) {
 }
 
 impl AuthenticationSource for Authentications {
-    fn is_known(&self, trigger: &TriggerRef) -> bool {
-        !trigger.metadata.contains_key(CONNECTION)
-            && self.kubernetes.may_have_authentication(
-                &trigger.namespace,
-                &trigger.name,
-                &trigger.metadata,
-            )
+    fn has_authentication(&self, trigger: &TriggerRef) -> Option<bool> {
+        let TriggerRef {
+            namespace,
+            name,
+            metadata,
+        } = trigger;
+        match metadata.contains_key(CONNECTION) {
+            true => Some(false),
+            false => self
+                .kubernetes
+                .has_authentication(namespace, name, metadata),
+        }
     }
 
     fn find<'a>(

@@ -50,8 +50,13 @@ impl Authentication for Keys {
 }
 
 impl AuthenticationSource for Source {
-    fn is_known(&self, _: &TriggerRef) -> bool {
-        self.0.lock().server.is_some()
+    fn has_authentication(&self, _: &TriggerRef) -> Option<bool> {
+        let state = self.0.lock();
+        match state.server {
+            Some(_) => Some(true),
+            None if state.error.is_some() => None,
+            None => Some(false),
+        }
     }
 
     fn find<'a>(
@@ -208,10 +213,13 @@ async fn a_trigger_that_no_object_has_is_evaluated_by_its_own_metadata() {
     source.0.lock().error = Some(missing.clone());
     let complete = engine.authenticated(trigger("a", "jobs")).await.unwrap();
     assert_eq!(complete.evaluate().await.unwrap().reading.value, 7.0);
+    // KEDA requests the spec of a new object before a watch may have delivered it.
+    let spec = engine.spec(request()).unwrap();
     // Where they are not enough, the error says what was looked for.
     assert_eq!(call(&engine).await.unwrap_err(), missing);
     // Not if the trigger is there and its Secret is not: a value read without it may be another.
     source.gives("a");
+    assert_eq!(engine.spec(request()).unwrap(), spec);
     let error = engine.authenticated(trigger("a", "jobs")).await.err();
     assert_eq!(error, Some(missing));
 }
