@@ -20,6 +20,7 @@ mod push;
 mod replicas;
 mod scaling;
 mod sidecar;
+mod signals;
 mod tls;
 
 use std::{
