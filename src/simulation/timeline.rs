@@ -1,0 +1,133 @@
+//! What a simulation yields: a point for each second, and a summary.
+
+use std::time::Duration;
+
+/// The course of a simulation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timeline {
+    /// One point for each second, the start and the end included.
+    pub points: Vec<Point>,
+    /// What it comes to.
+    pub summary: Summary,
+}
+
+/// What was at a time, after KEDA and the HPA have scaled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// The time since the start.
+    pub time: Duration,
+    /// Items that have arrived since the start.
+    pub arrived: u64,
+    /// Items that were completed since the start.
+    pub completed: u64,
+    /// Items that wait.
+    pub backlog: u64,
+    /// The age of the oldest item that waits; zero if none does.
+    pub oldest_age: Duration,
+    /// Items that workers have in hand.
+    pub in_flight: u64,
+    /// Items completed per second, over the rate window.
+    pub completion_rate: f64,
+    /// The replicas that the metrics led to in the HPA's last sync, before windows, policies and
+    /// bounds. `None`: it was off, or its metrics failed.
+    pub wanted: Option<u32>,
+    /// The replicas of the scale target.
+    pub replicas: u32,
+    /// The workers that take items.
+    pub ready: u32,
+    /// Items that were interrupted since the start.
+    pub interrupted: u64,
+    /// The last result of each trigger.
+    pub triggers: Vec<TriggerPoint>,
+}
+
+/// The last result of a trigger. Without values before its first call, and after an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TriggerPoint {
+    /// The value that it measured.
+    pub raw_value: Option<f64>,
+    /// The value that KEDA got.
+    pub reported_value: Option<f64>,
+    /// Whether it was active.
+    pub active: bool,
+}
+
+/// What a simulation comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// From the last arrival until nothing waits and nothing is in hand. `None`: not within the
+    /// simulated time.
+    pub time_to_drain: Option<Duration>,
+    /// The longest that an item waited for a worker.
+    pub max_age: Duration,
+    /// The largest backlog.
+    pub max_backlog: u64,
+    /// The largest number of replicas.
+    pub max_replicas: u32,
+    /// How often the number of replicas grew.
+    pub scale_ups: u32,
+    /// How often it shrank.
+    pub scale_downs: u32,
+    /// How often it grew after it had shrunk: workers that were removed too early.
+    pub flaps: u32,
+    /// How long workers existed, added up, in seconds; from creation until they were gone.
+    pub worker_seconds: f64,
+    /// Items that were interrupted.
+    pub interrupted: u64,
+    /// Items that were completed.
+    pub completed: u64,
+}
+
+impl Summary {
+    /// Of points from the start to the end. `max_age` and `worker_time` are exact, which points are
+    /// not: a short wait may be between two of them.
+    pub(super) fn of(points: &[Point], max_age: Duration, worker_time: Duration) -> Self {
+        let last = points.last();
+        let changes = || {
+            points
+                .windows(2)
+                .map(|pair| (pair[0].replicas, pair[1].replicas))
+        };
+        let scale_ups = changes().filter(|(before, after)| after > before);
+        let scale_downs = changes().filter(|(before, after)| after < before);
+        Summary {
+            time_to_drain: time_to_drain(points),
+            max_age,
+            max_backlog: largest(points, |point| point.backlog),
+            max_replicas: largest(points, |point| point.replicas),
+            scale_ups: scale_ups.count() as u32,
+            scale_downs: scale_downs.count() as u32,
+            flaps: flaps(changes()),
+            worker_seconds: worker_time.as_secs_f64(),
+            interrupted: last.map_or(0, |point| point.interrupted),
+            completed: last.map_or(0, |point| point.completed),
+        }
+    }
+}
+
+fn largest<N: Ord + Default>(points: &[Point], number: impl Fn(&Point) -> N) -> N {
+    points.iter().map(number).max().unwrap_or_default()
+}
+
+fn time_to_drain(points: &[Point]) -> Option<Duration> {
+    let all = points.last()?.arrived;
+    let last_arrival = points.iter().position(|point| point.arrived == all)?;
+    let after = &points[last_arrival..];
+    let drained = after
+        .iter()
+        .find(|point| point.backlog == 0 && point.in_flight == 0)?;
+    Some(drained.time - points[last_arrival].time)
+}
+
+fn flaps(changes: impl Iterator<Item = (u32, u32)>) -> u32 {
+    let (mut flaps, mut has_shrunk) = (0, false);
+    for (before, after) in changes {
+        if after > before && has_shrunk {
+            flaps += 1;
+        }
+        if after != before {
+            has_shrunk = after < before;
+        }
+    }
+    flaps
+}
