@@ -35,6 +35,7 @@ mod hpa;
 mod keda;
 mod load;
 mod queue;
+mod run;
 mod shaped;
 #[cfg(test)]
 mod tests;
@@ -42,25 +43,22 @@ mod timeline;
 mod triggers;
 mod workers;
 
-use std::{mem, time::Duration};
+use std::time::Duration;
 
+use hpa::Milli;
 pub use hpa::{
     Behavior, HpaController, MetricTarget, Policy, PolicyType, ScalingRules, SelectPolicy,
 };
-use hpa::{Hpa, Metric, Milli, Scale};
 pub use keda::{Fallback, FallbackBehavior, ScaledObject};
-use keda::{Keda, Observed};
-use load::Arrivals;
 pub use load::{Between, Load, Points};
 pub use queue::QueueState;
-use queue::{Item, Queue};
+use run::Run;
 pub use shaped::ShapedTrigger;
 pub use timeline::{Point, Summary, Timeline, TriggerPoint};
 pub use triggers::{
     Failing, MinimumWhileInFlight, Report, Trigger, backlog, drain_time, failing,
     minimum_while_in_flight, oldest_age,
 };
-use workers::Workers;
 pub use workers::{ItemTime, WorkerModel};
 
 use crate::error::{Error, Kind, Result};
@@ -135,16 +133,7 @@ impl Simulation {
     /// trigger, or if a target is not above 0.
     pub fn run(self, length: Duration) -> Result<Timeline> {
         self.check()?;
-        let (mut run, mut points) = (Run::new(self), Vec::new());
-        let mut now = Duration::ZERO;
-        while now <= length {
-            points.push(run.step(now));
-            now += STEP;
-        }
-        let end = now - STEP;
-        let (max_age, worker_time) = (run.queue.longest_wait(end), run.workers.worker_time(end));
-        let summary = Summary::of(&points, max_age, worker_time);
-        Ok(Timeline { points, summary })
+        Ok(Run::new(self).until(length))
     }
 
     fn check(&self) -> Result<()> {
@@ -160,178 +149,5 @@ impl Simulation {
             }
         }
         Ok(())
-    }
-}
-
-/// A simulation that runs.
-struct Run {
-    arrivals: Arrivals,
-    queue: Queue,
-    workers: Workers,
-    replicas: u32,
-    triggers: Vec<(MetricTarget, Box<dyn Trigger>)>,
-    results: Vec<TriggerPoint>,
-    keda: Keda,
-    hpa: Hpa,
-    wanted: Option<u32>,
-    needs_polls: bool,
-    polls: Periodic,
-    syncs: Periodic,
-}
-
-/// What happens at an interval.
-struct Periodic {
-    next: Duration,
-    interval: Duration,
-}
-
-impl Periodic {
-    fn is_due(&mut self, now: Duration) -> bool {
-        let is_due = self.next <= now;
-        while self.next <= now {
-            self.next = self.next.saturating_add(self.interval.max(STEP));
-        }
-        is_due
-    }
-}
-
-impl Run {
-    fn new(simulation: Simulation) -> Self {
-        let Simulation {
-            load,
-            workers,
-            scaled_object,
-            controller,
-            triggers,
-            initial_backlog,
-            initial_replicas,
-            rate_window,
-        } = simulation;
-        let mut queue = Queue::new(rate_window);
-        for number in 0..initial_backlog {
-            queue.push(Item {
-                arrived: Duration::ZERO,
-                takes: workers.item_time.of(number),
-            });
-        }
-        let inactive = scaled_object.idle_replica_count;
-        let replicas = initial_replicas
-            .or(inactive)
-            .unwrap_or(scaled_object.min_replica_count);
-        let mut workers = Workers::new(workers);
-        workers.scale(replicas, &mut queue, Duration::ZERO);
-        let (min, max) = (scaled_object.hpa_min(), scaled_object.max_replica_count);
-        Run {
-            arrivals: Arrivals::new(load),
-            queue,
-            workers,
-            replicas,
-            results: vec![TriggerPoint::default(); triggers.len()],
-            hpa: Hpa::new(min, max, scaled_object.behavior.clone(), controller),
-            wanted: None,
-            needs_polls: scaled_object.needs_polls(),
-            polls: Periodic {
-                next: Duration::ZERO,
-                interval: scaled_object.polling_interval,
-            },
-            syncs: Periodic {
-                next: controller.first_sync,
-                interval: controller.sync_period,
-            },
-            keda: Keda::new(scaled_object, triggers.len()),
-            triggers,
-        }
-    }
-
-    /// What happens up to a time, and then at it: KEDA first, then the HPA.
-    fn step(&mut self, now: Duration) -> Point {
-        let arrivals = self.arrivals.until(now);
-        self.workers.work(&mut self.queue, arrivals, now);
-        let state = self.queue.state(now, self.workers.in_flight());
-        for (_, trigger) in &mut self.triggers {
-            trigger.observe(&state);
-        }
-        if self.polls.is_due(now) {
-            self.poll(&state);
-        }
-        if self.syncs.is_due(now) {
-            self.sync(&state);
-        }
-        self.point(now)
-    }
-
-    fn poll(&mut self, state: &QueueState) {
-        if !self.needs_polls && self.hpa.is_scaling_active() {
-            return;
-        }
-        let observed = self.call_triggers(state);
-        let replicas = self
-            .keda
-            .request_scale(&observed, self.replicas, state.time);
-        self.scale_to(replicas.unwrap_or(self.replicas), state.time);
-    }
-
-    fn sync(&mut self, state: &QueueState) {
-        // Taken out, as the HPA calls the triggers.
-        let off = Hpa::new(0, 0, None, HpaController::default());
-        let mut hpa = mem::replace(&mut self.hpa, off);
-        let synced = hpa.sync(self.scale(), state.time, || {
-            let observed = self.call_triggers(state);
-            observed.iter().map(|observed| observed.metric).collect()
-        });
-        self.hpa = hpa;
-        self.wanted = synced.wanted;
-        self.scale_to(synced.replicas, state.time);
-    }
-
-    fn call_triggers(&mut self, state: &QueueState) -> Vec<Observed> {
-        let scale = self.scale();
-        let mut all = Vec::with_capacity(self.triggers.len());
-        for (at, (target, trigger)) in self.triggers.iter_mut().enumerate() {
-            let report = trigger.evaluate(state);
-            self.results[at] = match &report {
-                Ok(report) => TriggerPoint {
-                    raw_value: Some(report.raw_value),
-                    reported_value: Some(report.reading.value),
-                    active: report.reading.active,
-                },
-                Err(_) => TriggerPoint::default(),
-            };
-            let reading = report.map(|report| report.reading);
-            all.push(self.keda.observe(at, *target, &reading, scale));
-        }
-        all
-    }
-
-    fn scale(&self) -> Scale {
-        Scale {
-            replicas: self.replicas,
-            ready_pods: self.workers.ready_pods(),
-        }
-    }
-
-    fn scale_to(&mut self, replicas: u32, now: Duration) {
-        if replicas != self.replicas {
-            self.replicas = replicas;
-            self.workers.scale(replicas, &mut self.queue, now);
-        }
-    }
-
-    fn point(&mut self, now: Duration) -> Point {
-        let state = self.queue.state(now, self.workers.in_flight());
-        Point {
-            time: now,
-            arrived: state.arrived,
-            completed: state.completed,
-            backlog: state.backlog,
-            oldest_age: state.oldest_age,
-            in_flight: state.in_flight,
-            completion_rate: state.completion_rate,
-            wanted: self.wanted,
-            replicas: self.replicas,
-            ready: self.workers.ready(),
-            interrupted: self.workers.interrupted(),
-            triggers: self.results.clone(),
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::{queue::QueueState, triggers::Report};
+
 /// The course of a simulation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timeline {
@@ -14,20 +16,8 @@ pub struct Timeline {
 /// What was at a time, after KEDA and the HPA have scaled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
-    /// The time since the start.
-    pub time: Duration,
-    /// Items that have arrived since the start.
-    pub arrived: u64,
-    /// Items that were completed since the start.
-    pub completed: u64,
-    /// Items that wait.
-    pub backlog: u64,
-    /// The age of the oldest item that waits; zero if none does.
-    pub oldest_age: Duration,
-    /// Items that workers have in hand.
-    pub in_flight: u64,
-    /// Items completed per second, over the rate window.
-    pub completion_rate: f64,
+    /// The queue, and the time since the start.
+    pub queue: QueueState,
     /// The replicas that the metrics led to in the HPA's last sync, before windows, policies and
     /// bounds. `None`: it was off, or its metrics failed.
     pub wanted: Option<u32>,
@@ -50,6 +40,16 @@ pub struct TriggerPoint {
     pub reported_value: Option<f64>,
     /// Whether it was active.
     pub active: bool,
+}
+
+impl TriggerPoint {
+    pub(super) fn of(report: &Report) -> Self {
+        TriggerPoint {
+            raw_value: Some(report.raw_value),
+            reported_value: Some(report.reading.value),
+            active: report.reading.active,
+        }
+    }
 }
 
 /// What a simulation comes to.
@@ -93,14 +93,14 @@ impl Summary {
         Summary {
             time_to_drain: time_to_drain(points),
             max_age,
-            max_backlog: largest(points, |point| point.backlog),
+            max_backlog: largest(points, |point| point.queue.backlog),
             max_replicas: largest(points, |point| point.replicas),
             scale_ups: scale_ups.count() as u32,
             scale_downs: scale_downs.count() as u32,
             flaps: flaps(changes()),
             worker_seconds: worker_time.as_secs_f64(),
             interrupted: last.map_or(0, |point| point.interrupted),
-            completed: last.map_or(0, |point| point.completed),
+            completed: last.map_or(0, |point| point.queue.completed),
         }
     }
 }
@@ -110,13 +110,13 @@ fn largest<N: Ord + Default>(points: &[Point], number: impl Fn(&Point) -> N) -> 
 }
 
 fn time_to_drain(points: &[Point]) -> Option<Duration> {
-    let all = points.last()?.arrived;
-    let last_arrival = points.iter().position(|point| point.arrived == all)?;
+    let all = points.last()?.queue.arrived;
+    let last_arrival = points.iter().position(|point| point.queue.arrived == all)?;
     let after = &points[last_arrival..];
     let drained = after
         .iter()
-        .find(|point| point.backlog == 0 && point.in_flight == 0)?;
-    Some(drained.time - points[last_arrival].time)
+        .find(|point| point.queue.backlog == 0 && point.queue.in_flight == 0)?;
+    Some(drained.queue.time - points[last_arrival].queue.time)
 }
 
 fn flaps(changes: impl Iterator<Item = (u32, u32)>) -> u32 {
