@@ -31,6 +31,7 @@
 //! # Ok::<(), backlog_scaler::error::Error>(())
 //! ```
 
+mod arrivals;
 mod hpa;
 mod keda;
 mod load;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{
     MetricTarget, Point, QueueState, STEP, Simulation, Summary, Timeline, Trigger, TriggerPoint,
+    arrivals::Arrivals,
     hpa::{Hpa, Scale},
     keda::{Keda, Observed},
-    load::Arrivals,
     queue::{Item, Queue},
     workers::Workers,
 };
@@ -73,13 +73,15 @@ impl Run {
 
     /// Runs for a length of time.
     pub fn until(mut self, length: Duration) -> Timeline {
+        let initial_replicas = self.replicas;
         let (mut now, mut points) = (Duration::ZERO, vec![self.step(Duration::ZERO)]);
         while now + STEP <= length {
             now += STEP;
             points.push(self.step(now));
         }
         let max_age = self.queue.longest_wait(now);
-        let summary = Summary::of(&points, max_age, self.workers.worker_time(now));
+        let worker_time = self.workers.worker_time(now);
+        let summary = Summary::of(&points, initial_replicas, max_age, worker_time);
         Timeline { points, summary }
     }
 

@@ -1,6 +1,6 @@
 //! What a simulation yields: a point for each second, and a summary.
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use super::{queue::QueueState, triggers::Report};
 
@@ -79,15 +79,17 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of points from the start to the end. `max_age` and `worker_time` are exact, which points are
-    /// not: a short wait may be between two of them.
-    pub(super) fn of(points: &[Point], max_age: Duration, worker_time: Duration) -> Self {
+    /// Of points from the start to the end, and the replicas before the first. `max_age` and
+    /// `worker_time` are exact, which points are not: a short wait may be between two of them.
+    pub(super) fn of(
+        points: &[Point],
+        initial_replicas: u32,
+        max_age: Duration,
+        worker_time: Duration,
+    ) -> Self {
         let last = points.last();
-        let changes = || {
-            points
-                .windows(2)
-                .map(|pair| (pair[0].replicas, pair[1].replicas))
-        };
+        let after = || points.iter().map(|point| point.replicas);
+        let changes = || iter::once(initial_replicas).chain(after()).zip(after());
         let scale_ups = changes().filter(|(before, after)| after > before);
         let scale_downs = changes().filter(|(before, after)| after < before);
         Summary {
@@ -130,4 +132,67 @@ fn flaps(changes: impl Iterator<Item = (u32, u32)>) -> u32 {
         }
     }
     flaps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A point of each second, with so many items arrived and left, and replicas.
+    fn points(all: &[(u64, u64, u32)]) -> Vec<Point> {
+        let points = all.iter().enumerate().map(|(second, point)| {
+            let (arrived, backlog, replicas) = *point;
+            Point {
+                queue: QueueState {
+                    time: Duration::from_secs(second as u64),
+                    arrived,
+                    backlog,
+                    ..QueueState::default()
+                },
+                wanted: None,
+                replicas,
+                ready: replicas,
+                interrupted: 0,
+                triggers: Vec::new(),
+            }
+        });
+        points.collect()
+    }
+
+    #[test]
+    fn a_flap_is_growth_after_it_has_shrunk() {
+        for (given, replicas, (ups, downs, flaps)) in [
+            ("nothing", [2, 2, 2, 2, 2], (0, 0, 0)),
+            ("at the start", [3, 3, 3, 3, 3], (1, 0, 0)),
+            ("up and down", [3, 5, 5, 2, 1], (2, 2, 0)),
+            ("down and up", [1, 1, 2, 3, 3], (2, 1, 1)),
+            ("to and fro", [3, 2, 3, 2, 3], (3, 2, 2)),
+        ] {
+            let points = points(&replicas.map(|replicas| (0, 0, replicas)));
+            let summary = Summary::of(&points, 2, Duration::ZERO, Duration::ZERO);
+            let found = (summary.scale_ups, summary.scale_downs, summary.flaps);
+            assert_eq!(found, (ups, downs, flaps), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_queue_drains_from_the_last_arrival_on() {
+        for (given, all, then) in [
+            (
+                "drained",
+                [(1, 0, 1), (4, 4, 1), (4, 2, 1), (4, 0, 1)],
+                Some(2),
+            ),
+            (
+                "not yet",
+                [(1, 0, 1), (4, 4, 1), (4, 2, 1), (4, 1, 1)],
+                None,
+            ),
+            ("nothing came", [(0, 0, 1); 4], Some(0)),
+        ] {
+            let summary = Summary::of(&points(&all), 1, Duration::ZERO, Duration::ZERO);
+            let then = then.map(Duration::from_secs);
+            assert_eq!(summary.time_to_drain, then, "{given}");
+        }
+    }
 }
