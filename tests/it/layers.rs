@@ -7,13 +7,14 @@ use std::{
 };
 
 /// The modules of `src`, each with those that it may use. A module uses itself as well.
-const USES: [(&str, &[&str]); 11] = [
+const USES: [(&str, &[&str]); 12] = [
     ("error", &[]),
     ("metadata", &["error"]),
     ("telemetry", &["error"]),
     ("network", &["error", "metadata"]),
     ("sampling", &["error", "metadata", "network", "telemetry"]),
     ("backends", &["error", "metadata", "network", "sampling"]),
+    ("simulation", &["error", "metadata", "sampling"]),
     ("keda", &["error", "metadata", "sampling", "telemetry"]),
     (
         "settings",
