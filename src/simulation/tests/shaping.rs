@@ -185,6 +185,31 @@ fn an_age_target_is_passed_before_the_hpa_acts() {
     assert!(all_at_once.max_age > seconds(3 * 60), "{all_at_once:?}");
 }
 
+/// The backlog makes a number of replicas that is enough if an item takes a second; here it takes two.
+/// The age makes up for that.
+#[test]
+fn a_backlog_and_an_age_keep_a_promise_together() {
+    let run = |with_age: bool| {
+        let load = Load::Step {
+            before: 2.0,
+            after: 50.0,
+            at: seconds(1200),
+        };
+        let mut model = workers(2);
+        model.startup = seconds(10);
+        let simulation = Simulation::new(load, model, with_window(1, 300))
+            .trigger(MetricTarget::AverageValue(30.0), backlog(0));
+        let simulation = match with_age {
+            true => simulation.trigger(MetricTarget::Value(30.0), oldest_age()),
+            false => simulation,
+        };
+        simulation.run(seconds(3600)).unwrap().summary
+    };
+    let (without, with) = (run(false), run(true));
+    assert!(without.max_age > seconds(60), "{without:?}");
+    assert!(with.max_age <= seconds(60), "{with:?}");
+}
+
 /// Ten items of ten minutes each: taken at once, so that nothing waits.
 #[test]
 fn a_minimum_while_in_flight_keeps_the_workers_of_long_items() {
