@@ -170,12 +170,14 @@ mod tests {
             ("tasks without an age", 3, None, 0.0),
             ("an age from the future", 3, Some((-7, 0)), 0.0),
         ] {
-            let stats = TaskQueueStats {
+            let mut stats = TaskQueueStats {
                 approximate_backlog_count: count,
-                approximate_backlog_age: age
-                    .map(|(seconds, nanos)| prost_types::Duration { seconds, nanos }),
                 ..Default::default()
             };
+            if let Some((seconds, nanos)) = age {
+                let age = stats.approximate_backlog_age.get_or_insert_default();
+                (age.seconds, age.nanos) = (seconds, nanos);
+            }
             assert_eq!(task_stats(&stats).age.as_secs_f64(), then, "{given}");
         }
     }

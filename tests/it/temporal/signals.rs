@@ -25,7 +25,9 @@ async fn a_queue_without_workers_grows_old_by_the_clock_and_young_by_progress() 
     let empty = scaler.evaluate(&age).await.unwrap();
     assert_eq!((empty.value, empty.active), (0.0, false));
     assert!(
-        empty.metric.starts_with("temporal-default-aging-age-seconds-"),
+        empty
+            .metric
+            .starts_with("temporal-default-aging-age-seconds-"),
         "{}",
         empty.metric
     );
@@ -150,7 +152,9 @@ async fn a_backlog_that_is_worked_on_drains_at_the_rate_of_its_tasks() {
     );
     assert!(found.active);
     assert!(
-        found.metric.starts_with("temporal-default-draining-drain-seconds-"),
+        found
+            .metric
+            .starts_with("temporal-default-draining-drain-seconds-"),
         "{}",
         found.metric
     );
@@ -266,7 +270,9 @@ async fn worker_slots_in_use_hold_as_many_replicas_as_they_need() {
 async fn worker_slots_of_a_version_are_counted_apart() {
     needs_temporal!();
     let (temporal, scaler) = (shared().await, Scaler::start().await);
-    let poller = temporal.versioned_poller("versioned", "slotted", "v1").await;
+    let poller = temporal
+        .versioned_poller("versioned", "slotted", "v1")
+        .await;
     poller.poll(Duration::from_secs(1)).await;
     temporal.set_current("slotted", "v1").await;
     for (build_id, activities) in [("v1", 12), ("v2", 30)] {
