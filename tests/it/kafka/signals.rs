@@ -61,26 +61,23 @@ async fn a_stalled_group_grows_old_by_the_clock() {
     assert!(young.active);
     let seen = Instant::now();
     sleep(Duration::from_millis(2_500)).await;
-    let old = value(&scaler, &work).await;
-    // It came between two reads.
-    assert!(old >= seen.elapsed().as_secs_f64() - 1.0, "{old}");
-    assert!(old <= before.elapsed().as_secs_f64(), "{old}");
-    assert!(old >= young.value + 2.4, "{old}");
-
-    // A part of it is read: what is left came when that did, or later.
-    kafka.commit("aging", "aging", &[(0, 3)]);
-    let rest = value(&scaler, &work).await;
-    assert!(rest >= 2.4, "{rest}");
-    // More comes, and the old is read: what is left is as old as the new.
-    let more = Instant::now();
+    // The messages came between the last read without them and the first with them. A part of them
+    // is read: what is left came with them.
+    for committed in [0, 3] {
+        kafka.commit("aging", "aging", &[(0, committed)]);
+        let least = seen.elapsed().as_secs_f64() - 0.01;
+        let old = value(&scaler, &work).await;
+        assert!(old >= least, "{committed}: {old}, not {least}");
+        assert!(old <= before.elapsed().as_secs_f64(), "{committed}: {old}");
+    }
+    // More come, and the old ones are read.
+    let before = Instant::now();
+    value(&scaler, &work).await;
     kafka.produce("aging", 0, 5);
     value(&scaler, &work).await;
     kafka.commit("aging", "aging", &[(0, 5)]);
     let new = value(&scaler, &work).await;
-    assert!(
-        new <= more.elapsed().as_secs_f64() + 1.0 && new < rest,
-        "{new}"
-    );
+    assert!(new <= before.elapsed().as_secs_f64(), "{new}");
     // All is read.
     kafka.commit("aging", "aging", &[(0, 10)]);
     let found = scaler.evaluate(&work).await.unwrap();
@@ -98,8 +95,12 @@ async fn what_came_before_the_first_read_is_known_of_records_alone() {
     let text = "the group has been behind for at least 0 s";
     assert_undetermined(scaler.evaluate(&work).await, text);
     sleep(Duration::from_millis(1_100)).await;
-    let text = "the group has been behind for at least 1 s";
-    assert_undetermined(scaler.evaluate(&work).await, text);
+    let error = scaler.evaluate(&work).await.unwrap_err();
+    let text = error.message();
+    assert!(
+        text.contains("behind for at least") && !text.contains("at least 0 s"),
+        "{text}"
+    );
     // What else is measured there has its value.
     assert_eq!(value(&scaler, &lag(kafka, "unseen", "unseen")).await, 3.0);
     let exact = value(&scaler, &record(work.clone())).await;
@@ -251,9 +252,7 @@ async fn too_many_partitions_with_lag_are_an_error_of_records() {
         [("offsetResetPolicy", "earliest")],
     );
     assert_eq!(value(&scaler, &work).await, 0.0);
-    for partition in 0..201 {
-        kafka.produce("wide", partition, 1);
-    }
+    kafka.produce_to_each("wide", 201);
     let error = scaler.evaluate(&work).await.unwrap_err();
     assert_eq!(error.code(), Code::ResourceExhausted, "{error:?}");
     let text = "201 partitions have lag";
@@ -292,7 +291,7 @@ async fn the_drain_time_follows_a_steady_rate() {
         "{found:?}, not {expected}"
     );
     assert!(found.active);
-    let text = "the lag is 1000, and the group has committed nothing in the last 1";
+    let text = "the lag is 1000, and the group has committed nothing in the last";
     assert_undetermined(scaler.evaluate(&asleep).await, text);
     // Nothing waits: no rate is needed.
     kafka.commit("asleep", "drained", &[(0, 1_000)]);

@@ -94,7 +94,7 @@ fn gaps_grow_with_their_age_and_memory_does_not() {
     assert_eq!(history.0[0].at, 0, "it reaches back to the beginning");
     for pair in history.0.windows(2) {
         let (gap, age) = (pair[1].at - pair[0].at, now - pair[0].at);
-        let most = (age / 8).max(4 * SECOND);
+        let most = (age / 7).max(4 * SECOND);
         assert!(gap <= most, "{gap} ms, {age} ms ago");
     }
 }

@@ -1,6 +1,6 @@
 use bytes::{BufMut, BytesMut};
 use kafka_protocol::records::{
-    Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record,
+    Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Record,
     RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
 use proptest::{collection::vec, prelude::*};
@@ -18,7 +18,8 @@ fn record(base: i64, number: i64, time: i64, value: usize) -> Record {
         producer_epoch: NO_PRODUCER_EPOCH,
         timestamp_type: TimestampType::Creation,
         offset: base + number,
-        sequence: NO_SEQUENCE,
+        // One that follows the other is of the same batch.
+        sequence: number as i32,
         timestamp: time,
         key: None,
         value: Some(vec![7; value].into()),
