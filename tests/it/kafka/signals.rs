@@ -68,7 +68,9 @@ async fn a_stalled_group_grows_old_by_the_clock() {
         let least = seen.elapsed().as_secs_f64() - 0.01;
         let old = value(&scaler, &work).await;
         assert!(old >= least, "{committed}: {old}, not {least}");
-        assert!(old <= before.elapsed().as_secs_f64(), "{committed}: {old}");
+        // What is read more often than once a second is merged.
+        let most = before.elapsed().as_secs_f64() + 1.0;
+        assert!(old <= most, "{committed}: {old}, not {most}");
     }
     // More come, and the old ones are read.
     let before = Instant::now();
@@ -77,7 +79,7 @@ async fn a_stalled_group_grows_old_by_the_clock() {
     value(&scaler, &work).await;
     kafka.commit("aging", "aging", &[(0, 5)]);
     let new = value(&scaler, &work).await;
-    assert!(new <= before.elapsed().as_secs_f64(), "{new}");
+    assert!(new <= before.elapsed().as_secs_f64() + 1.0, "{new}");
     // All is read.
     kafka.commit("aging", "aging", &[(0, 10)]);
     let found = scaler.evaluate(&work).await.unwrap();
@@ -251,6 +253,11 @@ async fn too_many_partitions_with_lag_are_an_error_of_records() {
         record(age(kafka, "nobody", "wide")),
         [("offsetResetPolicy", "earliest")],
     );
+    // Until the broker leads all of them.
+    let started = Instant::now();
+    while scaler.evaluate(&work).await.is_err() {
+        assert!(started.elapsed() < Duration::from_secs(30));
+    }
     assert_eq!(value(&scaler, &work).await, 0.0);
     kafka.produce_to_each("wide", 201);
     let error = scaler.evaluate(&work).await.unwrap_err();
