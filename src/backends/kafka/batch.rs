@@ -16,7 +16,8 @@ use super::{
     partition_selection::{RequestedTopics, SelectedPartitions, TopicInfo},
     protocol::BrokerError,
     query::{
-        Committed, Isolation, Measure, Partition, PendingQuery, Query, Sample, TopicSelection,
+        Committed, Isolation, Measure, Partition, PendingQuery, Query, QueryId, Sample,
+        TopicSelection,
     },
     record_cache::Position,
     record_reads::{RecordReads, WantedRecord, Written},
@@ -43,17 +44,6 @@ pub type PartitionBounds = Vec<(Arc<str>, i32, Result<Bounds>)>;
 pub struct Source {
     pub isolation: Isolation,
     pub leader: i32,
-}
-
-/// A query of the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct QueryId(usize);
-
-#[cfg(test)]
-impl QueryId {
-    pub fn test(number: usize) -> Self {
-        QueryId(number)
-    }
 }
 
 /// The queries of a batch, and what has come in for them.

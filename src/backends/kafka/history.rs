@@ -1,17 +1,13 @@
 //! What is known of the past of groups and partitions. Kept over reconnects, so that a lost
 //! connection does not make stuck lag look new, or an age unknown.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::{
     end_tracker::EndTracker, progress_tracker::ProgressTracker, stall_tracker::StallTracker,
 };
-
-/// What no query has read for this long is evicted; longer than the engine keeps triggers.
-pub const EVICTED_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// The histories of every connection.
 #[derive(Default)]
@@ -42,25 +38,4 @@ impl History {
     fn is_idle(&self) -> bool {
         self.stalls.is_idle() && self.ends.is_idle() && self.progress.is_idle()
     }
-}
-
-/// When it is time to look for what can be evicted.
-#[derive(Default)]
-pub struct Eviction(Option<Instant>);
-
-impl Eviction {
-    /// Whether it is time now; not again for a while then.
-    pub fn is_due(&mut self, now: Instant) -> bool {
-        let due = |last: Instant| now.saturating_duration_since(last) > EVICTED_AFTER / 4;
-        let is_due = self.0.is_none_or(due);
-        if is_due {
-            self.0 = Some(now);
-        }
-        is_due
-    }
-}
-
-/// Whether something that was updated then is kept.
-pub fn is_kept(updated: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(updated) <= EVICTED_AFTER
 }

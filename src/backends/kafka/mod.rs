@@ -11,6 +11,7 @@ mod config;
 mod coordinator_cache;
 mod end_tracker;
 mod errors;
+mod eviction;
 mod history;
 mod keys;
 mod log_offsets;

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    history::{Eviction, is_kept},
+    eviction::{Eviction, is_kept},
     query::{Partition, Progress, Query},
 };
 

@@ -144,6 +144,10 @@ impl Hash for TopicRegex {
     }
 }
 
+/// Which query of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QueryId(pub usize);
+
 /// One query of a batch.
 pub type PendingQuery = BatchQuery<Query, Sample>;
 

@@ -6,8 +6,7 @@ use std::{
 };
 
 use super::{
-    batch::QueryId,
-    query::{Isolation, Partition, RecordReach, Waiting},
+    query::{Isolation, Partition, QueryId, RecordReach, Waiting},
     record_cache::Position,
 };
 use crate::error::{Error, Kind, Result};

@@ -5,11 +5,11 @@ use futures_util::{StreamExt, future::try_join, stream::FuturesUnordered};
 use tokio::time::Instant;
 
 use super::{
-    batch::{LagBatch, QueryId},
+    batch::LagBatch,
     client::Client,
     committed_offsets, log_offsets,
     protocol::BrokerError,
-    query::PendingQuery,
+    query::{PendingQuery, QueryId},
     record_times,
     retry::Retry,
 };

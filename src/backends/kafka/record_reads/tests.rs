@@ -76,7 +76,7 @@ fn a_record_is_wanted_where_the_group_lags() {
 #[test]
 fn queries_share_a_record_and_wait_for_their_own_alone() {
     let mut reads = RecordReads::default();
-    let (one, other) = (QueryId::test(0), QueryId::test(1));
+    let (one, other) = (QueryId(0), QueryId(1));
     let mut few = [partition(0, Some(3), 0, 9), partition(1, Some(9), 0, 9)];
     let mut more = [partition(0, Some(3), 0, 9), partition(2, Some(4), 0, 9)];
     assert_eq!(set(&mut reads, one, &mut few), Ok(1));
@@ -118,8 +118,8 @@ fn queries_share_a_record_and_wait_for_their_own_alone() {
 fn too_many_records_are_an_error_that_names_the_limit() {
     let mut reads = RecordReads::default();
     let mut all: Vec<_> = (0..201).map(|n| partition(n, Some(0), 0, 1)).collect();
-    assert_eq!(set(&mut reads, QueryId::test(0), &mut all[..200]), Ok(200));
-    let error = set(&mut reads, QueryId::test(1), &mut all).unwrap_err();
+    assert_eq!(set(&mut reads, QueryId(0), &mut all[..200]), Ok(200));
+    let error = set(&mut reads, QueryId(1), &mut all).unwrap_err();
     assert_eq!(error.kind(), Kind::Exhausted);
     let text = "reads a record of each, 200 at most";
     assert!(error.to_string().contains(text), "{error}");
