@@ -10,6 +10,7 @@ use super::{
     lists::KeyTypes,
     long_reads::Permits,
     query::{Count, PendingQuery},
+    read_rates::GroupRates,
 };
 use crate::{error::Result, sampling::Measured};
 
@@ -19,16 +20,19 @@ pub struct BatchReader {
     pub types: KeyTypes,
     pub scans: KeyScans,
     pub permits: Arc<Permits>,
+    /// Shared with the connections after this one.
+    pub rates: Arc<GroupRates>,
 }
 
 impl BatchReader {
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, rates: Arc<GroupRates>) -> Self {
         let permits = Arc::new(Permits::default());
         BatchReader {
             client,
             types: KeyTypes::default(),
             scans: KeyScans::new(permits.clone()),
             permits,
+            rates,
         }
     }
 }

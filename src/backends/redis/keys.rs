@@ -184,6 +184,10 @@ pub struct StreamKeys {
     /// Without a group: the wanted number of entries per replica.
     #[serde(default = "five")]
     stream_length: Target,
+    /// With `lagCount`, also counts the entries that the group was given and has not acknowledged, so
+    /// that scaling down does not kill the work.
+    #[serde(default)]
+    include_pending: bool,
     /// The trigger is active above this many entries.
     #[serde(default)]
     activation_lag_count: Activation,
@@ -191,8 +195,6 @@ pub struct StreamKeys {
 
 impl TriggerKeys<Redis> for StreamKeys {
     fn check(self, needs: Needs) -> Result<Plan<Redis>, Problems> {
-        needs.supports("a stream", &[Signal::Backlog])?;
-        needs.no_in_flight("is not known of a stream")?;
         // As in KEDA: the group decides, then lagCount.
         let (measure, target) = match (self.consumer_group, self.lag_count) {
             (None, None) => (Measure::Length, self.stream_length),
@@ -202,15 +204,26 @@ impl TriggerKeys<Redis> for StreamKeys {
             (Some(group), Some(lag)) => (Measure::Lag { group }, lag),
             (Some(group), None) => (Measure::Pending { group }, self.pending_entries_count),
         };
+        let mut problems = Problems::default();
+        if !matches!(measure, Measure::Lag { .. }) {
+            let what = "a stream without `lagCount`";
+            problems.keep(needs.supports(what, &[Signal::Backlog, Signal::Age]));
+            problems.keep(needs.no_in_flight("needs `lagCount`"));
+            if self.include_pending {
+                problems.push(Problem::key("includePending", "needs `lagCount`"));
+            }
+        }
+        problems.into_result()?;
         Ok(Plan {
             readable_name: format!("redis-streams-{}", self.stream),
             query: Query::Stream {
                 stream: self.stream,
                 measure,
+                signal: needs.signal,
             },
             rule: EntryRule {
                 activation: self.activation_lag_count,
-                adds_processing: false,
+                adds_processing: self.include_pending,
             },
             target,
         })

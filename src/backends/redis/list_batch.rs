@@ -51,12 +51,12 @@ impl BatchReader {
     pub async fn read_lists(&self, queries: Vec<ListQuery>, deadline: Instant) -> Result<()> {
         let (with_times, plain): (Vec<_>, Vec<_>) =
             queries.into_iter().partition(ListQuery::has_times);
-        let with_times = self.read_together(with_times, deadline);
-        try_join(self.read_together(plain, deadline), with_times).await?;
+        let with_times = self.read_listed(with_times, deadline);
+        try_join(self.read_listed(plain, deadline), with_times).await?;
         Ok(())
     }
 
-    async fn read_together(&self, queries: Vec<ListQuery>, deadline: Instant) -> Result<()> {
+    async fn read_listed(&self, queries: Vec<ListQuery>, deadline: Instant) -> Result<()> {
         let at = Instant::now();
         let names: Vec<KeyNames> = queries.iter().map(ListQuery::names).collect();
         let counts = self.count(&names, deadline).await?;

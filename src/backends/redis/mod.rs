@@ -12,6 +12,7 @@ mod config;
 mod connect;
 mod due_sets;
 mod entry_count;
+mod entry_ids;
 mod errors;
 mod key_names;
 mod key_scan;
@@ -21,6 +22,7 @@ mod lists;
 mod long_reads;
 mod notifications;
 mod query;
+mod read_rates;
 mod rule;
 mod sample;
 mod server;
@@ -98,7 +100,8 @@ impl Backend for Redis {
         network: &Network,
         deadline: Instant,
     ) -> Result<Self::Client> {
-        sample::Session::open(connection, network, deadline).await
+        let rates = self.rates.of(&connection.to_string());
+        sample::Session::open(connection, network, rates, deadline).await
     }
 
     async fn sample(

@@ -17,11 +17,25 @@ pub type PendingQuery = BatchQuery<Query, Count>;
 pub struct Count {
     /// Entries that wait, or that the stream measure counts.
     pub waiting: u64,
-    /// Entries that are taken, but not finished: of `processingLists`.
+    /// Entries that are taken, but not finished: of `processingLists`, or pending in the group whose
+    /// lag is counted.
     pub processing: u64,
     /// For how long the oldest that waits has waited, or why that is not known. `None` where no
     /// trigger needs it.
     pub age: Option<Result<Duration>>,
+    /// How far the group came lately. `None` where no trigger needs it.
+    pub progress: Option<Progress>,
+}
+
+/// How far a consumer group came lately.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Entries that the group was given, and in which time.
+    Known { entries: u64, over: Duration },
+    /// Redis does not know how many it was given.
+    Unknown,
+    /// There is no such group.
+    NoGroup,
 }
 
 /// What to count.
@@ -30,7 +44,12 @@ pub enum Query {
     /// Entries of lists, sets, sorted sets and hashes, summed.
     Lists(Lists),
     /// Entries of a stream.
-    Stream { stream: String, measure: Measure },
+    Stream {
+        stream: String,
+        measure: Measure,
+        /// What is reported of it.
+        signal: Signal,
+    },
 }
 
 /// Which keys are summed. A key that is named more than once counts once.
@@ -106,13 +125,22 @@ impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Query::Lists(lists) => lists.fmt(f),
-            Query::Stream { stream, measure } => match measure {
-                Measure::Length => write!(f, "length of stream {stream}"),
-                Measure::Lag { group } => write!(f, "lag of group {group} in stream {stream}"),
-                Measure::Pending { group } => {
-                    write!(f, "pending entries of group {group} in stream {stream}")
+            Query::Stream {
+                stream,
+                measure,
+                signal,
+            } => {
+                if *signal != Signal::Backlog {
+                    write!(f, "{signal} of the ")?;
                 }
-            },
+                match measure {
+                    Measure::Length => write!(f, "length of stream {stream}"),
+                    Measure::Lag { group } => write!(f, "lag of group {group} in stream {stream}"),
+                    Measure::Pending { group } => {
+                        write!(f, "pending entries of group {group} in stream {stream}")
+                    }
+                }
+            }
         }
     }
 }

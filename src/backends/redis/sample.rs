@@ -16,6 +16,7 @@ use super::{
     long_reads::{LongRead, LongReads},
     notifications,
     query::{PendingQuery, Query},
+    read_rates::GroupRates,
 };
 use crate::{error::Result, network::Network, sampling::PushedQueries};
 
@@ -37,11 +38,12 @@ impl Session {
     pub async fn open(
         connection: &Connection,
         network: &Network,
+        rates: Arc<GroupRates>,
         deadline: Instant,
     ) -> Result<Self> {
         let client = Client::open(connection, network, deadline).await?;
         Ok(Session {
-            reader: Arc::new(BatchReader::new(client)),
+            reader: Arc::new(BatchReader::new(client, rates)),
             long_reads: LongReads::default(),
         })
     }

@@ -2,54 +2,146 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join;
 use tokio::time::Instant;
 
 use super::{
     batch_reader::{BatchReader, complete},
     command::Command,
     entry_count::count_after,
+    entry_ids::ages_of_first,
     errors::ReadError,
     lists::type_name,
     long_reads::LongRead,
-    query::{Count, Measure, PendingQuery, Query},
-    streams::{self, Outcome},
+    query::{Count, Measure, PendingQuery, Progress, Query},
+    read_rates::Position,
+    streams::{self, Found, Given, Outcome},
 };
-use crate::error::Result;
+use crate::{error::Result, metadata::signal::Signal};
+
+/// A query, with what the first replies say of it.
+type Waiting = (PendingQuery, Found);
 
 impl BatchReader {
-    /// Reads streams. Returns what is to be counted in many round trips.
+    /// Reads streams. Those whose oldest entry is needed take one more round trip, and the others do
+    /// not wait for it. Returns what is to be counted in many round trips.
     pub async fn read_streams(
+        self: &Arc<Self>,
+        queries: Vec<PendingQuery>,
+        deadline: Instant,
+    ) -> Result<Vec<LongRead>> {
+        let needs_age = |query: &PendingQuery| stream(query).2 == Signal::Age;
+        let (with_age, plain): (Vec<_>, Vec<_>) = queries.into_iter().partition(needs_age);
+        let with_age = self.read_together(with_age, deadline);
+        let reads = try_join(self.read_together(plain, deadline), with_age).await?;
+        let (mut counts, others) = reads;
+        counts.extend(others);
+        Ok(counts)
+    }
+
+    async fn read_together(
         self: &Arc<Self>,
         queries: Vec<PendingQuery>,
         deadline: Instant,
     ) -> Result<Vec<LongRead>> {
         let at = Instant::now();
         let commands = queries.iter().flat_map(|query| {
-            let (stream, measure) = stream(query);
-            streams::commands(stream, measure)
+            let (stream, measure, signal) = stream(query);
+            streams::commands(stream, measure, signal)
         });
         let commands: Vec<Command> = commands.collect();
         let mut replies = self.client.run(&commands, deadline).await?.into_iter();
-        let (mut groupless, mut counts) = (Vec::new(), Vec::<LongRead>::new());
+        let (mut groupless, mut with_age, mut counts) = (Vec::new(), Vec::new(), Vec::new());
         for query in queries {
-            let (stream, measure) = stream(&query);
-            match streams::outcome(&self.client, stream, measure, &mut replies) {
-                Outcome::Known(waiting) => complete(query, at, waiting.map(waiting_only)),
-                Outcome::NoGroup => groupless.push(query),
-                Outcome::Uncounted { after } => {
-                    counts.push(Box::pin(
-                        self.clone().count_rest(query, after, at, deadline),
-                    ));
+            let (stream, measure, signal) = stream(&query);
+            let client = &self.client;
+            match streams::outcome(client, stream, measure, signal, &mut replies) {
+                Ok(Outcome::Found(found)) if needs_first(&query, &found) => {
+                    with_age.push((query, found));
                 }
+                Ok(Outcome::Found(found)) => counts.extend(self.finish(query, found, at, deadline)),
+                Ok(Outcome::NoGroup) => groupless.push(query),
+                Err(error) => complete(query, at, Err(error)),
             }
         }
         self.read_groupless(groupless, at, deadline).await?;
+        counts.extend(self.read_ages(with_age, at, deadline).await?);
+        Ok(counts)
+    }
+
+    /// Completes a query, or returns the read that will.
+    fn finish(
+        self: &Arc<Self>,
+        query: PendingQuery,
+        mut found: Found,
+        at: Instant,
+        deadline: Instant,
+    ) -> Option<LongRead> {
+        let (stream, measure, signal) = stream(&query);
+        match signal {
+            Signal::Backlog => {}
+            // Without anything that waits there was nothing to read.
+            Signal::Age => found.count.age = found.count.age.or(Some(Ok(Default::default()))),
+            Signal::DrainTime => {
+                found.count.progress = Some(self.progress(stream, measure, &found.given, at));
+            }
+        }
+        if found.uncounted {
+            return Some(Box::pin(
+                self.clone().count_rest(query, found, at, deadline),
+            ));
+        }
+        complete(query, at, Ok(found.count));
+        None
+    }
+
+    /// How far the group came lately.
+    fn progress(&self, stream: &str, measure: &Measure, given: &Given, at: Instant) -> Progress {
+        let Measure::Lag { group } = measure else {
+            return Progress::Unknown;
+        };
+        match given {
+            Given::Known { entries, last } => {
+                let position = Position {
+                    at,
+                    entries_read: *entries,
+                    last_id: *last,
+                };
+                self.rates.record(stream, group, position)
+            }
+            Given::Unknown => {
+                self.rates.restart(stream, group);
+                Progress::Unknown
+            }
+            Given::NoGroup => {
+                self.rates.restart(stream, group);
+                Progress::NoGroup
+            }
+        }
+    }
+
+    /// Reads the age of the first entry that waits, for queries that need it.
+    async fn read_ages(
+        self: &Arc<Self>,
+        queries: Vec<Waiting>,
+        at: Instant,
+        deadline: Instant,
+    ) -> Result<Vec<LongRead>> {
+        let streams = queries.iter();
+        let streams = streams.map(|(query, found)| (stream(query).0, found.after.as_deref()));
+        let streams: Vec<_> = streams.collect();
+        let ages = ages_of_first(&self.client, &streams, deadline).await?;
+        let mut counts = Vec::new();
+        for ((query, mut found), age) in queries.into_iter().zip(ages) {
+            found.count.age = Some(age);
+            counts.extend(self.finish(query, found, at, deadline));
+        }
         Ok(counts)
     }
 
     /// Pending entries of a group that does not exist: what that means depends on whether the stream exists.
     async fn read_groupless(
-        &self,
+        self: &Arc<Self>,
         queries: Vec<PendingQuery>,
         at: Instant,
         deadline: Instant,
@@ -60,14 +152,27 @@ impl BatchReader {
         let commands: Vec<Command> = commands.collect();
         let replies = self.client.run(&commands, deadline).await?;
         for (query, reply) in queries.into_iter().zip(replies) {
-            let (stream, measure) = stream(&query);
+            let (stream, measure, _) = stream(&query);
             let group = match measure {
                 Measure::Pending { group } | Measure::Lag { group } => group,
                 Measure::Length => "",
             };
             let type_name = type_name(&self.client, &Command::new("TYPE", stream), &reply);
             let waiting = type_name.and_then(|name| streams::without_group(stream, group, name));
-            complete(query, at, waiting.map(waiting_only));
+            match waiting {
+                Ok(waiting) => {
+                    let count = Count {
+                        waiting,
+                        ..Count::default()
+                    };
+                    let found = Found {
+                        count,
+                        ..Found::default()
+                    };
+                    self.finish(query, found, at, deadline);
+                }
+                Err(error) => complete(query, at, Err(error)),
+            }
         }
         Ok(())
     }
@@ -76,14 +181,21 @@ impl BatchReader {
     async fn count_rest(
         self: Arc<Self>,
         query: PendingQuery,
-        after: String,
+        found: Found,
         at: Instant,
         deadline: Instant,
     ) -> Result<()> {
         let stream = stream(&query).0;
-        let counted = count_after(&self.client, &self.permits, stream, &after, deadline).await;
+        let after = found.after.as_deref().unwrap_or_default();
+        let counted = count_after(&self.client, &self.permits, stream, after, deadline).await;
         match counted {
-            Ok(waiting) => complete(query, at, Ok(waiting_only(waiting))),
+            Ok(waiting) => {
+                let count = Count {
+                    waiting,
+                    ..found.count
+                };
+                complete(query, at, Ok(count));
+            }
             Err(ReadError::OfQuery(error)) => query.complete(Err(error)),
             Err(ReadError::OfConnection(error)) => return Err(error),
         }
@@ -91,16 +203,20 @@ impl BatchReader {
     }
 }
 
-fn waiting_only(waiting: u64) -> Count {
-    Count {
-        waiting,
-        ..Count::default()
-    }
+/// Whether the first entry that waits is to be read. Pending entries have their idle times already.
+fn needs_first(query: &PendingQuery, found: &Found) -> bool {
+    let (_, measure, signal) = stream(query);
+    let may_wait = found.count.waiting > 0 || found.uncounted;
+    signal == Signal::Age && may_wait && !matches!(measure, Measure::Pending { .. })
 }
 
-fn stream(query: &PendingQuery) -> (&str, &Measure) {
+fn stream(query: &PendingQuery) -> (&str, &Measure, Signal) {
     match query.query() {
-        Query::Stream { stream, measure } => (stream, measure),
+        Query::Stream {
+            stream,
+            measure,
+            signal,
+        } => (stream, measure, *signal),
         Query::Lists(_) => unreachable!("only called for streams"),
     }
 }

@@ -39,6 +39,17 @@ impl UnixTime {
     }
 }
 
+/// The id of a stream's entry: milliseconds, and a number within these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EntryId(pub u64, pub u64);
+
+impl EntryId {
+    pub fn parse(text: &str) -> Option<Self> {
+        let (milliseconds, number) = text.split_once('-')?;
+        Some(EntryId(milliseconds.parse().ok()?, number.parse().ok()?))
+    }
+}
+
 /// What the scores of a sorted set say when they are times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ScoreScale {
@@ -136,6 +147,15 @@ mod tests {
             ] {
                 assert_eq!(NOW.since(scale.time(score)), None, "{score} {scale:?}");
             }
+        }
+    }
+
+    #[test]
+    fn ids_are_ordered_by_their_two_numbers() {
+        let id = |text| EntryId::parse(text).unwrap();
+        assert!(id("9-5") < id("10-0") && id("10-0") < id("10-1"));
+        for nonsense in ["", "5", "a-1", "1-", "-1"] {
+            assert_eq!(EntryId::parse(nonsense), None, "{nonsense}");
         }
     }
 

@@ -124,3 +124,66 @@ fn scores_may_be_times_in_a_unit_that_is_said() {
         assert_eq!(problems("redis", &keys), problem);
     }
 }
+
+#[test]
+fn a_stream_has_the_signals_that_its_measure_knows() {
+    let stream = ("stream", "orders");
+    let group = ("consumerGroup", "billing");
+    let lag = ("lagCount", "1");
+    let age = [("signal", "age"), ("targetSeconds", "9")];
+    let drain = [("signal", "drainTime"), ("targetSeconds", "9")];
+    for (keys, query) in [
+        (vec![age[0], age[1]], "age of the length of stream orders"),
+        (
+            vec![group, age[0], age[1]],
+            "age of the pending entries of group billing in stream orders",
+        ),
+        (
+            vec![group, lag, age[0], age[1]],
+            "age of the lag of group billing in stream orders",
+        ),
+        (
+            vec![group, lag, drain[0], drain[1]],
+            "drainTime of the lag of group billing in stream orders",
+        ),
+        (
+            vec![group, lag, ("minimumWhileInFlight", "2")],
+            "lag of group billing in stream orders",
+        ),
+    ] {
+        let plan = plan("redis-streams", &[vec![stream], keys].concat());
+        assert_eq!(plan.unwrap().query.to_string(), query);
+    }
+    let needs_lag = "signal: `drainTime` is not known of a stream without `lagCount`; supported \
+                     there: backlog, age";
+    for (keys, problem) in [
+        (vec![drain[0], drain[1]], needs_lag),
+        (vec![group, drain[0], drain[1]], needs_lag),
+        (
+            vec![
+                group,
+                ("includePending", "true"),
+                ("minimumWhileInFlight", "2"),
+            ],
+            "minimumWhileInFlight: needs `lagCount`; includePending: needs `lagCount`",
+        ),
+    ] {
+        let keys = [vec![stream], keys].concat();
+        assert_eq!(problems("redis-streams", &keys), problem);
+    }
+}
+
+#[test]
+fn pending_entries_are_added_on_request() {
+    let keys = [
+        ("stream", "orders"),
+        ("consumerGroup", "billing"),
+        ("lagCount", "1"),
+    ];
+    for (include, adds) in [(None, false), (Some("false"), false), (Some("true"), true)] {
+        let include = include.map(|value| ("includePending", value));
+        let keys: Vec<_> = keys.into_iter().chain(include).collect();
+        let plan = plan("redis-streams", &keys).unwrap();
+        assert_eq!(plan.rule.adds_processing, adds, "{include:?}");
+    }
+}
