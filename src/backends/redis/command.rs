@@ -10,6 +10,7 @@ pub struct Command<'a> {
     subcommand: Option<&'static str>,
     /// The key says only which node of a cluster the command is for.
     keyless: bool,
+    has_payload: bool,
     /// What comes after the key; mostly nothing.
     args: Vec<Vec<u8>>,
 }
@@ -25,6 +26,7 @@ impl<'a> Command<'a> {
             key,
             subcommand: None,
             keyless: false,
+            has_payload: false,
             args: Vec::new(),
         }
     }
@@ -42,6 +44,14 @@ impl<'a> Command<'a> {
         Command {
             keyless: true,
             ..Command::new(name, key)
+        }
+    }
+
+    /// The same command, of which the reply carries what producers wrote.
+    pub fn with_payload(self) -> Self {
+        Command {
+            has_payload: true,
+            ..self
         }
     }
 
@@ -65,6 +75,11 @@ impl<'a> Command<'a> {
         cmd.arg(&self.args);
         cmd
     }
+}
+
+/// Of how many of these commands the replies carry what producers wrote.
+pub fn payloads<'a>(commands: impl Iterator<Item = &'a Command<'a>>) -> usize {
+    commands.filter(|command| command.has_payload).count()
 }
 
 /// The commands as one pipeline.

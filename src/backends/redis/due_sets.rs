@@ -14,9 +14,9 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 
-/// Replies that carry a member of a set, or an entry of a stream, which may be of any size: the
-/// connection allows some MiB of replies at a time.
-pub const PAYLOADS_AT_ONCE: usize = 64;
+/// Replies of one pipeline that carry a member of a set or an entry of a stream: as these may be
+/// large, all of a batch at once could be more than a connection allows, or than should be held.
+pub const PAYLOADS_AT_ONCE: usize = 32;
 
 /// Makes an error of each sorted set where nothing is due and the scores of some members are no
 /// times: it would count 0 for ever. `Err` means that the connection is lost.
@@ -63,10 +63,8 @@ pub async fn ages(
     let mut ages = HashMap::new();
     for indexes in indexes.chunks(PAYLOADS_AT_ONCE) {
         let commands = indexes.iter().map(|&index| {
-            Command::new("ZRANGE", keys[index].name)
-                .arg(0)
-                .arg(0)
-                .arg("WITHSCORES")
+            let command = Command::new("ZRANGE", keys[index].name);
+            command.arg(0).arg(0).arg("WITHSCORES").with_payload()
         });
         let commands: Vec<Command> = commands.collect();
         let replies = client.run(&commands, deadline).await?;
@@ -118,7 +116,7 @@ fn age(key: &str, score: f64, scale: ScoreScale, now: UnixTime) -> Result<Durati
     })
 }
 
-/// Entries that have no time.
+/// Entries that have no time. Unreadable rather than undetermined: no later sample would say it.
 pub fn without_time(key: &str, entries: u64) -> Error {
     Error::new(
         Kind::Unreadable,

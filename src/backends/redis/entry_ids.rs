@@ -56,7 +56,8 @@ pub async fn ages_of_first(
         let commands = streams.iter().flat_map(|(stream, after)| {
             let start = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
             let first = Command::new("XRANGE", stream).arg(start).arg("+");
-            [first.arg("COUNT").arg(1), Command::beside("TIME", stream)]
+            let first = first.arg("COUNT").arg(1).with_payload();
+            [first, Command::beside("TIME", stream)]
         });
         let commands: Vec<Command> = commands.collect();
         let mut replies = client.run(&commands, deadline).await?.into_iter();

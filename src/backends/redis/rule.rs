@@ -62,8 +62,9 @@ impl Rule<Count> for EntryRule {
             )),
             Progress::Known { over, .. } if *over < SHORTEST => Err(undetermined(
                 format!(
-                    "{} entries wait, and the group has been observed for {over:.1?} only",
-                    count.waiting
+                    "{} entries wait, and the group has been observed for {:.1} s only",
+                    count.waiting,
+                    over.as_secs_f64()
                 ),
                 format!("The rate is known after {SHORTEST:?}."),
             )),
@@ -73,7 +74,7 @@ impl Rule<Count> for EntryRule {
                     count.waiting,
                     over.as_secs()
                 ),
-                "Check its consumers; `activationLagCount` or `signal: age` scale without a rate.",
+                "Check its consumers; `signal: age` needs no rate.",
             )),
             Progress::Known { entries, over } => {
                 let share = count.waiting as f64 / *entries as f64;
@@ -141,7 +142,7 @@ mod tests {
         for (progress, text) in [
             (
                 known(9, 3.21),
-                "the group has been observed for 3.2s only. The rate is known after 5s.",
+                "the group has been observed for 3.2 s only. The rate is known after 5s.",
             ),
             (
                 known(0, 42.9),
