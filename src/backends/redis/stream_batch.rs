@@ -1,6 +1,6 @@
 //! Streams of a batch, all in one pipeline.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::try_join;
 use tokio::time::Instant;
@@ -80,8 +80,8 @@ impl BatchReader {
         let (stream, measure, signal) = stream(&query);
         match signal {
             Signal::Backlog => {}
-            // Without anything that waits there was nothing to read.
-            Signal::Age => found.count.age = found.count.age.or(Some(Ok(Default::default()))),
+            // Where nothing waits, no age was read.
+            Signal::Age => found.count.age = found.count.age.or(Some(Ok(Duration::ZERO))),
             Signal::DrainTime => {
                 found.count.progress = Some(self.progress(stream, measure, &found.given, at));
             }
@@ -141,7 +141,7 @@ impl BatchReader {
 
     /// Pending entries of a group that does not exist: what that means depends on whether the stream exists.
     async fn read_groupless(
-        self: &Arc<Self>,
+        &self,
         queries: Vec<PendingQuery>,
         at: Instant,
         deadline: Instant,
@@ -152,27 +152,21 @@ impl BatchReader {
         let commands: Vec<Command> = commands.collect();
         let replies = self.client.run(&commands, deadline).await?;
         for (query, reply) in queries.into_iter().zip(replies) {
-            let (stream, measure, _) = stream(&query);
+            let (stream, measure, signal) = stream(&query);
             let group = match measure {
                 Measure::Pending { group } | Measure::Lag { group } => group,
                 Measure::Length => "",
             };
             let type_name = type_name(&self.client, &Command::new("TYPE", stream), &reply);
             let waiting = type_name.and_then(|name| streams::without_group(stream, group, name));
-            match waiting {
-                Ok(waiting) => {
-                    let count = Count {
-                        waiting,
-                        ..Count::default()
-                    };
-                    let found = Found {
-                        count,
-                        ..Found::default()
-                    };
-                    self.finish(query, found, at, deadline);
-                }
-                Err(error) => complete(query, at, Err(error)),
-            }
+            let age = (signal == Signal::Age).then_some(Ok(Duration::ZERO));
+            let count = waiting.map(|waiting| Count {
+                waiting,
+                age,
+                progress: None,
+                processing: 0,
+            });
+            complete(query, at, count);
         }
         Ok(())
     }
