@@ -5,6 +5,7 @@ mod outages;
 mod push;
 mod security;
 mod shaping;
+mod signals;
 mod slow;
 mod streams;
 mod topologies;
