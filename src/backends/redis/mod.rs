@@ -3,24 +3,31 @@
 //! A thousand keys of one server are one pipeline. The README beside this file has the semantics.
 
 mod addresses;
+mod batch_reader;
 mod client;
 mod cluster;
 mod cluster_node;
 mod command;
 mod config;
 mod connect;
+mod due_sets;
 mod entry_count;
 mod errors;
+mod key_names;
 mod key_scan;
 mod keys;
+mod list_batch;
 mod lists;
 mod long_reads;
 mod notifications;
 mod query;
+mod rule;
 mod sample;
 mod server;
+mod stream_batch;
 mod streams;
 mod transport;
+mod unix_time;
 
 use std::time::Duration;
 
@@ -31,13 +38,12 @@ use keys::{ListKeys, StreamKeys};
 
 pub use config::{Connection, Redis};
 pub use query::{Count, Query};
+use rule::EntryRule;
 
 use crate::{
     error::Result,
     network::Network,
-    sampling::{
-        Backend, Batch, CountRule, Pace, PushedQueries, QueriedName, TriggerType, TriggerTypes,
-    },
+    sampling::{Backend, Batch, Pace, PushedQueries, QueriedName, TriggerType, TriggerTypes},
 };
 
 impl TriggerTypes for Redis {
@@ -59,7 +65,7 @@ impl Backend for Redis {
     type Connection = Connection;
     type Query = Query;
     type Sample = Count;
-    type Rule = CountRule;
+    type Rule = EntryRule;
     type Client = sample::Session;
 
     fn pace(&self, call_timeout: Duration) -> Pace {
