@@ -137,14 +137,15 @@ impl Queues {
             Layout::Sidekiq => {
                 waiting.insert(self.in_namespace(&format!("queue:{name}")));
             }
-            // `queue.py`, `intermediate_queue.py` and `registry.py` of RQ. What is in `wip` beyond
-            // its time still needs a worker, which puts it back or declares it failed.
+            // `queue.py` and `registry.py` of RQ. A worker takes a job by way of the list
+            // `intermediate`, and puts it into `wip` before it leaves that list: counting both would
+            // count it twice. What is in `wip` beyond its time still needs a worker, which puts it
+            // back or declares it failed.
             Layout::Rq => {
-                let queue = format!("{}:queue:{name}", self.prefix);
-                let registry = |kind: &str| format!("{}:{kind}:{name}", self.prefix);
-                lists.due.insert(registry("scheduled"), ScoreScale::Seconds);
-                processing.extend([format!("{queue}:intermediate"), registry("wip")]);
-                waiting.insert(queue);
+                let key = |kind: &str| format!("{}:{kind}:{name}", self.prefix);
+                waiting.insert(key("queue"));
+                lists.due.insert(key("scheduled"), ScoreScale::Seconds);
+                processing.insert(key("wip"));
             }
         }
     }
@@ -221,7 +222,7 @@ fn keys_of_a_queue(layout: Layout) -> usize {
         Layout::BullMq => 5,
         Layout::Celery => 10,
         Layout::Sidekiq => 1,
-        Layout::Rq => 4,
+        Layout::Rq => 3,
     }
 }
 

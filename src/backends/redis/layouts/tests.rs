@@ -72,7 +72,7 @@ fn a_layout_stands_for_the_keys_of_its_library() {
             [
                 "rq:queue:mail",
                 "rq:scheduled:mail in seconds",
-                "rq:queue:mail:intermediate rq:wip:mail",
+                "rq:wip:mail",
                 "",
             ],
         ),
