@@ -2,11 +2,12 @@
 
 Reads one command a line and replies with one line of JSON:
   add N, prioritise N PRIORITY, delay N MS   sends tasks
-  take N       takes them as a worker does, without an acknowledgement, until this program ends
+  take N       takes them as a worker does, without an acknowledgement
   counts       what the transport counts
 """
 
 import json
+import os
 import sys
 
 from celery import Celery
@@ -50,3 +51,5 @@ commands = {
 for line in sys.stdin:
     command, *numbers = line.split()
     print(json.dumps(commands[command](*map(int, numbers))), flush=True)
+# Without Celery's own end, which puts back what was taken, into a server that may be gone.
+os._exit(0)
