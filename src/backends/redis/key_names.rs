@@ -20,6 +20,7 @@ pub struct KeyNames<'a> {
     scores: Option<ScoreScale>,
     due: &'a BTreeMap<String, ScoreScale>,
     processing: &'a BTreeSet<String>,
+    paused_by: &'a BTreeSet<String>,
     signal: Signal,
 }
 
@@ -35,6 +36,7 @@ impl<'a> KeyNames<'a> {
             scores: lists.scores,
             due: &lists.due,
             processing,
+            paused_by: &lists.paused_by,
             signal: lists.signal,
         }
     }
@@ -53,12 +55,18 @@ impl<'a> KeyNames<'a> {
         (waiting, self.processing().count())
     }
 
+    /// The hashes that say whether a queue is paused.
+    pub fn paused_by(self) -> impl Iterator<Item = &'a str> {
+        self.paused_by.iter().map(String::as_str)
+    }
+
     /// Whether the age of what waits is needed.
     pub fn needs_age(self) -> bool {
         self.signal == Signal::Age
     }
 
-    fn waiting(self) -> impl Iterator<Item = Key<'a>> {
+    /// The keys that wait.
+    pub fn waiting(self) -> impl Iterator<Item = Key<'a>> {
         let names = self.waiting.iter();
         let names = names.filter(move |name| !self.due.contains_key(*name));
         let names = names.map(move |name| Key {

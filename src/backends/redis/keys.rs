@@ -1,10 +1,13 @@
 //! The declared keys of a trigger: what to count, and the thresholds.
 
+mod layout;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
     config::Redis,
+    layouts::Layout,
     query::{Lists, Measure, Query},
     rule::EntryRule,
     unix_time::ScoreScale,
@@ -56,6 +59,20 @@ pub struct ListKeys {
     scores: Option<Scores>,
     /// With `scores: time`, the unit of the scores. Left out, seconds.
     score_unit: Option<ScoreUnit>,
+    /// The library that keeps its queues in Redis: `bullmq`, `celery`, `sidekiq` or `rq`. What
+    /// counts are the jobs of `queue` that wait, are due, or are taken and unfinished, wherever the
+    /// library keeps them. Instead of `listName` and the keys of lists.
+    layout: Option<Layout>,
+    /// With `layout`, the queue's name in that library; several comma-separated, summed, with ranges
+    /// (`tenant-{0..31}`).
+    queue: Option<NameList>,
+    /// With `layout`, what the library's keys start with. Left out, `bull` for BullMQ, `rq` for RQ,
+    /// and nothing for Celery (`global_keyprefix`) and Sidekiq (a namespace).
+    prefix: Option<String>,
+    /// With `layout`, adds what the library keeps in one place for all queues of the database:
+    /// `unacked` of Celery, and of Sidekiq what is due in `schedule` and `retry`.
+    #[serde(default)]
+    shared_keys: bool,
     /// The wanted number of entries per replica.
     #[serde(default = "five")]
     list_length: Target,
@@ -69,6 +86,22 @@ fn five() -> Target {
 }
 
 impl ListKeys {
+    /// What to count, with the readable part of the metric's name.
+    fn checked_query(&self, needs: Needs) -> Result<(Query, String), Problems> {
+        if let Some(layout) = self.layout {
+            return self.layout_query(layout, needs);
+        }
+        let mut problems = Problems::default();
+        problems.keep(self.without_layout());
+        problems.keep(self.check_signal(needs));
+        if self.processing_lists.is_none() {
+            problems.keep(needs.no_in_flight("needs `processingLists`"));
+        }
+        let query = problems.keep(self.query(needs.signal));
+        problems.into_result()?;
+        Ok(query.expect("a missing query is a problem"))
+    }
+
     fn query(&self, signal: Signal) -> Result<(Query, String), Problems> {
         let mut problems = Problems::default();
         let waiting = problems.keep(self.waiting());
@@ -108,7 +141,9 @@ impl ListKeys {
                 problems.keep(patterns("lists", lists));
                 Err(problems)
             }
-            (None, None) => Err(Problem::key("listName", "is required, or `lists`").into()),
+            (None, None) => {
+                Err(Problem::key("listName", "is required, or `lists`, or `layout`").into())
+            }
         }
     }
 
@@ -141,14 +176,7 @@ impl ListKeys {
 
 impl TriggerKeys<Redis> for ListKeys {
     fn check(self, needs: Needs) -> Result<Plan<Redis>, Problems> {
-        let mut problems = Problems::default();
-        problems.keep(self.check_signal(needs));
-        if self.processing_lists.is_none() {
-            problems.keep(needs.no_in_flight("needs `processingLists`"));
-        }
-        let query = problems.keep(self.query(needs.signal));
-        problems.into_result()?;
-        let (query, readable) = query.expect("a missing query is a problem");
+        let (query, readable) = self.checked_query(needs)?;
         Ok(Plan {
             query,
             rule: EntryRule {

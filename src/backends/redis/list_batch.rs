@@ -13,6 +13,7 @@ use super::{
     key_names::KeyNames,
     lists::{Key, Length, lengths},
     long_reads::LongRead,
+    paused_queues::PausedQueues,
     query::{Count, Lists, PendingQuery, Query},
     unix_time::UnixTime,
 };
@@ -38,7 +39,8 @@ impl ListQuery {
 
     /// Every key of the query.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.names().keys().map(|key| key.name)
+        let names = self.names();
+        names.keys().map(|key| key.name).chain(names.paused_by())
     }
 
     fn has_times(&self) -> bool {
@@ -115,7 +117,10 @@ impl BatchReader {
         let client = &self.client;
         let now = UnixTime::now();
         let keys: Vec<Key> = queries.iter().flat_map(|names| names.keys()).collect();
-        let mut lengths = lengths(client, &self.types, &keys, now, deadline).await?;
+        let lengths = lengths(client, &self.types, &keys, now, deadline);
+        let paused = PausedQueues::read(client, queries, deadline);
+        let (mut lengths, paused) = try_join(lengths, paused).await?;
+        paused.empty(queries, &mut lengths);
         let with_age = with_age(queries, &lengths);
         let units = check_units(client, &keys, &mut lengths, now, deadline);
         let ages = ages(client, &keys, &with_age, now, deadline);

@@ -1,6 +1,10 @@
 //! What to count, and what was counted.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use super::unix_time::ScoreScale;
 use crate::{
@@ -65,8 +69,13 @@ pub struct Lists {
     pub due: BTreeMap<String, ScoreScale>,
     /// What is taken, but not finished: all entries of these, whatever the scores.
     pub processing: Patterns,
+    /// The hashes `meta` of BullMQ's queues: while one has a field `paused`, the keys of its queue
+    /// among those that wait count 0.
+    pub paused_by: BTreeSet<String>,
     /// What is reported of it: the backlog or the age.
     pub signal: Signal,
+    /// What these keys are together, in words that stand for their names.
+    pub name: Option<String>,
 }
 
 /// Which entries of a stream count.
@@ -107,12 +116,15 @@ impl Lists {
     fn bytes(&self) -> usize {
         let due = self.due.keys();
         let due = due.map(|key| size_of::<(String, ScoreScale)>() + key.len());
-        self.waiting.bytes() + self.processing.bytes() + due.sum::<usize>()
+        let others = self.paused_by.iter().chain(&self.name);
+        let others = others.map(|text| size_of::<String>() + text.len());
+        self.waiting.bytes() + self.processing.bytes() + due.chain(others).sum::<usize>()
     }
 
     fn names(&self) -> Vec<QueriedName<'_>> {
         let all = [&self.waiting, &self.processing];
-        let names = all.iter().flat_map(|all| &all.names).chain(self.due.keys());
+        let names = all.iter().flat_map(|all| &all.names);
+        let names = names.chain(self.due.keys()).chain(&self.paused_by);
         let globs = all.iter().flat_map(|all| &all.globs);
         let names = names.map(|name| QueriedName::Exact(name));
         names
@@ -147,6 +159,9 @@ impl fmt::Display for Query {
 
 impl fmt::Display for Lists {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.name {
+            return f.write_str(name);
+        }
         match self.signal {
             Signal::Backlog => write!(f, "length of {}", self.waiting)?,
             signal => write!(f, "{signal} of {}", self.waiting)?,

@@ -8,9 +8,10 @@ use testkit::{kafka, redis::Redis, require, temporal, temporal::Temporal};
 use super::{SOON, needs_cluster, objects::Namespace, program::Program, timeline::Timeline};
 
 /// The replicas that each example leads to, with what `fill` puts into its queues.
-const EXPECTED: [(&str, &str, u32); 9] = [
+const EXPECTED: [(&str, &str, u32); 10] = [
     ("in-a-cluster", "worker", 8),
     ("kafka-lag", "billing", 3),
+    ("redis-bullmq", "mailer", 4),
     ("redis-list", "worker", 8),
     ("redis-thresholds", "worker", 1),
     ("redis-waiting-time", "billing", 4),
@@ -41,6 +42,8 @@ async fn every_example_becomes_ready_and_scales() {
         "MKSTREAM",
     ];
     redis.command(&group).await;
+    redis.rpush("bull:emails:wait", 14).await;
+    redis.rpush("bull:emails:active", 4).await;
     kafka.create_topic("example-orders", 3).await;
     (0..3).for_each(|partition| kafka.produce("example-orders", partition, 10));
     kafka.commit(

@@ -1,5 +1,6 @@
 //! The Redis backend against real servers.
 
+mod layouts;
 mod lists;
 mod outages;
 mod push;

@@ -46,7 +46,10 @@ fn every_problem_of_a_list_trigger_is_reported_at_once() {
          processingLists: `taken-{a..b}` has the range {a..b}, which is not numeric; it must \
          be {a..b} with 0 ≤ a ≤ b"
     );
-    assert_eq!(problems("redis", &[]), "listName: is required, or `lists`");
+    assert_eq!(
+        problems("redis", &[]),
+        "listName: is required, or `lists`, or `layout`"
+    );
 }
 
 #[test]
@@ -185,5 +188,86 @@ fn pending_entries_are_added_on_request() {
         let keys: Vec<_> = keys.into_iter().chain(include).collect();
         let plan = plan("redis-streams", &keys).unwrap();
         assert_eq!(plan.rule.adds_processing, adds, "{include:?}");
+    }
+}
+
+#[test]
+fn a_layout_becomes_a_query_of_its_keys() {
+    let keys = [
+        ("layout", "bullmq"),
+        ("queue", "mail, jobs-{0..1}"),
+        ("listLength", "7"),
+        ("minimumWhileInFlight", "2"),
+    ];
+    let plan = plan("redis", &keys).unwrap();
+    assert_eq!(plan.query.to_string(), "bullmq queues jobs-0, jobs-1, mail");
+    assert_eq!(plan.query.names().len(), 15, "all keys are checked");
+    assert_eq!(plan.readable_name, "redis-bullmq-mail-jobs-{0..1}");
+    assert!(plan.rule.adds_processing);
+    assert_eq!(plan.target, Target(7));
+}
+
+#[test]
+fn a_layout_excludes_the_keys_of_lists_and_what_it_does_not_know() {
+    for (keys, text) in [
+        (
+            &[("layout", "resque"), ("queue", "mail")] as &[_],
+            "layout: `resque` must be bullmq, celery, sidekiq or rq",
+        ),
+        (&[("layout", "rq")], "queue: is required with `layout`"),
+        (
+            &[("queue", "mail"), ("listName", "jobs"), ("prefix", "x")],
+            "queue: needs `layout`; prefix: needs `layout`",
+        ),
+        (
+            &[("listName", "jobs"), ("sharedKeys", "true")],
+            "sharedKeys: needs `layout`",
+        ),
+        (
+            &[
+                ("layout", "rq"),
+                ("queue", "mail"),
+                ("lists", "a"),
+                ("processingLists", "b"),
+                ("scores", "time"),
+            ],
+            "lists: is mutually exclusive with `layout`; \
+             processingLists: is mutually exclusive with `layout`; \
+             scores: is mutually exclusive with `layout`",
+        ),
+        (
+            &[
+                ("layout", "bullmq"),
+                ("queue", "mail"),
+                ("signal", "age"),
+                ("targetSeconds", "30"),
+            ],
+            "signal: `age` is not known of a queue of BullMQ, as its lists have no times; \
+             supported there: backlog",
+        ),
+        (
+            &[
+                ("layout", "sidekiq"),
+                ("queue", "mail"),
+                ("minimumWhileInFlight", "1"),
+            ],
+            "minimumWhileInFlight: is not known with `layout: sidekiq`: Sidekiq keeps what is \
+             taken by process, not by queue",
+        ),
+        (
+            &[
+                ("layout", "celery"),
+                ("queue", "mail"),
+                ("minimumWhileInFlight", "1"),
+            ],
+            "minimumWhileInFlight: needs `sharedKeys: true` with `layout: celery`: Celery keeps \
+             what is taken by database, not by queue",
+        ),
+    ] {
+        assert_eq!(problems("redis", keys), text);
+    }
+    for trigger_type in ["redis-cluster", "redis-sentinel"] {
+        let text = problems(trigger_type, &[("layout", "rq")]);
+        assert!(text.contains("queue: is required"), "{text}");
     }
 }
