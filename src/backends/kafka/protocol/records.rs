@@ -81,8 +81,11 @@ pub fn first_record(mut records: &[u8], offset: i64) -> Result<FirstRecord, Unre
     }
 }
 
-/// The first batch, its records and what comes behind; no batch: of an old format.
-fn batch(records: &[u8]) -> Result<(Option<Batch>, &[u8], &[u8]), Malformed> {
+/// A batch, its records and what comes behind; no batch: of an old format.
+type Split<'a> = (Option<Batch>, &'a [u8], &'a [u8]);
+
+/// The first batch.
+fn batch(records: &[u8]) -> Result<Split<'_>, Malformed> {
     let mut reader = Fields(records);
     let base = reader.i64()?;
     let length = reader.i32()?;

@@ -224,7 +224,8 @@ fn the_age_is_the_largest_of_the_partitions_with_lag() {
         tolerance: 2,
         ..PLAIN
     };
-    let cases: [(&str, LagRule, &[P], &[i64], Result<u64, u64>); 10] = [
+    type Case<'a> = (&'a str, LagRule, &'a [P], &'a [i64], Result<u64, u64>);
+    let cases: [Case<'_>; 10] = [
         ("no partition", PLAIN, &[], &[], Ok(0)),
         ("caught up", PLAIN, &[(7, 0, 7)], &[0], Ok(0)),
         (
@@ -319,7 +320,8 @@ fn the_drain_time_is_the_lag_at_the_rate_of_commits() {
         seen_for: Duration::from_secs(4),
     };
     let all = [(0, 0, 600), (0, 0, 600)];
-    let cases: [(&str, &[P], Progress, Result<u64, &str>); 6] = [
+    type Case<'a> = (&'a str, &'a [P], Progress, Result<u64, &'a str>);
+    let cases: [Case<'_>; 6] = [
         ("twenty a second", &all, committed(1_200, 60), Ok(60)),
         (
             "before the caps",
