@@ -64,12 +64,11 @@ pub fn first_record(mut records: &[u8], offset: i64) -> Result<FirstRecord, Unre
     }
     let mut behind = None;
     loop {
-        let Ok((batch, body, rest)) = batch(records) else {
-            let behind = behind.map(FirstRecord::Behind);
-            return behind.ok_or(Unreadable::Malformed);
-        };
-        let Some(batch) = batch else {
-            return Err(Unreadable::OldFormat);
+        let (batch, body, rest) = match (batch(records), behind) {
+            (Ok(found), _) => found,
+            // What comes ends here.
+            (Err(Unreadable::Malformed), Some(behind)) => return Ok(FirstRecord::Behind(behind)),
+            (Err(error), _) => return Err(error),
         };
         if let Some(written) = batch.written(body, offset)? {
             return Ok(FirstRecord::Written(written));
@@ -81,18 +80,18 @@ pub fn first_record(mut records: &[u8], offset: i64) -> Result<FirstRecord, Unre
     }
 }
 
-/// A batch, its records and what comes behind; no batch: of an old format.
-type Split<'a> = (Option<Batch>, &'a [u8], &'a [u8]);
+/// A batch, its records and what comes behind.
+type Split<'a> = (Batch, &'a [u8], &'a [u8]);
 
 /// The first batch.
-fn batch(records: &[u8]) -> Result<Split<'_>, Malformed> {
+fn batch(records: &[u8]) -> Result<Split<'_>, Unreadable> {
     let mut reader = Fields(records);
     let base = reader.i64()?;
     let length = reader.i32()?;
     reader.take(4)?; // leader epoch
     let [magic] = reader.number()?;
     if magic < BATCHES {
-        return Ok((None, &[], &[]));
+        return Err(Unreadable::OldFormat);
     }
     reader.take(4)?; // checksum
     let attributes = reader.i16()?;
@@ -104,7 +103,7 @@ fn batch(records: &[u8]) -> Result<Split<'_>, Malformed> {
     let end = usize::try_from(length).map_err(|_| Malformed)?;
     let end = end.checked_add(BEFORE_LENGTH).ok_or(Malformed)?;
     if end < header || magic > BATCHES || last < 0 {
-        return Err(Malformed);
+        return Err(Unreadable::Malformed);
     }
     let end = end.min(records.len());
     let batch = Batch {
@@ -115,7 +114,7 @@ fn batch(records: &[u8]) -> Result<Split<'_>, Malformed> {
         max_time,
         records: count,
     };
-    Ok((Some(batch), &records[header..end], &records[end..]))
+    Ok((batch, &records[header..end], &records[end..]))
 }
 
 impl Batch {

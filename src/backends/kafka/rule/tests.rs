@@ -210,6 +210,12 @@ fn waiting(partitions: &[P], seconds: &[i64]) -> Sample {
     }
 }
 
+/// What is given, and the age in seconds, or what it is at least.
+type AgeCase<'a> = (&'a str, LagRule, &'a [P], &'a [i64], Result<u64, u64>);
+
+/// What is given, and the time in seconds, or a part of the error.
+type DrainCase<'a> = (&'a str, &'a [P], Progress, Result<u64, &'a str>);
+
 #[test]
 fn the_age_is_the_largest_of_the_partitions_with_lag() {
     let earliest = LagRule {
@@ -224,8 +230,7 @@ fn the_age_is_the_largest_of_the_partitions_with_lag() {
         tolerance: 2,
         ..PLAIN
     };
-    type Case<'a> = (&'a str, LagRule, &'a [P], &'a [i64], Result<u64, u64>);
-    let cases: [Case<'_>; 10] = [
+    let cases: [AgeCase<'_>; 10] = [
         ("no partition", PLAIN, &[], &[], Ok(0)),
         ("caught up", PLAIN, &[(7, 0, 7)], &[0], Ok(0)),
         (
@@ -320,8 +325,7 @@ fn the_drain_time_is_the_lag_at_the_rate_of_commits() {
         seen_for: Duration::from_secs(4),
     };
     let all = [(0, 0, 600), (0, 0, 600)];
-    type Case<'a> = (&'a str, &'a [P], Progress, Result<u64, &'a str>);
-    let cases: [Case<'_>; 6] = [
+    let cases: [DrainCase<'_>; 6] = [
         ("twenty a second", &all, committed(1_200, 60), Ok(60)),
         (
             "before the caps",
