@@ -37,7 +37,9 @@ def delay(number, ms):
 
 def take(number):
     rq = os.path.join(os.path.dirname(sys.executable), "rq")
-    worker = [rq, "worker", "--quiet", "--url", f"redis://127.0.0.1:{port}", name]
+    # Without a process for the job, which would have a process group of its own and outlive us.
+    worker = [rq, "worker", "--quiet", "--worker-class", "rq.SimpleWorker"]
+    worker += ["--url", f"redis://127.0.0.1:{port}", name]
     wanted = queue.started_job_registry.count + number
     workers.extend(subprocess.Popen(worker, stdout=subprocess.DEVNULL) for _ in range(number))
     while queue.started_job_registry.count < wanted:
