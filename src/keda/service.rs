@@ -135,7 +135,13 @@ impl ExternalScaler for Service {
     ) -> Result<Response<IsActiveResponse>> {
         self.measured(Method::IsActive, async {
             let trigger = self.trigger(request.into_inner())?;
-            let evaluation = trigger.evaluate().await?;
+            let evaluation = match trigger.evaluate().await {
+                // Whether work waits may be known where for how long is not.
+                Err(error) if error.kind() == Kind::Undetermined => {
+                    trigger.current().unwrap_or(Err(error))?
+                }
+                outcome => outcome?,
+            };
             let active = IsActiveResponse {
                 result: evaluation.reading.active,
             };

@@ -115,19 +115,18 @@ async fn an_age_outlives_a_restart_of_the_server() {
     let age = with(age, "maxStaleness", "0");
     let age = with(age, "staleWhileRevalidate", "0");
     let least = began.elapsed().as_secs_f64() - 0.5;
-    let mut seen = Vec::new();
-    while began.elapsed() < Duration::from_secs(25) {
-        match scaler.evaluate(&age).await {
-            Ok(found) if found.value >= least => break,
-            other => seen.push((began.elapsed(), other.map(|e| (e.value, e.age_ms, e.stale)))),
+    // The server may have to load its tasks first. Meanwhile its estimate may be younger, and is
+    // never 0.
+    loop {
+        let found = scaler.evaluate(&age).await;
+        match found.as_ref().map(|found| found.value) {
+            Ok(value) if value >= least => break,
+            Ok(value) => assert!(value > 0.0),
+            Err(_) => {}
         }
+        assert!(began.elapsed() < Duration::from_secs(60), "{found:?}");
         sleep(Duration::from_millis(500)).await;
     }
-    assert!(
-        seen.is_empty(),
-        "least {least}, at the end {:?}: {seen:?}",
-        began.elapsed()
-    );
 }
 
 #[tokio::test]
@@ -174,6 +173,9 @@ async fn a_backlog_that_nobody_takes_has_no_drain_time_and_its_backlog_has_its_v
     let drain = signal(backlog, "drainTime");
     let error = scaler.evaluate(&drain).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition, "{error}");
+    // That work waits is known all the same.
+    let active = scaler.client().await.is_active(drain).await.unwrap();
+    assert!(active.into_inner().result);
     for text in [
         "40 workflow tasks wait",
         "the server has dispatched none in the last 30 s",
