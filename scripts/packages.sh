@@ -7,12 +7,18 @@
 #   redis            redis-server, which is the sentinel too
 #   openssl          the openssl command, with which tests make encrypted keys
 #   java             Java and Maven, with which tests install and run Kafka
+#   redis-clients    Node.js, Python and Ruby for tests/servers/redis-clients, and Sidekiq
 # On other systems it names what is missing and what to install.
 set -eu
 
 missing=
 need() { # need COMMAND PACKAGE
     command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+works() { # works PACKAGE COMMAND...
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 header() { # header FILE PACKAGE
     [ -e "$1" ] || missing="$missing $2"
@@ -39,6 +45,12 @@ for set in "$@"; do
     redis) need redis-server redis-server; need redis-cli redis-tools ;;
     openssl) need openssl openssl ;;
     java) need java default-jre-headless; need mvn maven ;;
+    redis-clients)
+        need node nodejs; need npm npm; need python3 python3
+        works python3-venv python3 -c 'import ensurepip, venv'
+        need ruby ruby
+        works ruby-sidekiq ruby -e 'gem "sidekiq"'
+        ;;
     *) echo "packages.sh: unknown set $set" >&2; exit 2 ;;
     esac
 done

@@ -16,6 +16,9 @@
 //! API server how a trigger authenticates, [`settings`] is the server's own configuration, [`server`]
 //! its listeners and its life cycle, [`telemetry`] its logs and metrics, [`cli`] its commands,
 //! [`error`] its one error.
+//!
+//! [`simulation`] is apart from all that: KEDA's loop and the HPA's algorithm as pure code, to see
+//! how a load is scaled with given settings.
 
 pub mod backends;
 pub mod cli;
@@ -27,4 +30,5 @@ pub mod network;
 pub mod sampling;
 pub mod server;
 pub mod settings;
+pub mod simulation;
 pub mod telemetry;

@@ -98,7 +98,7 @@ impl Replica {
         let call_timeout = limits.call_timeout;
         let [redis, kafka, temporal] = counts.clone();
         let registry = Registry::new(&limits, Telemetry::default())
-            .with(Queues::<0>::new(Redis.pace(call_timeout), redis))
+            .with(Queues::<0>::new(Redis::default().pace(call_timeout), redis))
             .with(Queues::<1>::new(Kafka::default().pace(call_timeout), kafka))
             .with(Queues::<2>::new(Temporal.pace(call_timeout), temporal));
         let engine = Engine::start(registry, &Default::default(), limits);

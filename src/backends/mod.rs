@@ -15,7 +15,7 @@ pub fn register(registry: Registry) -> Registry {
     // rustls leaves the choice of cryptography to the program. Another choice made before stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
     registry
-        .with(redis::Redis)
+        .with(redis::Redis::default())
         .with(kafka::Kafka::default())
         .with(temporal::Temporal)
 }

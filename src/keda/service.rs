@@ -133,7 +133,13 @@ impl ExternalScaler for Service {
         self.measured(Method::IsActive, async {
             let request = request.into_inner().into();
             let trigger = self.engine.authenticated(request).await?;
-            let evaluation = trigger.evaluate().await?;
+            let evaluation = match trigger.evaluate().await {
+                // Whether work waits may be known where for how long is not.
+                Err(error) if error.kind() == Kind::Undetermined => {
+                    trigger.current().unwrap_or(Err(error))?
+                }
+                outcome => outcome?,
+            };
             let active = IsActiveResponse {
                 result: evaluation.reading.active,
             };

@@ -60,6 +60,8 @@ impl<'a> Metadata<'a> {
         let is_known = |name: &str| find(name).is_some();
         let mut entries = BTreeMap::<&str, Entry>::new();
         let mut problems = Problems::default();
+        // The known keys are listed once for all that have no near one.
+        let mut listed = false;
         for (written, value) in map {
             let value = value.trim();
             if KEDAS_OWN.contains(&written.as_str()) {
@@ -72,7 +74,7 @@ impl<'a> Metadata<'a> {
                 base
             };
             match name {
-                None => problems.push(unknown(written, known)),
+                None => problems.push(unknown(written, known, &mut listed)),
                 Some(_) if value.is_empty() => {}
                 // The map is sorted: `x` comes before `xFromEnv`.
                 Some(name) if entries.contains_key(name) => {
@@ -193,13 +195,14 @@ fn unfit(key: &Key, value: &str) -> Option<String> {
         .then(|| "contains a line break or another control character".to_owned())
 }
 
-fn unknown(written: &str, known: &[&KeySet]) -> Problem {
+fn unknown(written: &str, known: &[&KeySet], listed: &mut bool) -> Problem {
     let base = written.strip_suffix(FROM_ENV).unwrap_or(written);
     let names: Vec<&str> = known.iter().flat_map(|keys| keys.names()).collect();
     Problem::key(
         written,
         match nearest(base, names.iter().copied()) {
             Some(name) => format!("unknown key; did you mean `{name}`?"),
+            None if std::mem::replace(listed, true) => "unknown key".to_owned(),
             None => format!("unknown key; known are {}", names.join(", ")),
         },
     )

@@ -90,7 +90,7 @@ struct End<B: Backend> {
 /// How a client came to its end.
 struct Loss {
     error: Error,
-    /// The client had served a whole batch before.
+    /// The client had served a whole batch before, or took over from one that had.
     proven: bool,
     /// Only suspects were in flight.
     suspect: bool,
@@ -124,13 +124,15 @@ impl<B: Backend> ConnectionTask<B> {
         // Nothing is opened before the first query: a metric spec depends on metadata alone.
         self.state.queued().await;
         let mut client = self.connect(&mut replacements).await;
+        let mut took_over = false;
         loop {
-            let end = self.serve(&client, &mut replacements).await;
+            let end = self.serve(&client, took_over, &mut replacements).await;
             drop(client);
             self.state.set_budget(None);
             if let Some(loss) = end.loss {
                 self.recover(&loss).await;
             }
+            took_over = end.replaced_by.is_some();
             client = match end.replaced_by {
                 Some(opened) => self.adopt(opened),
                 None => self.connect(&mut replacements).await,
@@ -228,15 +230,17 @@ impl<B: Backend> ConnectionTask<B> {
         }
     }
 
-    /// Sends batch after batch until the connection is lost, or its replacement is proven. Queries
+    /// Sends batch after batch until the connection is lost, or its replacement is proven. `took_over`:
+    /// the client replaces one that served, so that its first query is no test of it. Queries
     /// that are in flight when it is lost are dropped, and wait in the state for what becomes of
     /// them.
     async fn serve(
         &self,
         client: &B::Client,
+        took_over: bool,
         replacements: &mut Replacements<B::Connection>,
     ) -> End<B> {
-        let (mut proven, mut suspect) = (false, false);
+        let (mut proven, mut suspect) = (took_over, false);
         let mut in_flight = FuturesUnordered::new();
         let mut replacement = pin!(self.replacement(replacements));
         let mut replaced_by = None;

@@ -74,6 +74,8 @@ pub use named_connections::NamedConnection;
 pub use pushed_queries::PushedQueries;
 pub use query_slot::{Freshness, QuerySlot};
 pub use registry::{Registry, TypeKeys};
+pub(crate) use shaping::{Memory, Shaping};
+pub(crate) use signal_rule::Observation;
 pub use subscription::Subscription;
 pub use trigger::Trigger;
 pub use trigger_type::{ConnectionKeys, Plan, TriggerKeys, TriggerType, TriggerTypes};

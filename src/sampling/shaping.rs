@@ -16,7 +16,7 @@ use crate::metadata::{
 
 /// How a trigger shapes its readings.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Shaping {
+pub(crate) struct Shaping {
     /// The wanted backlog per replica.
     pub target: f64,
     /// How long the trigger stays active after the last sample that showed work.
@@ -33,7 +33,7 @@ pub(super) struct Shaping {
 
 /// What shaping remembers of a trigger. It begins empty when the trigger is parsed.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     /// When the newest sample that showed work was measured.
     pub last_work: Option<Instant>,
     /// The replicas that the last reported value leads to.
@@ -44,7 +44,7 @@ pub(super) struct Memory {
 
 /// A shaped reading.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Shaped {
+pub(crate) struct Shaped {
     pub reading: Reading,
     /// The replicas that its value leads to, for the next one's [`Memory`].
     pub replicas: f64,

@@ -17,7 +17,7 @@ pub(super) struct SignalRule<R> {
 
 /// What a sample says of a trigger, before its shaping.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Observation {
+pub(crate) struct Observation {
     /// Value and activity.
     pub reading: Reading,
     /// How much work is taken and not finished.

@@ -11,7 +11,7 @@ const PARTS: u32 = 60;
 
 /// The values of a time, oldest first.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Window {
+pub(crate) struct Window {
     smoothing: Smoothing,
     parts: VecDeque<Part>,
 }

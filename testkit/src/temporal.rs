@@ -5,6 +5,7 @@
 //! installs it.
 
 mod config;
+mod heartbeat;
 mod jwt;
 mod work;
 
@@ -36,6 +37,7 @@ use tonic::{
 
 use super::{certs::Certs, process};
 
+pub use heartbeat::SlotsOfWorker;
 pub use jwt::Tokens;
 pub use work::{activities, nexus_operations, normal, start_one};
 

@@ -96,11 +96,11 @@ async fn bad_metadata_is_answered_with_key_value_and_what_is_allowed() {
         ),
         (
             without(right(), "listName"),
-            "listName: is required, or `lists`",
+            "listName: is required, or `lists`, or `layout`",
         ),
         (
             with(right(), "listName", ""),
-            "listName: is required, or `lists`",
+            "listName: is required, or `lists`, or `layout`",
         ),
         (
             with(without(right(), "listName"), "lists", "jobs-{5..1}"),

@@ -239,10 +239,16 @@ fn the_book_has_every_page() {
 }
 
 #[test]
-fn the_page_of_thresholds_shows_the_example() {
-    let example = page("deploy/examples/redis-thresholds.yaml");
-    let (_, manifest) = example.split_once('\n').unwrap();
-    assert!(page("docs/how-to/thresholds.md").contains(manifest));
+fn pages_show_their_examples() {
+    for (name, shown_in) in [
+        ("redis-thresholds", "thresholds"),
+        ("redis-waiting-time", "waiting-time"),
+    ] {
+        let example = page(&format!("deploy/examples/{name}.yaml"));
+        let (_, manifest) = example.split_once('\n').unwrap();
+        let text = page(&format!("docs/how-to/{shown_in}.md"));
+        assert!(text.contains(manifest), "{shown_in}");
+    }
 }
 
 /// Against backends that are not there: what is wrong with a manifest or its metadata would be

@@ -100,6 +100,44 @@ async fn probe_shows_what_keda_would_see() {
 }
 
 #[tokio::test]
+async fn probe_says_which_metric_type_a_trigger_needs() {
+    if !require(available(), "redis-server") {
+        return;
+    }
+    let redis = Redis::start().await;
+    redis.command(&["XADD", "orders", "*", "a", "b"]).await;
+    let yaml = |metric_type: &str, keys: &str| {
+        let yaml = manifest(&redis, "jobs", "");
+        let yaml = yaml.replace("backend: redis", "backend: redis-streams");
+        let yaml = yaml.replace("listName: jobs\n      listLength: '5'", keys);
+        let of_ours = "  - type: external\n";
+        yaml.replace(
+            of_ours,
+            &format!("{of_ours}    metricType: {metric_type}\n"),
+        )
+    };
+    let age = "stream: orders\n      signal: age\n      targetSeconds: '30'";
+    let (code, table, stderr) = probe(&[], &[], &yaml("AverageValue", age)).await;
+    assert_eq!(code, 0, "{table}{stderr}");
+    let hint =
+        "hint: shop/worker, trigger 0: `signal: age` reports seconds: set `metricType: Value`";
+    assert!(table.contains(hint), "{table}");
+
+    let (code, table, stderr) = probe(&[], &[], &yaml("Value", age)).await;
+    assert_eq!(code, 0, "{table}{stderr}");
+    assert!(!table.contains("reports seconds"), "{table}");
+    let note = "the HPA multiplies the current number of replicas, which probe does not know, by \
+                value / target, here 0.";
+    assert!(table.contains(note), "{table}");
+
+    let band = "stream: orders\n      scaleDownBelow: '2'";
+    let (_, table, _) = probe(&[], &[], &yaml("Value", band)).await;
+    let hint = "`scaleDownBelow` reckons with replicas of the target each, so it needs \
+                `metricType: AverageValue`";
+    assert!(table.contains(hint), "{table}");
+}
+
+#[tokio::test]
 async fn probe_shows_what_was_measured_beside_what_is_reported() {
     if !require(available(), "redis-server") {
         return;

@@ -165,6 +165,7 @@ const LISTS: &[Keys] = &[
     &[("listName", "jobs")],
     &[("lists", "jobs-{0..3}, mail:*, urgent")],
     &[("lists", "jobs"), ("processingLists", "taken-{0..2}")],
+    &[("lists", "jobs, later:*"), ("scores", "time")],
 ];
 const STREAMS: &[Keys] = &[
     &[("stream", "orders")],
@@ -173,6 +174,7 @@ const STREAMS: &[Keys] = &[
         ("stream", "orders"),
         ("consumerGroup", "billing"),
         ("lagCount", "8"),
+        ("includePending", "true"),
     ],
 ];
 const TOPICS: &[Keys] = &[

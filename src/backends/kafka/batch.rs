@@ -12,10 +12,15 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     errors,
+    history::History,
     partition_selection::{RequestedTopics, SelectedPartitions, TopicInfo},
     protocol::BrokerError,
-    query::{Committed, Isolation, Partition, PendingQuery, Query, Sample, TopicSelection},
-    stall_tracker::StallTracker,
+    query::{
+        Committed, Isolation, Measure, Partition, PendingQuery, Query, QueryId, Sample,
+        TopicSelection,
+    },
+    record_cache::Position,
+    record_reads::{RecordReads, WantedRecord, Written},
 };
 use crate::{
     error::{Error, Result},
@@ -41,18 +46,16 @@ pub struct Source {
     pub leader: i32,
 }
 
-/// A query of the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct QueryId(usize);
-
 /// The queries of a batch, and what has come in for them.
 pub struct LagBatch<'a> {
-    stalls: &'a StallTracker,
+    history: &'a History,
     /// No request was sent before: the time of all samples.
     started: Instant,
     state: Mutex<State>,
     /// Queries have become ready, or the last group has come in.
     ready: Notify,
+    /// Records are to be read, or there will be no more of them.
+    records: Notify,
 }
 
 struct State {
@@ -65,6 +68,7 @@ struct State {
     /// The queries that wait for log offsets of a source.
     waiting: HashMap<Source, Vec<QueryId>>,
     bounds: HashMap<Isolation, BoundsByTopic>,
+    records: RecordReads,
 }
 
 type BoundsByTopic = HashMap<Arc<str>, BTreeMap<i32, Result<Bounds>>>;
@@ -72,8 +76,10 @@ type BoundsByTopic = HashMap<Arc<str>, BTreeMap<i32, Result<Bounds>>>;
 struct LagQuery {
     /// `None` once it is complete.
     query: Option<PendingQuery>,
-    /// The partitions that count, by topic; `None` until topics are known.
-    partitions: Option<Vec<(Arc<str>, Vec<i32>)>>,
+    /// The partitions that count; `None` until topics are known.
+    partitions: Option<SelectedPartitions>,
+    /// Records that it waits for.
+    records_left: usize,
 }
 
 #[derive(Default)]
@@ -83,7 +89,7 @@ struct Group {
 }
 
 impl<'a> LagBatch<'a> {
-    pub fn new(stalls: &'a StallTracker, queries: Vec<PendingQuery>) -> Self {
+    pub fn new(history: &'a History, queries: Vec<PendingQuery>) -> Self {
         let mut groups = HashMap::<String, Group>::new();
         let mut ready = Vec::new();
         let queries = queries.into_iter().enumerate().map(|(index, query)| {
@@ -96,11 +102,12 @@ impl<'a> LagBatch<'a> {
             LagQuery {
                 query: Some(query),
                 partitions: None,
+                records_left: 0,
             }
         });
         let queries = queries.collect();
         LagBatch {
-            stalls,
+            history,
             started: Instant::now(),
             state: Mutex::new(State {
                 queries,
@@ -109,8 +116,10 @@ impl<'a> LagBatch<'a> {
                 ready,
                 waiting: HashMap::new(),
                 bounds: HashMap::new(),
+                records: RecordReads::default(),
             }),
             ready: Notify::new(),
+            records: Notify::new(),
         }
     }
 
@@ -226,35 +235,89 @@ impl<'a> LagBatch<'a> {
         }
     }
 
+    /// Records to be read now; `None` when there will be no more.
+    pub async fn next_records(&self) -> Option<Vec<WantedRecord>> {
+        loop {
+            let changed = self.records.notified();
+            match self.state.lock().records.next() {
+                Some(records) if records.is_empty() => {}
+                next => return next,
+            }
+            changed.await;
+        }
+    }
+
+    /// Everything else has come in: no query will want more records.
+    pub fn no_more_records(&self) {
+        self.state.lock().records.close();
+        self.records.notify_one();
+    }
+
+    /// A record has come in.
+    pub fn set_record(&self, position: Position, written: Result<Written>) {
+        let mut state = self.state.lock();
+        for id in state.records.set(position, written) {
+            let query = &mut state.queries[id.0];
+            query.records_left = query.records_left.saturating_sub(1);
+            self.try_complete(&mut state, id);
+        }
+    }
+
     fn try_complete(&self, state: &mut State, id: QueryId) {
+        if state.queries[id.0].records_left > 0 {
+            return;
+        }
         let Some(outcome) = state.outcome(id) else {
             return;
         };
-        let at = self.started;
-        let sample = outcome.map(
-            |LagFound {
-                 group,
-                 isolation,
-                 mut partitions,
-             }| {
-                self.stalls.record(&group, isolation, &mut partitions, at);
-                Measured {
-                    sample: Sample {
-                        partitions: partitions.into(),
-                    },
-                    at,
-                }
-            },
-        );
-        state.complete(id, sample);
+        let sample = outcome.and_then(|partitions| self.sample(state, id, partitions));
+        if let Some(sample) = sample.transpose() {
+            let measured = |sample| Measured {
+                sample,
+                at: self.started,
+            };
+            state.complete(id, sample.map(measured));
+        }
     }
-}
 
-/// The partitions of a query, all of them known.
-struct LagFound {
-    group: String,
-    isolation: Isolation,
-    partitions: Vec<Partition>,
+    /// The sample of a query whose partitions are all known; `None`: records are to be read first.
+    fn sample(
+        &self,
+        state: &mut State,
+        id: QueryId,
+        mut partitions: Vec<Partition>,
+    ) -> Result<Option<Sample>> {
+        let State {
+            queries, records, ..
+        } = state;
+        let entry = &mut queries[id.0];
+        let Some(query) = entry.query.as_ref().map(PendingQuery::query) else {
+            return Ok(None);
+        };
+        let (isolation, at) = (query.isolation, self.started);
+        match query.measure {
+            Measure::ObservedAge => self.history.ends.record(isolation, &mut partitions, at)?,
+            Measure::RecordAge(reach) => {
+                let selected = entry.partitions.iter().flatten();
+                let leaders = selected.flat_map(|(_, led)| led.iter().map(|(_, leader)| *leader));
+                let led = partitions.iter_mut().zip(leaders);
+                entry.records_left = records.set_waiting(id, isolation, reach, led)?;
+                if entry.records_left > 0 {
+                    self.records.notify_one();
+                    return Ok(None);
+                }
+            }
+            Measure::Lag | Measure::Progress => {}
+        }
+        let stalls = &self.history.stalls;
+        stalls.record(&query.group, isolation, &mut partitions, at);
+        let progress = (query.measure == Measure::Progress)
+            .then(|| self.history.progress.record(query, &partitions, at));
+        Ok(Some(Sample {
+            partitions: partitions.into(),
+            progress,
+        }))
+    }
 }
 
 impl State {
@@ -283,9 +346,8 @@ impl State {
         selected: SelectedPartitions,
         wanted: &mut BTreeMap<Source, Partitions>,
     ) {
-        let mut counted = Vec::with_capacity(selected.len());
-        for (topic, partitions) in selected {
-            for (partition, leader) in &partitions {
+        for (topic, partitions) in &selected {
+            for (partition, leader) in partitions {
                 let source = Source {
                     isolation,
                     leader: *leader,
@@ -297,10 +359,8 @@ impl State {
                     waiting.push(id);
                 }
             }
-            let partitions = partitions.into_iter().map(|(partition, _)| partition);
-            counted.push((topic, partitions.collect()));
         }
-        self.queries[id.0].partitions = Some(counted);
+        self.queries[id.0].partitions = Some(selected);
     }
 
     fn complete(&mut self, id: QueryId, result: Result<Measured<Sample>>) {
@@ -311,7 +371,7 @@ impl State {
 
     /// The partitions of a query; `None`: it is complete, or not everything is in yet. The first
     /// partition that cannot be read is the error: a sum without it would be wrong.
-    fn outcome(&self, id: QueryId) -> Option<Result<LagFound>> {
+    fn outcome(&self, id: QueryId) -> Option<Result<Vec<Partition>>> {
         let query = self.query(id)?;
         let committed = self.committed_of(query)?;
         let bounds = self.bounds.get(&query.isolation);
@@ -319,7 +379,7 @@ impl State {
         for (topic, numbers) in self.queries[id.0].partitions.as_ref()? {
             let bounds = bounds.and_then(|bounds| bounds.get(topic))?;
             let committed = committed.get(&**topic);
-            for number in numbers {
+            for (number, _) in numbers {
                 match bounds.get(number)? {
                     Ok(bounds) => match partition(topic, *number, committed, *bounds) {
                         Ok(found) => partitions.push(found),
@@ -329,11 +389,7 @@ impl State {
                 }
             }
         }
-        Some(Ok(LagFound {
-            group: query.group.clone(),
-            isolation: query.isolation,
-            partitions,
-        }))
+        Some(Ok(partitions))
     }
 }
 
@@ -362,5 +418,6 @@ fn partition(
         }),
         start,
         end,
+        waiting: None,
     })
 }

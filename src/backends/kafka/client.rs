@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::{
     cluster::Cluster, config::Connection, coordinator_cache::CoordinatorCache, errors,
-    protocol::BrokerError, stall_tracker::StallTracker, topic_cache::TopicCache,
+    history::History, protocol::BrokerError, record_cache::RecordCache, topic_cache::TopicCache,
 };
 use crate::{
     error::{Error, Result},
@@ -23,8 +23,10 @@ pub struct Client {
     pub topics: TopicCache,
     /// Which broker keeps the offsets of a group.
     pub coordinators: CoordinatorCache,
-    /// Since when groups are where they are.
-    pub stalls: Arc<StallTracker>,
+    /// When records were written.
+    pub records: RecordCache,
+    /// What is known of groups and partitions from before.
+    pub history: Arc<History>,
     /// Groups of which it was logged that they have no commits.
     without_commits: Mutex<LruCache<String, ()>>,
     connection: Connection,
@@ -38,14 +40,15 @@ impl Client {
     pub async fn connect(
         connection: &Connection,
         network: &Network,
-        stalls: Arc<StallTracker>,
+        history: Arc<History>,
         deadline: Instant,
     ) -> Result<Self> {
         Ok(Client {
             cluster: Cluster::discover(connection, network, deadline).await?,
             topics: TopicCache::default(),
             coordinators: CoordinatorCache::default(),
-            stalls,
+            records: RecordCache::default(),
+            history,
             without_commits: Mutex::new(LruCache::new(REMEMBERED)),
             connection: connection.clone(),
         })

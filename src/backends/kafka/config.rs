@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
+    history::Histories,
     sasl::{AwsKeys, KerberosKeys, Sasl, SaslKeys, SaslKind, TokenProvider},
-    stall_tracker::StallTrackers,
 };
 use crate::metadata::{
     problem::{Problem, Problems},
@@ -20,7 +20,7 @@ use crate::sampling::ConnectionKeys;
 #[derive(Default)]
 pub struct Kafka {
     /// What outlives a connection.
-    pub(super) stalls: StallTrackers,
+    pub(super) histories: Histories,
 }
 
 /// A Kafka cluster, with credentials.

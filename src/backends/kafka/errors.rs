@@ -4,13 +4,15 @@ use kafka_protocol::ResponseError;
 
 use super::{
     config::Connection,
-    protocol::{BrokerError, ErrorCause},
+    protocol::{BrokerError, ErrorCause, records::Unreadable},
 };
 use crate::{
     backends::tls,
     error::{Error, Kind},
     network,
 };
+
+const OBSERVE: &str = "Use `ageFrom: observed`, which reads no records.";
 
 const GRANT: &str = "Grant the user DESCRIBE on it; the Kafka page of the documentation lists all rights that are needed.";
 
@@ -170,4 +172,47 @@ pub fn of_partition(topic: &str, partition: i32, error: &BrokerError) -> Error {
     };
     let what = format!("offsets of partition {partition} of topic {topic}: {text}");
     Error::new(kind, what, next)
+}
+
+/// The record of a partition cannot be read that says how long it has waited.
+pub fn of_record(topic: &str, partition: i32, error: &BrokerError) -> Error {
+    use ResponseError as Code;
+    let what = format!(
+        "record of partition {partition} of topic {topic}: {}",
+        error.text
+    );
+    match error.cause {
+        ErrorCause::Code(Code::TopicAuthorizationFailed) => Error::new(
+            Kind::Unauthorized,
+            format!("the user lacks the right to READ topic {topic}"),
+            "Grant the user READ on it, which `ageFrom: record` needs, or use `ageFrom: observed`.",
+        ),
+        ErrorCause::Code(Code::OffsetOutOfRange) => Error::new(
+            Kind::Unreachable,
+            what,
+            "It was deleted meanwhile; usually transient, as the next read begins behind it.",
+        ),
+        ErrorCause::Code(Code::CorruptMessage) => Error::new(Kind::Unreadable, what, OBSERVE),
+        _ => of_partition(topic, partition, error),
+    }
+}
+
+/// A record has come, and does not say when it was written.
+pub fn no_record_time(topic: &str, partition: i32, reason: Unreadable) -> Error {
+    let reason = match reason {
+        Unreadable::OldFormat => "is of the format before Kafka 0.11",
+        Unreadable::NoTime => "has no time",
+        Unreadable::Malformed => "cannot be read",
+    };
+    let what = format!("the next record of partition {partition} of topic {topic} {reason}");
+    Error::new(Kind::Unreadable, what, OBSERVE)
+}
+
+/// There is no record for consumers in a long part of the log.
+pub fn no_record(topic: &str, partition: i32, until: i64) -> Error {
+    let what = format!(
+        "partition {partition} of topic {topic} has many batches without records; the next one \
+         comes behind offset {until}"
+    );
+    Error::new(Kind::Unreadable, what, OBSERVE)
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{
     config::Kafka,
     partition_list::PartitionList,
-    query::{Isolation, Query, TopicRegex, TopicSelection},
+    query::{AgeFrom, Isolation, Measure, Query, RecordReach, TopicRegex, TopicSelection},
     rule::{LagRule, OffsetReset},
 };
 use crate::metadata::{
@@ -23,6 +23,9 @@ use crate::sampling::{Plan, TriggerKeys};
 words!(Isolation: "read_committed or read_uncommitted",
     "read_committed" => ReadCommitted,
     "read_uncommitted" => ReadUncommitted);
+words!(AgeFrom: "observed or record",
+    "observed" => Observed,
+    "record" => Record);
 words!(OffsetReset: "latest or earliest",
     "latest" => Latest,
     "earliest" => Earliest);
@@ -127,6 +130,10 @@ pub struct LagKeys<T> {
     /// behind the last message.
     #[serde(default)]
     lag_tolerance: Activation,
+    /// With `signal: age`, where the time of the message that the group reads next comes from.
+    /// `observed`: when the end of the log passed it, from ends that this server has read before.
+    /// `record`: from the record itself, which needs READ on the topic. Left out: observed.
+    age_from: Option<AgeFrom>,
     /// The brokers' version. Accepted, and not needed.
     #[expect(dead_code, reason = "accepted for KEDA's sake")]
     version: Option<String>,
@@ -151,9 +158,13 @@ where
     LagKeys<T>: serde::de::DeserializeOwned + JsonSchema,
 {
     fn check(self, needs: Needs) -> Result<Plan<Kafka>, Problems> {
-        needs.supports("a consumer group", &[Signal::Backlog])?;
+        let signals = [Signal::Backlog, Signal::Age, Signal::DrainTime];
+        needs.supports("a consumer group", &signals)?;
         needs.no_in_flight("is not known of a consumer group")?;
         let mut problems = Problems::default();
+        if self.age_from.is_some() && needs.signal != Signal::Age {
+            problems.push(Problem::key("ageFrom", "needs `signal: age`"));
+        }
         if self.consumer_group.trim().is_empty() {
             problems.push(Problem::key("consumerGroup", "is empty"));
         }
@@ -174,6 +185,7 @@ where
                     .map_or(PERSISTENT_AFTER, |span| span.0)
             }),
         };
+        let measure = measure(needs.signal, self.age_from.unwrap_or_default(), &rule);
         let topics = match (self.topic, self.topics) {
             (Some(_), Some(_)) => Err(Problem::exclusive("topics", "topic")),
             (Some(topic), None) => named("topic", topic.names()),
@@ -203,6 +215,7 @@ where
                 topics,
                 partitions,
                 isolation: self.isolation_level,
+                measure,
             },
             rule,
             target: self.lag_threshold,
@@ -244,6 +257,19 @@ impl<T> LagKeys<T> {
             }
             _ => {}
         }
+    }
+}
+
+/// What a signal needs to be measured.
+fn measure(signal: Signal, age_from: AgeFrom, rule: &LagRule) -> Measure {
+    match (signal, age_from) {
+        (Signal::Backlog, _) => Measure::Lag,
+        (Signal::DrainTime, _) => Measure::Progress,
+        (Signal::Age, AgeFrom::Observed) => Measure::ObservedAge,
+        (Signal::Age, AgeFrom::Record) => Measure::RecordAge(RecordReach {
+            tolerance: rule.tolerance,
+            from_start: rule.reset == OffsetReset::Earliest && !rule.zero_without_commit,
+        }),
     }
 }
 

@@ -15,7 +15,7 @@ use kafka_protocol::ResponseError;
 use tokio::time::Instant;
 
 use super::{
-    batch::{Bounds, LagBatch, PartitionBounds, Partitions, QueryId, Source},
+    batch::{Bounds, LagBatch, PartitionBounds, Partitions, Source},
     client::Client,
     errors,
     partition_selection::{RequestedTopics, TopicInfo},
@@ -23,7 +23,7 @@ use super::{
         BrokerError, ErrorCause, ListedOffsets,
         requests::{LogEnd, list_offsets},
     },
-    query::Isolation,
+    query::{Isolation, QueryId},
     retry::Retry,
 };
 use crate::error::{Error, Result};

@@ -9,13 +9,20 @@ mod cluster;
 mod committed_offsets;
 mod config;
 mod coordinator_cache;
+mod end_tracker;
 mod errors;
+mod eviction;
+mod history;
 mod keys;
 mod log_offsets;
 mod partition_list;
 mod partition_selection;
+mod progress_tracker;
 mod protocol;
 mod query;
+mod record_cache;
+mod record_reads;
+mod record_times;
 mod retry;
 mod rule;
 mod sample;
@@ -105,8 +112,8 @@ impl Backend for Kafka {
         network: &Network,
         deadline: Instant,
     ) -> Result<Self::Client> {
-        let stalls = self.stalls.of(&connection.to_string());
-        Client::connect(connection, network, stalls, deadline).await
+        let history = self.histories.of(&connection.to_string());
+        Client::connect(connection, network, history, deadline).await
     }
 
     async fn sample(

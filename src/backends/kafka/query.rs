@@ -6,6 +6,7 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use regex::{Regex, RegexBuilder};
@@ -25,6 +26,40 @@ pub struct Query {
     /// Only these partitions of each topic; empty: all.
     pub partitions: PartitionList,
     pub isolation: Isolation,
+    pub measure: Measure,
+}
+
+/// What is measured beside the lag, for the signals that need it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Measure {
+    /// Nothing.
+    #[default]
+    Lag,
+    /// For how long messages have waited, as ends of the log that were seen before say.
+    ObservedAge,
+    /// For how long messages have waited, as the time in their records says.
+    RecordAge(RecordReach),
+    /// How much the group commits.
+    Progress,
+}
+
+/// Which partitions a record is read of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RecordReach {
+    /// Those with more lag than this.
+    pub tolerance: i64,
+    /// Also those in which the group has committed nothing, at their start.
+    pub from_start: bool,
+}
+
+/// Where the signal `age` has times from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AgeFrom {
+    /// From ends of the log that were seen before.
+    #[default]
+    Observed,
+    /// From the record that the group reads next.
+    Record,
 }
 
 /// Which topics.
@@ -109,6 +144,10 @@ impl Hash for TopicRegex {
     }
 }
 
+/// Which query of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QueryId(pub usize);
+
 /// One query of a batch.
 pub type PendingQuery = BatchQuery<Query, Sample>;
 
@@ -117,6 +156,29 @@ pub type PendingQuery = BatchQuery<Query, Sample>;
 pub struct Sample {
     /// Every partition of the query, with or without lag.
     pub partitions: Arc<[Partition]>,
+    /// How much the group has committed lately, if that is measured.
+    pub progress: Option<Progress>,
+}
+
+/// How much a group has committed lately, in all partitions of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It has been seen for too short a time.
+    TooShort {
+        seen_for: Duration,
+    },
+    Committed {
+        messages: u64,
+        within: Duration,
+    },
+}
+
+/// For how long the message that a group reads next has waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    For(Duration),
+    /// It came before the end of the log was first seen.
+    AtLeast(Duration),
 }
 
 /// One partition, in Kafka's words. Offsets count messages (and control records) from 0.
@@ -130,6 +192,8 @@ pub struct Partition {
     pub start: i64,
     /// The offset after the last message; with read_committed the last stable offset.
     pub end: i64,
+    /// For how long the message at the group's position has waited, if that is measured.
+    pub waiting: Option<Waiting>,
 }
 
 /// A committed offset.
@@ -146,6 +210,12 @@ impl Partition {
     pub fn lag(&self, committed: Committed) -> i64 {
         // Retention may have deleted what was never read (kedacore/keda#7936).
         (self.end - committed.offset.max(self.start)).max(0)
+    }
+
+    /// What the group reads next; without a commit, where it starts with `earliest`.
+    pub fn position(&self) -> i64 {
+        let committed = self.committed.map(|committed| committed.offset);
+        committed.map_or(self.start, |offset| offset.max(self.start))
     }
 }
 
@@ -197,9 +267,14 @@ impl fmt::Display for Query {
         if !self.partitions.is_empty() {
             write!(f, ", partitions {}", self.partitions)?;
         }
-        match self.isolation {
-            Isolation::ReadCommitted => Ok(()),
-            Isolation::ReadUncommitted => write!(f, ", {}", self.isolation),
+        if self.isolation == Isolation::ReadUncommitted {
+            write!(f, ", {}", self.isolation)?;
+        }
+        match self.measure {
+            Measure::Lag => Ok(()),
+            Measure::ObservedAge => f.write_str(", with its age"),
+            Measure::RecordAge(_) => f.write_str(", with the age of records"),
+            Measure::Progress => f.write_str(", with its progress"),
         }
     }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::query::{Partition, Sample};
+use super::query::{Partition, Progress, Sample, Waiting};
 use crate::{
+    error::{Error, Kind, Result},
     metadata::values::{Activation, Target},
     sampling::{Reading, Rule},
 };
@@ -55,6 +56,91 @@ impl Rule<Sample> for LagRule {
     // By the time of the measurement: an outage, during which no commit is seen to move, must not
     // make lag look persistent.
     fn judge(&self, sample: &Sample, measured_at: Instant, _: Instant) -> Reading {
+        let total = self.total(sample, measured_at);
+        let partitions = i64::try_from(sample.partitions.len()).unwrap_or(i64::MAX);
+        Reading {
+            value: self.capped(&total, partitions) as f64,
+            // As in KEDA, activity looks at the lag before any cap.
+            active: u64::try_from(total.all).unwrap_or(0) > self.activation.0,
+        }
+    }
+
+    fn age(&self, sample: &Sample, measured_at: Instant) -> Result<Duration> {
+        let (mut oldest, mut is_known) = (Duration::ZERO, true);
+        for partition in sample.partitions.iter() {
+            let (lag, persistent) = self.of_partition(partition, measured_at);
+            // Without a commit `latest` counts 1, so that the group starts; no message waits for it.
+            let is_nominal = partition.committed.is_none() && self.reset == OffsetReset::Latest;
+            if lag == 0 || persistent || is_nominal {
+                continue;
+            }
+            let (age, is_exact) = match partition.waiting {
+                Some(Waiting::For(age)) => (age, true),
+                Some(Waiting::AtLeast(age)) => (age, false),
+                None => (Duration::ZERO, false),
+            };
+            oldest = oldest.max(age);
+            is_known &= is_exact;
+        }
+        match is_known {
+            true => Ok(oldest),
+            false => Err(behind_from_the_start(oldest)),
+        }
+    }
+
+    fn drain_time(&self, sample: &Sample, measured_at: Instant) -> Result<Duration> {
+        let lag = self.total(sample, measured_at).lag;
+        if lag == 0 {
+            return Ok(Duration::ZERO);
+        }
+        let progress = sample.progress.unwrap_or(Progress::TooShort {
+            seen_for: Duration::ZERO,
+        });
+        match progress {
+            Progress::TooShort { seen_for } => Err(no_rate_yet(lag, seen_for)),
+            Progress::Committed {
+                messages: 0,
+                within,
+            } => Err(no_progress(lag, within)),
+            Progress::Committed { messages, within } => {
+                let seconds = lag as f64 / messages as f64 * within.as_secs_f64();
+                Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+            }
+        }
+    }
+}
+
+fn behind_from_the_start(at_least: Duration) -> Error {
+    let what = format!(
+        "the group has been behind for at least {} s, since before the end of the log was first \
+         seen here",
+        at_least.as_secs()
+    );
+    let next = "The age is known once the group has read what was there; `ageFrom: record` knows \
+                it at once.";
+    Error::new(Kind::Undetermined, what, next)
+}
+
+fn no_rate_yet(lag: i64, seen_for: Duration) -> Error {
+    let what = format!(
+        "the lag is {lag}, and the group has been seen for {} s, which is too short for a rate",
+        seen_for.as_secs()
+    );
+    let next = "The rate is known from 10 s on, if the group is read again.";
+    Error::new(Kind::Undetermined, what, next)
+}
+
+fn no_progress(lag: i64, within: Duration) -> Error {
+    let what = format!(
+        "the lag is {lag}, and the group has committed nothing in the last {} s",
+        within.as_secs()
+    );
+    let next = "Check that its consumers run and commit; `signal: backlog` needs no rate.";
+    Error::new(Kind::Undetermined, what, next)
+}
+
+impl LagRule {
+    fn total(&self, sample: &Sample, measured_at: Instant) -> Total {
         let mut total = Total::default();
         for partition in sample.partitions.iter() {
             let (lag, persistent) = self.of_partition(partition, measured_at);
@@ -64,16 +150,9 @@ impl Rule<Sample> for LagRule {
                 total.with_lag += 1;
             }
         }
-        let partitions = i64::try_from(sample.partitions.len()).unwrap_or(i64::MAX);
-        Reading {
-            value: self.capped(&total, partitions) as f64,
-            // As in KEDA, activity looks at the lag before any cap.
-            active: u64::try_from(total.all).unwrap_or(0) > self.activation.0,
-        }
+        total
     }
-}
 
-impl LagRule {
     /// The lag of a partition, and whether it is persistent.
     fn of_partition(&self, partition: &Partition, at: Instant) -> (i64, bool) {
         let Some(committed) = partition.committed else {

@@ -1,15 +1,16 @@
 //! Samples a batch: what every group has committed, and where every partition begins and ends, all
-//! in flight at once.
+//! in flight at once; then, where the age of records is wanted, when they were written.
 
 use futures_util::{StreamExt, future::try_join, stream::FuturesUnordered};
 use tokio::time::Instant;
 
 use super::{
-    batch::{LagBatch, QueryId},
+    batch::LagBatch,
     client::Client,
     committed_offsets, log_offsets,
     protocol::BrokerError,
-    query::PendingQuery,
+    query::{PendingQuery, QueryId},
+    record_times,
     retry::Retry,
 };
 use crate::error::Result;
@@ -23,10 +24,15 @@ pub async fn sample_batch(
     queries: Vec<PendingQuery>,
     deadline: Instant,
 ) -> Result<()> {
-    let batch = LagBatch::new(&client.stalls, queries);
+    let batch = LagBatch::new(&client.history, queries);
     let retry = Retry::until(deadline);
-    let committed = committed_offsets::read(client, &batch, retry);
-    let read = try_join(committed, read_log_offsets(client, &batch, retry)).await;
+    let offsets = async {
+        let committed = committed_offsets::read(client, &batch, retry);
+        try_join(committed, read_log_offsets(client, &batch, retry)).await?;
+        batch.no_more_records();
+        Ok::<(), BrokerError>(())
+    };
+    let read = try_join(offsets, record_times::read(client, &batch, retry)).await;
     read.map(|_| ()).map_err(|error| client.lost(&error))
 }
 

@@ -1,29 +1,14 @@
-//! Since when groups have been at their offsets: what makes lag persistent. Kept over reconnects,
-//! so that a lost connection does not make stuck lag look new.
+//! Since when groups have been at their offsets: what makes lag persistent.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::query::{Isolation, Partition};
-
-/// A group that no query has read for this long is evicted; longer than the engine keeps triggers.
-const EVICTED_AFTER: Duration = Duration::from_secs(15 * 60);
-
-/// The stalls of every connection.
-#[derive(Default)]
-pub struct StallTrackers(Mutex<HashMap<String, Arc<StallTracker>>>);
-
-impl StallTrackers {
-    /// The stalls of the groups of a cluster, by the name of its connection: where a group is does not
-    /// depend on who reads it.
-    pub fn of(&self, connection: &str) -> Arc<StallTracker> {
-        let mut all = self.0.lock();
-        all.retain(|_, stalls| Arc::strong_count(stalls) > 1 || !stalls.is_idle());
-        all.entry(connection.to_owned()).or_default().clone()
-    }
-}
+use super::{
+    eviction::{Eviction, is_kept},
+    query::{Isolation, Partition},
+};
 
 /// Where the groups of one cluster are, and since when.
 #[derive(Default)]
@@ -32,7 +17,7 @@ pub struct StallTracker(Mutex<Groups>);
 #[derive(Default)]
 struct Groups {
     groups: HashMap<(String, Isolation), Group>,
-    last_eviction: Option<Instant>,
+    eviction: Eviction,
 }
 
 struct Group {
@@ -78,7 +63,9 @@ impl StallTracker {
         now: Instant,
     ) -> Vec<Option<Instant>> {
         let mut groups = self.0.lock();
-        groups.evict_idle(now);
+        if groups.eviction.is_due(now) {
+            groups.groups.retain(|_, group| is_kept(group.updated, now));
+        }
         let fresh = || Group {
             updated: now,
             behind: HashMap::new(),
@@ -101,28 +88,18 @@ impl StallTracker {
         since.collect()
     }
 
-    fn is_idle(&self) -> bool {
+    /// Whether all of it can be evicted.
+    pub fn is_idle(&self) -> bool {
         let groups = self.0.lock();
-        groups
-            .groups
-            .values()
-            .all(|group| group.updated.elapsed() > EVICTED_AFTER)
-    }
-}
-
-impl Groups {
-    fn evict_idle(&mut self, now: Instant) {
-        let due = |last_eviction: Instant| now.duration_since(last_eviction) > EVICTED_AFTER / 4;
-        if self.last_eviction.is_none_or(due) {
-            self.last_eviction = Some(now);
-            self.groups
-                .retain(|_, group| now.duration_since(group.updated) <= EVICTED_AFTER);
-        }
+        let mut groups = groups.groups.values();
+        groups.all(|group| !is_kept(group.updated, Instant::now()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -165,6 +142,8 @@ mod tests {
 
 #[cfg(test)]
 mod properties {
+    use std::time::Duration;
+
     use proptest::{collection::vec, prelude::*};
 
     use super::*;

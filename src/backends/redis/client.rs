@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     cluster::Cluster,
-    command::{Command, Reply, pipeline},
+    command::{Command, Reply, payloads, pipeline},
     config::{Connection, Topology},
     connect::{RedisConnector, login},
     errors::{ReadError, command_error, connection_error, is_of_connection},
@@ -94,7 +94,10 @@ impl Client {
             return Ok(Vec::new());
         }
         let replies = match &self.servers {
-            Servers::Single(server) => server.run(&pipeline(commands.iter()), deadline).await,
+            Servers::Single(server) => {
+                server.expect_payloads(payloads(commands.iter()));
+                server.run(&pipeline(commands.iter()), deadline).await
+            }
             Servers::Cluster(cluster) => cluster.run(commands, deadline).await,
         };
         let replies = replies.map_err(|error| connection_error(&error, &self.connection))?;

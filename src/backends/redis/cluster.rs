@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     cluster_node::{ClusterNode, SlotMap},
-    command::{Command, Reply, asking_pipeline, pipeline},
+    command::{Command, Reply, asking_pipeline, payloads, pipeline},
     connect::RedisConnector,
     errors::{is_of_connection, no_response},
     server::RedisServer,
@@ -176,6 +176,7 @@ impl Cluster {
     ) -> Result<Vec<Reply>, RedisError> {
         let server = node.server(&self.connector, deadline).await?;
         let commands = indexes.iter().map(|&index| &commands[index]);
+        server.expect_payloads(payloads(commands.clone()));
         if !asking {
             return server.run(&pipeline(commands), deadline).await;
         }

@@ -2,12 +2,15 @@
 
 use redis::{Cmd, Pipeline, RedisError, Value};
 
-/// A command that concerns one key.
+/// A command that concerns one key, or the server that has it.
 #[derive(Clone)]
 pub struct Command<'a> {
     pub name: &'static str,
     pub key: &'a str,
     subcommand: Option<&'static str>,
+    /// The key says only which node of a cluster the command is for.
+    keyless: bool,
+    has_payload: bool,
     /// What comes after the key; mostly nothing.
     args: Vec<Vec<u8>>,
 }
@@ -22,6 +25,8 @@ impl<'a> Command<'a> {
             name,
             key,
             subcommand: None,
+            keyless: false,
+            has_payload: false,
             args: Vec::new(),
         }
     }
@@ -31,6 +36,22 @@ impl<'a> Command<'a> {
         Command {
             subcommand: Some(subcommand),
             ..Command::new(name, key)
+        }
+    }
+
+    /// `NAME`, for the server that has this key.
+    pub fn beside(name: &'static str, key: &'a str) -> Self {
+        Command {
+            keyless: true,
+            ..Command::new(name, key)
+        }
+    }
+
+    /// The same command, of which the reply carries what producers wrote.
+    pub fn with_payload(self) -> Self {
+        Command {
+            has_payload: true,
+            ..self
         }
     }
 
@@ -48,9 +69,17 @@ impl<'a> Command<'a> {
         if let Some(subcommand) = self.subcommand {
             cmd.arg(subcommand);
         }
-        cmd.arg(self.key).arg(&self.args);
+        if !self.keyless {
+            cmd.arg(self.key);
+        }
+        cmd.arg(&self.args);
         cmd
     }
+}
+
+/// Of how many of these commands the replies carry what producers wrote.
+pub fn payloads<'a>(commands: impl Iterator<Item = &'a Command<'a>>) -> usize {
+    commands.filter(|command| command.has_payload).count()
 }
 
 /// The commands as one pipeline.
@@ -127,5 +156,7 @@ mod tests {
             packed,
             "*4\r\n$5\r\nXINFO\r\n$6\r\nGROUPS\r\n$6\r\norders\r\n$1\r\nx\r\n"
         );
+        let time = Command::beside("TIME", "orders").cmd();
+        assert_eq!(time.get_packed_command(), b"*1\r\n$4\r\nTIME\r\n");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::addresses::Addresses;
+use super::{addresses::Addresses, read_rates::ReadRates};
 use crate::metadata::{
     problem::{Problem, Problems},
     tls::{Tls, TlsKeys},
@@ -14,7 +14,11 @@ use crate::metadata::{
 use crate::sampling::ConnectionKeys;
 
 /// The backend. Its trait is implemented in the folder's `mod.rs`.
-pub struct Redis;
+#[derive(Default)]
+pub struct Redis {
+    /// How fast consumer groups read, of every connection. It outlives them.
+    pub(super) rates: ReadRates,
+}
 
 /// The address and credentials of a Redis.
 #[derive(Clone, PartialEq, Eq, Hash)]

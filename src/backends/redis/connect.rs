@@ -84,6 +84,7 @@ impl RedisConnector {
         login: RedisConnectionInfo,
     ) -> Result<RedisServer, RedisError> {
         let stream = self.open_stream(address).await?;
+        let allowance = stream.allowance();
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None);
@@ -93,7 +94,7 @@ impl RedisConnector {
         let driver = AbortOnDropHandle::new(tokio::spawn(driver));
         // Without a password, a server that wants one says so only now.
         redis::cmd("PING").exec_async(&mut server).await?;
-        Ok(RedisServer::new(server, driver))
+        Ok(RedisServer::new(server, allowance, driver))
     }
 
     /// Opens a connection of its own for messages, with what the server may send on it.

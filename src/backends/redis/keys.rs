@@ -1,19 +1,45 @@
 //! The declared keys of a trigger: what to count, and the thresholds.
 
+mod layout;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
     config::Redis,
-    query::{Measure, Query},
+    layouts::Layout,
+    query::{Lists, Measure, Query},
+    rule::EntryRule,
+    unix_time::ScoreScale,
 };
 use crate::metadata::{
     patterns::Patterns,
     problem::{Problem, Problems},
     signal::{Needs, Signal},
-    values::{Activation, NameList, Target},
+    values::{Activation, NameList, Target, words},
 };
-use crate::sampling::{CountRule, Plan, TriggerKeys};
+use crate::sampling::{Plan, TriggerKeys};
+
+/// What the scores of sorted sets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scores {
+    /// When a member is due.
+    Time,
+}
+
+words!(Scores: "time", "time" => Time);
+
+/// The unit of scores that are times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScoreUnit {
+    #[default]
+    Seconds,
+    Milliseconds,
+}
+
+words!(ScoreUnit: "seconds or milliseconds",
+    "seconds" => Seconds,
+    "milliseconds" => Milliseconds);
 
 /// How long lists are, or sets, sorted sets and hashes.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -28,6 +54,25 @@ pub struct ListKeys {
     /// Lists that hold what is taken but not finished, written like `lists`: added to the value,
     /// so that scaling down does not kill the work.
     processing_lists: Option<NameList>,
+    /// With `time`, the scores of the sorted sets among these lists are times since 1970, and only
+    /// members that are due count: delayed and scheduled jobs. Left out, all members count.
+    scores: Option<Scores>,
+    /// With `scores: time`, the unit of the scores. Left out, seconds.
+    score_unit: Option<ScoreUnit>,
+    /// The library that keeps its queues in Redis: `bullmq`, `celery`, `sidekiq` or `rq`. What
+    /// counts are the jobs of `queue` that wait, are due, or are taken and unfinished, wherever the
+    /// library keeps them. Instead of `listName` and the keys of lists.
+    layout: Option<Layout>,
+    /// With `layout`, the queue's name in that library; several comma-separated, summed, with ranges
+    /// (`tenant-{0..31}`).
+    queue: Option<NameList>,
+    /// With `layout`, what the library's keys start with. Left out, `bull` for BullMQ, `rq` for RQ,
+    /// and nothing for Celery (`global_keyprefix`) and Sidekiq (a namespace).
+    prefix: Option<String>,
+    /// With `layout`, adds what the library keeps in one place for all queues of the database:
+    /// `unacked` of Celery, and of Sidekiq what is due in `schedule` and `retry`.
+    #[serde(default)]
+    shared_keys: bool,
     /// The wanted number of entries per replica.
     #[serde(default = "five")]
     list_length: Target,
@@ -41,62 +86,102 @@ fn five() -> Target {
 }
 
 impl ListKeys {
-    fn query(&self) -> Result<(Query, String), Problems> {
+    /// What to count, with the readable part of the metric's name.
+    fn checked_query(&self, needs: Needs) -> Result<(Query, String), Problems> {
+        if let Some(layout) = self.layout {
+            return self.layout_query(layout, needs);
+        }
         let mut problems = Problems::default();
-        let waiting = match (&self.list_name, &self.lists) {
+        problems.keep(self.without_layout());
+        problems.keep(self.check_signal(needs));
+        if self.processing_lists.is_none() {
+            problems.keep(needs.no_in_flight("needs `processingLists`"));
+        }
+        let query = problems.keep(self.query(needs.signal));
+        problems.into_result()?;
+        Ok(query.expect("a missing query is a problem"))
+    }
+
+    fn query(&self, signal: Signal) -> Result<(Query, String), Problems> {
+        let mut problems = Problems::default();
+        let waiting = problems.keep(self.waiting());
+        let scores = problems.keep(self.scale());
+        let processing = match &self.processing_lists {
+            Some(lists) => problems.keep(patterns("processingLists", lists)),
+            None => Some(Patterns::default()),
+        };
+        match (waiting, scores, processing) {
+            (Some((waiting, readable)), Some(scores), Some(processing)) => {
+                let lists = Lists {
+                    waiting,
+                    scores,
+                    processing,
+                    signal,
+                    ..Lists::default()
+                };
+                Ok((Query::Lists(lists), readable))
+            }
+            _ => Err(problems),
+        }
+    }
+
+    /// What waits, with the readable part of the metric's name.
+    fn waiting(&self) -> Result<(Patterns, String), Problems> {
+        match (&self.list_name, &self.lists) {
             (Some(name), None) => {
                 let patterns = Patterns {
                     names: [name.clone()].into(),
                     ..Patterns::default()
                 };
-                Some((patterns, name.clone()))
+                Ok((patterns, name.clone()))
             }
-            (None, Some(lists)) => {
-                let patterns = problems.keep(patterns("lists", lists));
-                patterns.map(|patterns| (patterns, lists.0.join("-")))
-            }
+            (None, Some(lists)) => Ok((patterns("lists", lists)?, lists.0.join("-"))),
             (Some(_), Some(lists)) => {
-                problems.push(Problem::exclusive("lists", "listName"));
+                let mut problems = Problems::from(Problem::exclusive("lists", "listName"));
                 problems.keep(patterns("lists", lists));
-                None
+                Err(problems)
             }
             (None, None) => {
-                problems.push(Problem::key("listName", "is required, or `lists`"));
-                None
+                Err(Problem::key("listName", "is required, or `lists`, or `layout`").into())
             }
-        };
-        let processing = match &self.processing_lists {
-            Some(lists) => problems.keep(patterns("processingLists", lists)),
-            None => Some(Patterns::default()),
-        };
-        match (waiting, processing) {
-            (Some((waiting, readable)), Some(processing)) => {
-                let query = Query::Lists {
-                    waiting,
-                    processing,
-                };
-                Ok((query, readable))
+        }
+    }
+
+    /// The unit is never guessed from the scores: what is due would depend on it.
+    fn scale(&self) -> Result<Option<ScoreScale>, Problem> {
+        match (self.scores, self.score_unit) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Problem::key("scoreUnit", "needs `scores: time`")),
+            (Some(Scores::Time), unit) => Ok(Some(match unit.unwrap_or_default() {
+                ScoreUnit::Seconds => ScoreScale::Seconds,
+                ScoreUnit::Milliseconds => ScoreScale::Milliseconds,
+            })),
+        }
+    }
+
+    fn check_signal(&self, needs: Needs) -> Result<(), Problem> {
+        match (needs.signal, self.scores) {
+            (Signal::Age, None) => {
+                let reason = "is not known of a list, as its entries have no time in them; it is \
+                              known of sorted sets with `scores: time`, and of streams";
+                Err(Problem::value("signal", needs.signal.to_string(), reason))
             }
-            _ => Err(problems),
+            (_, None) => needs.supports("a list, set, sorted set or hash", &[Signal::Backlog]),
+            (_, Some(Scores::Time)) => {
+                needs.supports("a sorted set", &[Signal::Backlog, Signal::Age])
+            }
         }
     }
 }
 
 impl TriggerKeys<Redis> for ListKeys {
     fn check(self, needs: Needs) -> Result<Plan<Redis>, Problems> {
-        let mut problems = Problems::default();
-        let what = "a list, set, sorted set or hash, as its entries have no time";
-        problems.keep(needs.supports(what, &[Signal::Backlog]));
-        if self.processing_lists.is_none() {
-            problems.keep(needs.no_in_flight("needs `processingLists`"));
-        }
-        let query = problems.keep(self.query());
-        problems.into_result()?;
-        let (query, readable) = query.expect("a missing query is a problem");
+        let (query, readable) = self.checked_query(needs)?;
         Ok(Plan {
             query,
-            rule: CountRule {
+            rule: EntryRule {
                 activation: self.activation_list_length,
+                adds_processing: true,
             },
             target: self.list_length,
             readable_name: format!("redis-{readable}"),
@@ -127,6 +212,10 @@ pub struct StreamKeys {
     /// Without a group: the wanted number of entries per replica.
     #[serde(default = "five")]
     stream_length: Target,
+    /// With `lagCount`, also counts the entries that the group was given and has not acknowledged, so
+    /// that scaling down does not kill the work.
+    #[serde(default)]
+    include_pending: bool,
     /// The trigger is active above this many entries.
     #[serde(default)]
     activation_lag_count: Activation,
@@ -134,8 +223,6 @@ pub struct StreamKeys {
 
 impl TriggerKeys<Redis> for StreamKeys {
     fn check(self, needs: Needs) -> Result<Plan<Redis>, Problems> {
-        needs.supports("a stream", &[Signal::Backlog])?;
-        needs.no_in_flight("is not known of a stream")?;
         // As in KEDA: the group decides, then lagCount.
         let (measure, target) = match (self.consumer_group, self.lag_count) {
             (None, None) => (Measure::Length, self.stream_length),
@@ -145,14 +232,26 @@ impl TriggerKeys<Redis> for StreamKeys {
             (Some(group), Some(lag)) => (Measure::Lag { group }, lag),
             (Some(group), None) => (Measure::Pending { group }, self.pending_entries_count),
         };
+        let mut problems = Problems::default();
+        if !matches!(measure, Measure::Lag { .. }) {
+            let what = "a stream without `lagCount`";
+            problems.keep(needs.supports(what, &[Signal::Backlog, Signal::Age]));
+            problems.keep(needs.no_in_flight("needs `lagCount`"));
+            if self.include_pending {
+                problems.push(Problem::key("includePending", "needs `lagCount`"));
+            }
+        }
+        problems.into_result()?;
         Ok(Plan {
             readable_name: format!("redis-streams-{}", self.stream),
             query: Query::Stream {
                 stream: self.stream,
                 measure,
+                signal: needs.signal,
             },
-            rule: CountRule {
+            rule: EntryRule {
                 activation: self.activation_lag_count,
+                adds_processing: self.include_pending,
             },
             target,
         })
@@ -160,81 +259,4 @@ impl TriggerKeys<Redis> for StreamKeys {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sampling::tests::keys;
-
-    fn plan(trigger_type: &str, keys: &[(&str, &str)]) -> Result<Plan<Redis>, String> {
-        keys::plan::<Redis>(trigger_type, keys).map_err(|problems| problems.to_string())
-    }
-
-    fn problems(trigger_type: &str, keys: &[(&str, &str)]) -> String {
-        plan(trigger_type, keys).err().expect("the keys are wrong")
-    }
-
-    #[test]
-    fn lists_become_one_query_with_its_thresholds() {
-        let keys = [
-            ("lists", "jobs-{0..1}, mail:*"),
-            ("processingLists", "taken"),
-            ("listLength", "7"),
-            ("activationListLength", "3"),
-        ];
-        let plan = plan("redis", &keys).unwrap();
-        assert_eq!(
-            plan.query.to_string(),
-            "length of jobs-0, jobs-1, mail:* and in processing taken"
-        );
-        assert_eq!(
-            (plan.target, plan.rule.activation),
-            (Target(7), Activation(3))
-        );
-        assert_eq!(plan.readable_name, "redis-jobs-{0..1}-mail:*");
-    }
-
-    #[test]
-    fn every_problem_of_a_list_trigger_is_reported_at_once() {
-        let keys = [
-            ("listName", "jobs"),
-            ("lists", "jobs-{2..1}"),
-            ("processingLists", "taken-{a..b}"),
-        ];
-        assert_eq!(
-            problems("redis", &keys),
-            "lists: is mutually exclusive with `listName`; \
-             lists: `jobs-{2..1}` has the range {2..1}, which is reversed; it must be {a..b} with \
-             0 ≤ a ≤ b; \
-             processingLists: `taken-{a..b}` has the range {a..b}, which is not numeric; it must \
-             be {a..b} with 0 ≤ a ≤ b"
-        );
-        assert_eq!(problems("redis", &[]), "listName: is required, or `lists`");
-    }
-
-    #[test]
-    fn the_group_and_then_lag_count_decide_what_of_a_stream_counts() {
-        let measure = |keys: &[(&str, &str)]| {
-            let stream = [("stream", "orders")];
-            let plan = plan("redis-streams", &[&stream, keys].concat()).unwrap();
-            (plan.query.to_string(), plan.target)
-        };
-        let group = ("consumerGroup", "billing");
-        assert_eq!(
-            measure(&[("streamLength", "9")]),
-            ("length of stream orders".to_owned(), Target(9))
-        );
-        assert_eq!(
-            measure(&[group, ("lagCount", "8"), ("pendingEntriesCount", "9")]),
-            (
-                "lag of group billing in stream orders".to_owned(),
-                Target(8)
-            )
-        );
-        let (query, target) = measure(&[group]);
-        assert_eq!(query, "pending entries of group billing in stream orders");
-        assert_eq!(target, Target(5));
-        assert_eq!(
-            problems("redis-streams", &[("stream", "orders"), ("lagCount", "1")]),
-            "consumerGroup: is required with `lagCount`"
-        );
-    }
-}
+mod tests;

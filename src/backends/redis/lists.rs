@@ -1,9 +1,6 @@
 //! Lengths of lists, sets, sorted sets and hashes.
 
-use std::{
-    collections::{BTreeSet, btree_set::Difference},
-    num::NonZeroUsize,
-};
+use std::num::NonZeroUsize;
 
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -13,9 +10,25 @@ use super::{
     client::Client,
     command::{Command, Reply, as_count, as_text},
     errors::{is_wrong_type, unexpected_reply},
-    query::Count,
+    unix_time::{ScoreScale, UnixTime},
 };
 use crate::error::{Error, Kind, Result};
+
+/// A key whose entries count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key<'a> {
+    pub name: &'a str,
+    /// Of a sorted set, only the members that are due by this scale count.
+    pub scale: Option<ScoreScale>,
+}
+
+/// How many entries of a key count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Length {
+    pub entries: u64,
+    /// These are the members of a sorted set that are due.
+    pub due: bool,
+}
 
 /// The types that have a length, and the command that reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +40,16 @@ enum KeyType {
 }
 
 impl KeyType {
-    fn length_command(self) -> &'static str {
-        match self {
-            KeyType::List => "LLEN",
-            KeyType::Set => "SCARD",
-            KeyType::SortedSet => "ZCARD",
-            KeyType::Hash => "HLEN",
-        }
+    /// The command that counts the entries of a key, or those that are due `now`.
+    fn command<'a>(self, key: Key<'a>, now: UnixTime) -> Command<'a> {
+        let name = match (self, key.scale) {
+            (KeyType::SortedSet, Some(scale)) => return zcount(key.name, scale, now),
+            (KeyType::List, _) => "LLEN",
+            (KeyType::Set, _) => "SCARD",
+            (KeyType::SortedSet, None) => "ZCARD",
+            (KeyType::Hash, _) => "HLEN",
+        };
+        Command::new(name, key.name)
     }
 
     /// From the reply of TYPE.
@@ -48,7 +64,15 @@ impl KeyType {
     }
 }
 
-/// The keys that were found not to be lists: their lengths are read with the right command at once.
+/// Counts what is due.
+fn zcount(key: &str, scale: ScoreScale, now: UnixTime) -> Command<'_> {
+    Command::new("ZCOUNT", key)
+        .arg("-inf")
+        .arg(scale.largest(now))
+}
+
+/// The keys that were found not to be of the type that is expected: their lengths are read with the
+/// right command at once.
 pub struct KeyTypes(Mutex<LruCache<String, KeyType>>);
 
 /// Keys whose types are cached.
@@ -64,15 +88,21 @@ impl Default for KeyTypes {
 }
 
 impl KeyTypes {
-    fn commands<'a>(&self, keys: &[&'a str]) -> Vec<Command<'a>> {
+    /// A key is expected to be a list, or a sorted set where it has a scale.
+    fn commands<'a>(&self, keys: &[Key<'a>], now: UnixTime) -> Vec<Command<'a>> {
+        let expected = |key: &Key| match key.scale {
+            None => KeyType::List,
+            Some(_) => KeyType::SortedSet,
+        };
         let mut types = self.0.lock();
         if types.is_empty() {
             // Mostly all are lists, and a batch is thousands of keys.
-            return keys.iter().map(|key| Command::new("LLEN", key)).collect();
+            let commands = keys.iter().map(|key| expected(key).command(*key, now));
+            return commands.collect();
         }
-        let mut command = |key: &&'a str| {
-            let key_type = types.get(*key).copied().unwrap_or(KeyType::List);
-            Command::new(key_type.length_command(), key)
+        let mut command = |key: &Key<'a>| {
+            let known = types.get(key.name).copied();
+            known.unwrap_or_else(|| expected(key)).command(*key, now)
         };
         keys.iter().map(&mut command).collect()
     }
@@ -82,59 +112,16 @@ impl KeyTypes {
     }
 }
 
-/// The keys that a query sums: what waits, and what is taken but not finished.
-pub type KeyNames<'a> = (&'a BTreeSet<String>, &'a BTreeSet<String>);
-
-/// The keys of the second kind. One that is named on both sides counts once.
-fn only_processing<'a>((waiting, processing): KeyNames<'a>) -> Difference<'a, String> {
-    processing.difference(waiting)
-}
-
-/// Every key of a query.
-pub fn keys<'a>(names: KeyNames<'a>) -> impl Iterator<Item = &'a str> {
-    let keys = names.0.iter().chain(only_processing(names));
-    keys.map(String::as_str)
-}
-
-/// Reads the names of all queries together, and returns each query's sums. A key of several queries
-/// is read for each of them: that is rare, and avoiding it would cost every other key more.
-/// `Err` means that the connection is lost.
-pub async fn count(
+/// The length of each key at the time `now`; a missing one is 0. One round trip, and two more when
+/// types are not known yet. `Err` means that the connection is lost.
+pub async fn lengths(
     client: &Client,
     types: &KeyTypes,
-    queries: &[KeyNames<'_>],
+    keys: &[Key<'_>],
+    now: UnixTime,
     deadline: Instant,
-) -> Result<Vec<Result<Count>>> {
-    let keys: Vec<&str> = queries.iter().flat_map(|names| keys(*names)).collect();
-    let lengths = lengths(client, types, &keys, deadline).await?;
-    let mut rest = lengths.as_slice();
-    let mut sum = |keys: usize| -> Result<u64> {
-        let (own, others) = rest.split_at(keys);
-        rest = others;
-        own.iter().try_fold(
-            0,
-            |sum: u64, length| Ok(sum.saturating_add(length.clone()?)),
-        )
-    };
-    let counted = queries.iter().map(|names| {
-        let (waiting, processing) = (sum(names.0.len()), sum(only_processing(*names).count()));
-        Ok(Count {
-            waiting: waiting?,
-            processing: processing?,
-        })
-    });
-    Ok(counted.collect())
-}
-
-/// The length of each key; a missing one is 0. One round trip, and two more when types are not
-/// known yet.
-async fn lengths(
-    client: &Client,
-    types: &KeyTypes,
-    keys: &[&str],
-    deadline: Instant,
-) -> Result<Vec<Result<u64>>> {
-    let commands = types.commands(keys);
+) -> Result<Vec<Result<Length>>> {
+    let commands = types.commands(keys, now);
     let replies = client.run(&commands, deadline).await?;
     let mut lengths = Vec::with_capacity(keys.len());
     let mut wrong_type = Vec::new();
@@ -148,38 +135,40 @@ async fn lengths(
         return Ok(lengths);
     }
     // Between TYPE and the length a key may change its type once more: that is the query's error.
-    let retyped = read_types(client, types, keys, wrong_type, &mut lengths, deadline).await?;
-    let (indexes, commands): (Vec<_>, Vec<_>) = retyped.into_iter().unzip();
+    let found = read_types(client, types, keys, wrong_type, &mut lengths, deadline).await?;
+    let commands = found.iter();
+    let commands: Vec<_> = commands
+        .map(|(index, key_type)| key_type.command(keys[*index], now))
+        .collect();
     let replies = client.run(&commands, deadline).await?;
-    for ((index, command), reply) in indexes.into_iter().zip(&commands).zip(replies) {
+    for (((index, _), command), reply) in found.into_iter().zip(&commands).zip(replies) {
         lengths[index] = length(client, command, reply);
     }
     Ok(lengths)
 }
 
-/// Reads the types of these keys, and returns the commands that read their lengths.
-async fn read_types<'a>(
+/// Reads the types of these keys, and returns those of which the lengths can be read by them.
+async fn read_types(
     client: &Client,
     types: &KeyTypes,
-    keys: &[&'a str],
+    keys: &[Key<'_>],
     indexes: Vec<usize>,
-    lengths: &mut [Result<u64>],
+    lengths: &mut [Result<Length>],
     deadline: Instant,
-) -> Result<Vec<(usize, Command<'a>)>> {
+) -> Result<Vec<(usize, KeyType)>> {
     let commands = indexes
         .iter()
-        .map(|&index| Command::new("TYPE", keys[index]));
+        .map(|&index| Command::new("TYPE", keys[index].name));
     let commands: Vec<_> = commands.collect();
     let replies = client.run(&commands, deadline).await?;
-    let mut retyped = Vec::new();
+    let mut found = Vec::new();
     for ((index, command), reply) in indexes.into_iter().zip(commands).zip(replies) {
         lengths[index] = match type_name(client, &command, &reply) {
-            Ok("none") => Ok(0),
+            Ok("none") => Ok(Length::default()),
             Ok(name) => match KeyType::from_name(name) {
                 Some(key_type) => {
                     types.insert(command.key, key_type);
-                    let length = Command::new(key_type.length_command(), command.key);
-                    retyped.push((index, length));
+                    found.push((index, key_type));
                     continue;
                 }
                 None => Err(not_countable(command.key, name)),
@@ -187,7 +176,7 @@ async fn read_types<'a>(
             Err(error) => Err(error),
         };
     }
-    Ok(retyped)
+    Ok(found)
 }
 
 /// The type that a key has: `none` if it does not exist.
@@ -200,7 +189,15 @@ pub fn type_name<'a>(client: &Client, command: &Command<'_>, reply: &'a Reply) -
     as_text(value).ok_or_else(unexpected)
 }
 
-fn length(client: &Client, command: &Command<'_>, reply: Reply) -> Result<u64> {
+fn length(client: &Client, command: &Command<'_>, reply: Reply) -> Result<Length> {
+    Ok(Length {
+        entries: count(client, command, reply)?,
+        due: command.name == "ZCOUNT",
+    })
+}
+
+/// The count that a command replied.
+pub fn count(client: &Client, command: &Command<'_>, reply: Reply) -> Result<u64> {
     let value = reply.map_err(|error| client.error(&error, command))?;
     let unexpected = || unexpected_reply(command.name, command.key, "a count", &value);
     as_count(&value).ok_or_else(unexpected)
@@ -222,13 +219,41 @@ fn not_countable(key: &str, name: &str) -> Error {
 mod tests {
     use super::*;
 
+    const NOW: UnixTime = UnixTime(1_800_000_000_123);
+
+    fn key(name: &str) -> Key<'_> {
+        Key { name, scale: None }
+    }
+
+    fn names<'a>(types: &KeyTypes, keys: &[Key<'a>]) -> Vec<(&'static str, &'a str)> {
+        let commands = types.commands(keys, NOW);
+        commands.iter().map(|c| (c.name, c.key)).collect()
+    }
+
     #[test]
     fn a_key_is_read_with_the_command_of_its_type() {
         let types = KeyTypes::default();
         types.insert("a-set", KeyType::Set);
-        let commands = types.commands(&["jobs", "a-set"]);
-        let commands: Vec<_> = commands.iter().map(|c| (c.name, c.key)).collect();
+        let commands = names(&types, &[key("jobs"), key("a-set")]);
         assert_eq!(commands, [("LLEN", "jobs"), ("SCARD", "a-set")]);
+    }
+
+    #[test]
+    fn a_key_with_a_scale_is_expected_to_be_a_sorted_set() {
+        let timed = |name| Key {
+            scale: Some(ScoreScale::Milliseconds),
+            ..key(name)
+        };
+        let types = KeyTypes::default();
+        assert_eq!(names(&types, &[timed("later")]), [("ZCOUNT", "later")]);
+        types.insert("jobs", KeyType::List);
+        types.insert("later", KeyType::SortedSet);
+        let keys = [timed("jobs"), timed("later"), key("later")];
+        let commands = names(&types, &keys);
+        assert_eq!(
+            commands,
+            [("LLEN", "jobs"), ("ZCOUNT", "later"), ("ZCARD", "later")]
+        );
     }
 
     #[test]
@@ -237,19 +262,11 @@ mod tests {
         for key in 0..=CACHED.get() {
             types.insert(&key.to_string(), KeyType::Hash);
         }
+        let found = names(&types, &[key("0"), key("1")]);
         assert_eq!(
-            types.commands(&["0"])[0].name,
-            "LLEN",
+            found,
+            [("LLEN", "0"), ("HLEN", "1")],
             "the oldest is evicted"
         );
-        assert_eq!(types.commands(&["1"])[0].name, "HLEN");
-    }
-
-    #[test]
-    fn a_key_that_is_named_on_both_sides_counts_once() {
-        let set = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
-        let (waiting, processing) = (set(&["a", "b"]), set(&["b", "c"]));
-        let keys: Vec<_> = keys((&waiting, &processing)).collect();
-        assert_eq!(keys, ["a", "b", "c"]);
     }
 }

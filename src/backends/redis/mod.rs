@@ -3,24 +3,35 @@
 //! A thousand keys of one server are one pipeline. The README beside this file has the semantics.
 
 mod addresses;
+mod batch_reader;
 mod client;
 mod cluster;
 mod cluster_node;
 mod command;
 mod config;
 mod connect;
+mod due_sets;
 mod entry_count;
+mod entry_ids;
 mod errors;
+mod key_names;
 mod key_scan;
 mod keys;
+mod layouts;
+mod list_batch;
 mod lists;
 mod long_reads;
 mod notifications;
+mod paused_queues;
 mod query;
+mod read_rates;
+mod rule;
 mod sample;
 mod server;
+mod stream_batch;
 mod streams;
 mod transport;
+mod unix_time;
 
 use std::time::Duration;
 
@@ -31,14 +42,13 @@ use keys::{ListKeys, StreamKeys};
 
 pub use config::{Connection, Redis};
 pub use query::{Count, Query};
+use rule::EntryRule;
 
 use crate::{
     error::Result,
     metadata::values::HostPort,
     network::Network,
-    sampling::{
-        Backend, Batch, CountRule, Pace, PushedQueries, QueriedName, TriggerType, TriggerTypes,
-    },
+    sampling::{Backend, Batch, Pace, PushedQueries, QueriedName, TriggerType, TriggerTypes},
 };
 
 impl TriggerTypes for Redis {
@@ -60,7 +70,7 @@ impl Backend for Redis {
     type Connection = Connection;
     type Query = Query;
     type Sample = Count;
-    type Rule = CountRule;
+    type Rule = EntryRule;
     type Client = sample::Session;
 
     fn pace(&self, call_timeout: Duration) -> Pace {
@@ -97,7 +107,8 @@ impl Backend for Redis {
         network: &Network,
         deadline: Instant,
     ) -> Result<Self::Client> {
-        sample::Session::open(connection, network, deadline).await
+        let rates = self.rates.of(&connection.to_string());
+        sample::Session::open(connection, network, rates, deadline).await
     }
 
     async fn sample(

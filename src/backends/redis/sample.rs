@@ -9,46 +9,21 @@ use futures_util::future::{try_join, try_join_all};
 use tokio::time::Instant;
 
 use super::{
-    client::{Client, of_long_read},
-    command::Command,
+    batch_reader::BatchReader,
+    client::Client,
     config::{Connection, Redis},
-    entry_count::count_after,
-    errors::ReadError,
-    key_scan::KeyScans,
-    lists::{self, KeyNames, KeyTypes},
-    long_reads::{LongRead, LongReads, Permits},
+    list_batch::{ListQuery, Resolved},
+    long_reads::{LongRead, LongReads},
     notifications,
-    query::{Count, Measure, PendingQuery, Query},
-    streams::{self, Outcome},
+    query::{PendingQuery, Query},
+    read_rates::GroupRates,
 };
-use crate::{
-    error::Result,
-    metadata::patterns::Patterns,
-    network::Network,
-    sampling::{Measured, PushedQueries},
-};
+use crate::{error::Result, network::Network, sampling::PushedQueries};
 
 /// A live connection with its caches and the long reads that are under way.
 pub struct Session {
     reader: Arc<BatchReader>,
     long_reads: LongReads,
-}
-
-/// What long reads share with the batches.
-struct BatchReader {
-    client: Client,
-    types: KeyTypes,
-    scans: KeyScans,
-    permits: Arc<Permits>,
-}
-
-/// KeyNames that a scan found: what waits, and what is taken but not finished.
-type Resolved = (BTreeSet<String>, BTreeSet<String>);
-
-/// A query of lists, with its names if it has globs.
-struct ListQuery {
-    query: PendingQuery,
-    resolved: Option<Resolved>,
 }
 
 /// Queries that need the same servers.
@@ -63,17 +38,12 @@ impl Session {
     pub async fn open(
         connection: &Connection,
         network: &Network,
+        rates: Arc<GroupRates>,
         deadline: Instant,
     ) -> Result<Self> {
-        let permits = Arc::new(Permits::default());
-        let reader = BatchReader {
-            client: Client::open(connection, network, deadline).await?,
-            types: KeyTypes::default(),
-            scans: KeyScans::new(permits.clone()),
-            permits,
-        };
+        let client = Client::open(connection, network, deadline).await?;
         Ok(Session {
-            reader: Arc::new(reader),
+            reader: Arc::new(BatchReader::new(client, rates)),
             long_reads: LongReads::default(),
         })
     }
@@ -92,7 +62,7 @@ impl Session {
         let mut groups = HashMap::<BTreeSet<usize>, QueryGroup>::new();
         let mut scans = Vec::new();
         for query in batch {
-            match reader.sort(query) {
+            match sort(reader, query) {
                 Sorted::Done => {}
                 Sorted::Lists(nodes, query) => groups.entry(nodes).or_default().lists.push(query),
                 Sorted::Stream(nodes, query) => {
@@ -106,7 +76,7 @@ impl Session {
                 return reader.client.check(deadline).await;
             }
             let reads = groups.into_values().map(|group| async {
-                let counts = reader.read(group, deadline).await?;
+                let counts = read(reader, group, deadline).await?;
                 self.long_reads.run(counts).await
             });
             try_join_all(reads).await?;
@@ -129,198 +99,45 @@ enum Sorted {
     Scan(PendingQuery),
 }
 
-impl BatchReader {
-    fn sort(&self, query: PendingQuery) -> Sorted {
-        let (waiting, processing) = match query.query() {
-            Query::Lists {
-                waiting,
-                processing,
-            } => (waiting, processing),
-            Query::Stream { stream, .. } => {
-                let nodes = self.client.nodes_of(std::iter::once(stream.as_str()));
-                return Sorted::Stream(nodes, query);
-            }
-        };
-        if waiting.globs.is_empty() && processing.globs.is_empty() {
-            return self.short_lists(query, None);
+fn sort(reader: &BatchReader, query: PendingQuery) -> Sorted {
+    let lists = match query.query() {
+        Query::Lists(lists) => lists,
+        Query::Stream { stream, .. } => {
+            let nodes = reader.client.nodes_of(std::iter::once(stream.as_str()));
+            return Sorted::Stream(nodes, query);
         }
-        let cached = (self.scans.cached(waiting), self.scans.cached(processing));
-        match cached {
-            (Some(Err(error)), _) | (_, Some(Err(error))) => {
-                query.complete(Err(error));
-                Sorted::Done
-            }
-            (Some(Ok(waiting)), Some(Ok(processing))) => {
-                self.short_lists(query, Some((waiting, processing)))
-            }
-            _ => Sorted::Scan(query),
+    };
+    let (waiting, processing) = (&lists.waiting, &lists.processing);
+    if waiting.globs.is_empty() && processing.globs.is_empty() {
+        return short_lists(reader, query, None);
+    }
+    let scans = &reader.scans;
+    match (scans.cached(waiting), scans.cached(processing)) {
+        (Some(Err(error)), _) | (_, Some(Err(error))) => {
+            query.complete(Err(error));
+            Sorted::Done
         }
-    }
-
-    fn short_lists(&self, query: PendingQuery, resolved: Option<Resolved>) -> Sorted {
-        let query = ListQuery { query, resolved };
-        let nodes = self.client.nodes_of(lists::keys(query.names()));
-        Sorted::Lists(nodes, query)
-    }
-
-    /// Reads lists and streams at once; neither waits for the other. Returns what is to be counted
-    /// in many round trips.
-    async fn read(self: &Arc<Self>, group: QueryGroup, deadline: Instant) -> Result<Vec<LongRead>> {
-        let lists = self.read_lists(group.lists, deadline);
-        let streams = self.read_streams(group.streams, deadline);
-        let ((), counts) = try_join(lists, streams).await?;
-        Ok(counts)
-    }
-
-    async fn read_lists(&self, queries: Vec<ListQuery>, deadline: Instant) -> Result<()> {
-        let at = Instant::now();
-        let names: Vec<KeyNames> = queries.iter().map(ListQuery::names).collect();
-        let counts = lists::count(&self.client, &self.types, &names, deadline).await?;
-        for (query, count) in queries.into_iter().zip(counts) {
-            complete(query.query, at, count);
+        (Some(Ok(waiting)), Some(Ok(processing))) => {
+            short_lists(reader, query, Some((waiting, processing)))
         }
-        Ok(())
-    }
-
-    async fn read_streams(
-        self: &Arc<Self>,
-        queries: Vec<PendingQuery>,
-        deadline: Instant,
-    ) -> Result<Vec<LongRead>> {
-        let at = Instant::now();
-        let commands = queries.iter().flat_map(|query| {
-            let (stream, measure) = stream(query);
-            streams::commands(stream, measure)
-        });
-        let commands: Vec<Command> = commands.collect();
-        let mut replies = self.client.run(&commands, deadline).await?.into_iter();
-        let (mut groupless, mut counts) = (Vec::new(), Vec::<LongRead>::new());
-        for query in queries {
-            let (stream, measure) = stream(&query);
-            match streams::outcome(&self.client, stream, measure, &mut replies) {
-                Outcome::Known(waiting) => complete(query, at, waiting.map(waiting_only)),
-                Outcome::NoGroup => groupless.push(query),
-                Outcome::Uncounted { after } => {
-                    counts.push(Box::pin(self.clone().count(query, after, at, deadline)));
-                }
-            }
-        }
-        self.read_groupless(groupless, at, deadline).await?;
-        Ok(counts)
-    }
-
-    /// Pending entries of a group that does not exist: what that means depends on whether the stream exists.
-    async fn read_groupless(
-        &self,
-        queries: Vec<PendingQuery>,
-        at: Instant,
-        deadline: Instant,
-    ) -> Result<()> {
-        let commands = queries
-            .iter()
-            .map(|query| Command::new("TYPE", stream(query).0));
-        let commands: Vec<Command> = commands.collect();
-        let replies = self.client.run(&commands, deadline).await?;
-        for (query, reply) in queries.into_iter().zip(replies) {
-            let (stream, measure) = stream(&query);
-            let group = match measure {
-                Measure::Pending { group } | Measure::Lag { group } => group,
-                Measure::Length => "",
-            };
-            let type_name = lists::type_name(&self.client, &Command::new("TYPE", stream), &reply);
-            let waiting = type_name.and_then(|name| streams::without_group(stream, group, name));
-            complete(query, at, waiting.map(waiting_only));
-        }
-        Ok(())
-    }
-
-    fn scan(self: Arc<Self>, query: PendingQuery, deadline: Instant) -> LongRead {
-        Box::pin(async move {
-            let started = Instant::now();
-            // What is left is for the lengths of the keys.
-            let scan_deadline = started + deadline.saturating_duration_since(started) * 7 / 8;
-            let outcome = self.scan_and_count(&query, scan_deadline, deadline).await;
-            match outcome {
-                Ok((at, count)) => complete(query, at, Ok(count)),
-                Err(ReadError::OfQuery(error)) => query.complete(Err(error)),
-                Err(ReadError::OfConnection(error)) => return Err(error),
-            }
-            Ok(())
-        })
-    }
-
-    async fn scan_and_count(
-        &self,
-        query: &PendingQuery,
-        scan_deadline: Instant,
-        deadline: Instant,
-    ) -> Result<(Instant, Count), ReadError> {
-        let (waiting, processing) = patterns(query);
-        let resolve = |patterns| self.scans.resolve(&self.client, patterns, scan_deadline);
-        let (waiting, processing) = try_join(resolve(waiting), resolve(processing)).await?;
-        let at = Instant::now();
-        let names = [(&waiting, &processing)];
-        let counts = lists::count(&self.client, &self.types, &names, deadline).await;
-        let count = counts.map_err(of_long_read)?.into_iter().next();
-        let count = count.unwrap_or_else(|| Ok(Count::default()));
-        Ok((at, count.map_err(ReadError::OfQuery)?))
-    }
-
-    /// `at` is when the group was read.
-    async fn count(
-        self: Arc<Self>,
-        query: PendingQuery,
-        after: String,
-        at: Instant,
-        deadline: Instant,
-    ) -> Result<()> {
-        let stream = stream(&query).0;
-        let counted = count_after(&self.client, &self.permits, stream, &after, deadline).await;
-        match counted {
-            Ok(waiting) => complete(query, at, Ok(waiting_only(waiting))),
-            Err(ReadError::OfQuery(error)) => query.complete(Err(error)),
-            Err(ReadError::OfConnection(error)) => return Err(error),
-        }
-        Ok(())
+        _ => Sorted::Scan(query),
     }
 }
 
-impl ListQuery {
-    fn names(&self) -> KeyNames<'_> {
-        match &self.resolved {
-            Some((waiting, processing)) => (waiting, processing),
-            None => {
-                let (waiting, processing) = patterns(&self.query);
-                (&waiting.names, &processing.names)
-            }
-        }
-    }
+fn short_lists(reader: &BatchReader, query: PendingQuery, resolved: Option<Resolved>) -> Sorted {
+    let query = ListQuery { query, resolved };
+    Sorted::Lists(reader.client.nodes_of(query.keys()), query)
 }
 
-fn complete(query: PendingQuery, at: Instant, count: Result<Count>) {
-    query.complete(count.map(|sample| Measured { sample, at }));
-}
-
-fn waiting_only(waiting: u64) -> Count {
-    Count {
-        waiting,
-        processing: 0,
-    }
-}
-
-fn patterns(query: &PendingQuery) -> (&Patterns, &Patterns) {
-    match query.query() {
-        Query::Lists {
-            waiting,
-            processing,
-        } => (waiting, processing),
-        Query::Stream { .. } => unreachable!("only called for lists"),
-    }
-}
-
-fn stream(query: &PendingQuery) -> (&str, &Measure) {
-    match query.query() {
-        Query::Stream { stream, measure } => (stream, measure),
-        Query::Lists { .. } => unreachable!("only called for streams"),
-    }
+/// Reads lists and streams at once; neither waits for the other. Returns what is to be counted in
+/// many round trips.
+async fn read(
+    reader: &Arc<BatchReader>,
+    group: QueryGroup,
+    deadline: Instant,
+) -> Result<Vec<LongRead>> {
+    let lists = reader.read_lists(group.lists, deadline);
+    let streams = reader.read_streams(group.streams, deadline);
+    let ((), counts) = try_join(lists, streams).await?;
+    Ok(counts)
 }

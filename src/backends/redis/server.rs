@@ -11,12 +11,14 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     command::Reply,
     errors::{is_of_connection, no_response},
+    transport::Allowance,
 };
 
 /// An open connection to one server. Requests share it: a response that comes after its deadline is
 /// dropped by the client library, and the requests behind it are not affected.
 pub struct RedisServer {
     connection: MultiplexedConnection,
+    allowance: Allowance,
     /// Reads and writes for the connection.
     _driver: AbortOnDropHandle<()>,
     health: Mutex<ServerHealth>,
@@ -33,14 +35,26 @@ struct ServerHealth {
 const SCAN_COUNT: u64 = 1000;
 
 impl RedisServer {
-    pub fn new(connection: MultiplexedConnection, driver: AbortOnDropHandle<()>) -> Self {
+    pub fn new(
+        connection: MultiplexedConnection,
+        allowance: Allowance,
+        driver: AbortOnDropHandle<()>,
+    ) -> Self {
         RedisServer {
             connection,
+            allowance,
             _driver: driver,
             health: Mutex::new(ServerHealth {
                 last_response: Instant::now(),
                 failed: None,
             }),
+        }
+    }
+
+    /// Members or entries are about to be requested, which may be large.
+    pub fn expect_payloads(&self, number: usize) {
+        if number > 0 {
+            self.allowance.expect(number);
         }
     }
 

@@ -5,27 +5,60 @@ use redis::{RedisError, Value};
 use super::{
     client::Client,
     command::{Command, Reply, as_array, as_count, as_text},
+    entry_ids::{longest_idle, pending_command},
     errors::{is_wrong_type, unexpected_reply},
-    query::Measure,
+    query::{Count, Measure},
+    unix_time::EntryId,
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    metadata::signal::Signal,
+};
 
 /// What the first replies of a query say.
 pub enum Outcome {
-    Known(Result<u64>),
+    Found(Found),
     /// There is no such group, or no such stream.
     NoGroup,
-    /// The group's lag is not known: the entries after this id must be counted.
-    Uncounted {
-        after: String,
+}
+
+/// What is known of a stream after the first replies.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    pub count: Count,
+    /// What waits is after this entry; `None`: from the start.
+    pub after: Option<String>,
+    /// The group's lag is not known: the entries after `after` must be counted.
+    pub uncounted: bool,
+    /// How many entries the group was given.
+    pub given: Given,
+}
+
+/// How many entries a group was given since its stream began.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Given {
+    /// Redis does not know it, or it was not read.
+    #[default]
+    Unknown,
+    /// There is no such group.
+    NoGroup,
+    Known {
+        entries: u64,
+        last: EntryId,
     },
 }
 
 /// The commands of a query.
-pub fn commands<'a>(stream: &'a str, measure: &Measure) -> Vec<Command<'a>> {
+pub fn commands<'a>(stream: &'a str, measure: &Measure, signal: Signal) -> Vec<Command<'a>> {
     match measure {
         Measure::Length => vec![Command::new("XLEN", stream)],
-        Measure::Pending { group } => vec![Command::new("XPENDING", stream).arg(group)],
+        Measure::Pending { group } => {
+            let summary = Command::new("XPENDING", stream).arg(group);
+            match signal {
+                Signal::Age => vec![summary, pending_command(stream, group)],
+                _ => vec![summary],
+            }
+        }
         Measure::Lag { .. } => vec![
             Command::with_subcommand("XINFO", "GROUPS", stream),
             Command::new("XLEN", stream),
@@ -38,18 +71,25 @@ pub fn outcome(
     client: &Client,
     stream: &str,
     measure: &Measure,
+    signal: Signal,
     replies: &mut impl Iterator<Item = Reply>,
-) -> Outcome {
+) -> Result<Outcome> {
     let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
     match measure {
-        Measure::Length => Outcome::Known(length(client, stream, next())),
-        Measure::Pending { .. } => match next() {
-            Err(error) if error.code() == Some("NOGROUP") => Outcome::NoGroup,
-            reply => Outcome::Known(pending(client, stream, reply)),
-        },
+        Measure::Length => Ok(Outcome::Found(waiting(length(client, stream, next())?))),
+        Measure::Pending { .. } => {
+            let summary = next();
+            let oldest = (signal == Signal::Age).then(next);
+            if matches!(&summary, Err(error) if error.code() == Some("NOGROUP")) {
+                return Ok(Outcome::NoGroup);
+            }
+            let mut found = waiting(pending(client, stream, summary)?);
+            found.count.age = oldest.map(|reply| longest_idle(client, stream, reply));
+            Ok(Outcome::Found(found))
+        }
         Measure::Lag { group } => {
             let (groups, length) = (next(), length(client, stream, next()));
-            lag(client, stream, group, groups, length).unwrap_or_else(|e| Outcome::Known(Err(e)))
+            lag(client, stream, group, groups, length).map(Outcome::Found)
         }
     }
 }
@@ -64,6 +104,16 @@ pub fn stream_error(client: &Client, error: &RedisError, name: &'static str, key
         );
     }
     client.error(error, &Command::new(name, key))
+}
+
+fn waiting(waiting: u64) -> Found {
+    Found {
+        count: Count {
+            waiting,
+            ..Count::default()
+        },
+        ..Found::default()
+    }
 }
 
 fn length(client: &Client, stream: &str, reply: Reply) -> Result<u64> {
@@ -97,10 +147,10 @@ fn lag(
     group: &str,
     groups: Reply,
     length: Result<u64>,
-) -> Result<Outcome> {
+) -> Result<Found> {
     let groups = match groups {
         Ok(groups) => groups,
-        Err(error) if is_missing(&error) => return Ok(Outcome::Known(Ok(0))),
+        Err(error) if is_missing(&error) => return Ok(Found::default()),
         Err(error) => return Err(stream_error(client, &error, "XINFO GROUPS", stream)),
     };
     let unexpected = || unexpected_reply("XINFO GROUPS", stream, "a list of groups", &groups);
@@ -108,28 +158,53 @@ fn lag(
     let named = |fields: &&Value| field(fields, "name").and_then(as_text) == Some(group);
     let Some(fields) = as_array(&groups).ok_or_else(unexpected)?.iter().find(named) else {
         // A group that does not exist yet will be given the whole stream.
-        return Ok(Outcome::Known(Ok(length)));
+        return Ok(Found {
+            given: Given::NoGroup,
+            ..waiting(length)
+        });
     };
-    match field(fields, "lag") {
-        None => Err(Error::new(
-            Kind::Unreadable,
-            format!("the server does not report the lag of stream {stream}"),
-            "lagCount needs Redis 7.0 or newer; use pendingEntriesCount or streamLength.",
-        )),
+    let lag = match field(fields, "lag") {
+        None => return Err(too_old(stream)),
         // Unknown after a deletion in the unread range, and for a group made at an arbitrary id.
-        Some(Value::Nil) => match field(fields, "last-delivered-id").and_then(as_text) {
-            // As long as nothing was delivered, everything is after it.
-            None | Some("0-0") => Ok(Outcome::Known(Ok(length))),
-            Some(after) => Ok(Outcome::Uncounted {
-                after: after.to_owned(),
-            }),
-        },
-        Some(lag) => {
-            let lag = as_count(lag).ok_or_else(unexpected)?;
-            // Redis 7.0 may report more than is left after a trim.
-            Ok(Outcome::Known(Ok(lag.min(length))))
-        }
+        Some(Value::Nil) => None,
+        // Redis 7.0 may report more than is left after a trim.
+        Some(lag) => Some(as_count(lag).ok_or_else(unexpected)?.min(length)),
+    };
+    // As long as nothing was delivered, everything is after it.
+    let last = field(fields, "last-delivered-id").and_then(as_text);
+    let after = last.filter(|last| *last != "0-0");
+    let uncounted = lag.is_none() && after.is_some();
+    let mut found = waiting(match uncounted {
+        true => 0,
+        false => lag.unwrap_or(length),
+    });
+    let pending = field(fields, "pending");
+    found.count.processing = pending.and_then(as_count).unwrap_or(0);
+    found.uncounted = uncounted;
+    found.after = after.map(str::to_owned);
+    found.given = given(fields);
+    Ok(found)
+}
+
+fn given(fields: &Value) -> Given {
+    let last = field(fields, "last-delivered-id").and_then(as_text);
+    let Some(last) = last.and_then(EntryId::parse) else {
+        return Given::Unknown;
+    };
+    match field(fields, "entries-read").and_then(as_count) {
+        Some(entries) => Given::Known { entries, last },
+        // Redis knows nothing of a group that was made at 0 until its first read.
+        None if last == EntryId(0, 0) => Given::Known { entries: 0, last },
+        None => Given::Unknown,
     }
+}
+
+fn too_old(stream: &str) -> Error {
+    Error::new(
+        Kind::Unreadable,
+        format!("the server does not report the lag of stream {stream}"),
+        "lagCount needs Redis 7.0 or newer; use pendingEntriesCount or streamLength.",
+    )
 }
 
 /// A field of a map, which RESP2 writes as an array of names and values.
@@ -157,6 +232,24 @@ mod tests {
         assert_eq!(field(&fields, "lag"), Some(&Value::Int(3)));
         assert_eq!(field(&fields, "pending"), None);
         assert_eq!(field(&Value::Nil, "lag"), None);
+    }
+
+    #[test]
+    fn a_group_that_was_given_nothing_was_given_no_entries() {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let group = |last: &str, read| {
+            let (last, names) = (
+                text(last),
+                [text("last-delivered-id"), text("entries-read")],
+            );
+            let [last_name, read_name] = names;
+            given(&Value::Array(vec![last_name, last, read_name, read]))
+        };
+        let known = |entries, last| Given::Known { entries, last };
+        assert_eq!(group("9-1", Value::Int(4)), known(4, EntryId(9, 1)));
+        assert_eq!(group("0-0", Value::Nil), known(0, EntryId(0, 0)));
+        assert_eq!(group("9-1", Value::Nil), Given::Unknown);
+        assert_eq!(group("x", Value::Int(4)), Given::Unknown);
     }
 
     #[test]

@@ -20,6 +20,9 @@ use crate::{metadata::values::HostPort, network::Network};
 /// any size, and a short element of an array takes some 14 times its bytes; ours are some 256 KiB at
 /// most, but for keys and entries that are huge themselves.
 const LARGEST_RESPONSE: usize = 4 << 20;
+/// What a server may send for each member or entry that was requested, which are as large as their
+/// producers made them.
+const LARGEST_PAYLOAD: usize = 256 << 10;
 /// The most that requests add up to: the replies to many are shorter than they are.
 const MOST_ALLOWED: usize = 256 << 20;
 
@@ -62,6 +65,17 @@ impl Allowance {
     pub fn renew(&self) {
         self.0.fetch_max(LARGEST_RESPONSE, Relaxed);
     }
+
+    /// Members or entries are about to be requested.
+    pub fn expect(&self, payloads: usize) {
+        let more = payloads * LARGEST_PAYLOAD;
+        self.change(|allowed| Some((allowed + more).min(MOST_ALLOWED)));
+    }
+
+    /// Changes what is allowed, unless the result is `None`. Requests and responses do so at once.
+    fn change(&self, change: impl FnMut(usize) -> Option<usize>) -> bool {
+        self.0.fetch_update(Relaxed, Relaxed, change).is_ok()
+    }
 }
 
 impl<S> Bounded<S> {
@@ -78,9 +92,8 @@ impl<S> Bounded<S> {
     }
 
     fn requested(&mut self, bytes: usize) {
-        let allowed = self.allowance.0.load(Relaxed) + bytes;
-        let allowed = allowed.clamp(LARGEST_RESPONSE, MOST_ALLOWED);
-        self.allowance.0.store(allowed, Relaxed);
+        let add = |allowed: usize| (allowed + bytes).clamp(LARGEST_RESPONSE, MOST_ALLOWED);
+        self.allowance.change(|allowed| Some(add(allowed)));
     }
 }
 
@@ -92,16 +105,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        let allowed = self.allowance.0.load(Relaxed);
-        match allowed.checked_sub(buffer.filled().len() - before) {
-            Some(allowed) => self.allowance.0.store(allowed, Relaxed),
-            None => {
-                let what = format!(
-                    "the server sent more than {} MiB beyond what was requested",
-                    LARGEST_RESPONSE >> 20
-                );
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)));
-            }
+        let received = buffer.filled().len() - before;
+        if !self
+            .allowance
+            .change(|allowed| allowed.checked_sub(received))
+        {
+            let what = format!(
+                "the server sent more than {} MiB beyond what was requested",
+                LARGEST_RESPONSE >> 20
+            );
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)));
         }
         Poll::Ready(Ok(()))
     }
@@ -142,6 +155,9 @@ mod tests {
         stream.read_exact(&mut response).await.expect("a response");
         stream.write_all(b"next").await.expect("another request");
         stream.read_exact(&mut response).await.expect("a response");
+        // As much again, as 16 payloads of 256 KiB.
+        stream.allowance().expect(16);
+        stream.read_exact(&mut response).await.expect("payloads");
         let error = stream.read_exact(&mut response).await;
         let error = error.expect_err("nothing was requested");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);

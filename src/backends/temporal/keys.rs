@@ -1,24 +1,29 @@
 //! The keys that declare what to count, and the query and rule that they become.
 
+mod names;
+
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::warn;
 
+use names::{check_literal, check_literals, check_queue, parse_list};
+
 use super::{
     config::Temporal,
     query::{
-        BacklogRule, BuildIdSelection, DeploymentVersion, Query, QueueType, RunningCheck,
+        BuildIdSelection, DeploymentVersion, InFlight, Query, QueueType, RunningCheck,
         TaskSelection, TypeSelection,
     },
+    rule::BacklogRule,
 };
 use crate::metadata::{
     patterns::Patterns,
     problem::{Problem, Problems},
     schema::nearest,
     signal::{Needs, Signal},
-    values::{Activation, NameList, Target, TextValue, not_allowed, text_value},
+    values::{Activation, NameList, Target, TextValue, not_allowed, text_value, words},
 };
 use crate::sampling::{Plan, TriggerKeys};
 
@@ -46,6 +51,19 @@ fn parse_type(word: &str) -> Result<QueueType, String> {
         }
     })
 }
+
+/// What users name as work in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum InFlightWork {
+    #[default]
+    Workflows,
+    Workers,
+}
+
+words!(InFlightWork: "workflows or workers",
+    "workflows" => Workflows,
+    "workers" => Workers,
+);
 
 /// What to count, and the thresholds.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -84,8 +102,11 @@ pub struct TaskQueueKeys {
     #[serde(default)]
     include_running_workflow_count: bool,
     /// The task queue of those workflows, where it is not the one that is counted (activity
-    /// workers). Needs `includeRunningWorkflowCount`.
+    /// workers). Needs `includeRunningWorkflowCount`, or `minimumWhileInFlight` with workflows.
     workflow_task_queue_for_count: Option<String>,
+    /// What `minimumWhileInFlight` counts as work in flight: `workflows` that run, or slots that
+    /// `workers` have in use, by the heartbeats of their SDKs (server 1.30). Left out, workflows.
+    in_flight: Option<InFlightWork>,
 }
 
 fn five() -> Target {
@@ -95,11 +116,13 @@ fn five() -> Target {
 const DEPLOYMENT: &str = "workerDeploymentName";
 const BUILD: &str = "workerDeploymentBuildId";
 const COUNTED_QUEUE: &str = "workflowTaskQueueForCount";
+const IN_FLIGHT: &str = "inFlight";
+const MINIMUM: &str = "minimumWhileInFlight";
 
 impl TriggerKeys<Temporal> for TaskQueueKeys {
     fn check(self, needs: Needs) -> Result<Plan<Temporal>, Problems> {
-        needs.supports("a task queue", &[Signal::Backlog])?;
-        needs.no_in_flight("is not known of a task queue")?;
+        let signals = [Signal::Backlog, Signal::Age, Signal::DrainTime];
+        needs.supports("a task queue", &signals)?;
         let mut problems = Problems::default();
         let queues = problems.keep(self.queues()).unwrap_or_default();
         let tasks = problems.keep(self.tasks());
@@ -108,7 +131,9 @@ impl TriggerKeys<Temporal> for TaskQueueKeys {
             _ => None,
         };
         let running = problems.keep(self.running(&queues, version));
-        let (Some(tasks), Some(running)) = (&tasks, running) else {
+        let in_flight = problems.keep(self.in_flight(needs, &queues, tasks.as_ref()));
+        problems.keep(self.counted_queue_is_used(needs));
+        let (Some(tasks), Some(running), Some(in_flight)) = (&tasks, running, in_flight) else {
             return Err(problems);
         };
         problems.into_result()?;
@@ -125,6 +150,7 @@ impl TriggerKeys<Temporal> for TaskQueueKeys {
                 },
                 tasks: tasks.clone(),
                 running,
+                in_flight,
             },
             rule: BacklogRule {
                 activation: self.activation_target_queue_size,
@@ -231,89 +257,111 @@ impl TaskQueueKeys {
         given.map(|(key, _)| key).collect()
     }
 
+    /// Whether running workflows keep the trigger active.
     fn running(
         &self,
         queues: &Patterns,
         version: Option<&DeploymentVersion>,
     ) -> Result<Option<RunningCheck>, Problems> {
-        let counted = self.workflow_task_queue_for_count.as_deref();
         if !self.include_running_workflow_count {
-            let reason = "has no effect without `includeRunningWorkflowCount: true`";
-            return match counted {
-                None => Ok(None),
-                Some(_) => Err(Problem::key(COUNTED_QUEUE, reason).into()),
-            };
+            return Ok(None);
         }
-        let mut problems = Problems::default();
-        match (counted, &self.task_queue) {
-            (Some(queue), _) => problems.keep(check_literal(COUNTED_QUEUE, queue)),
-            (None, Some(queue)) => problems.keep(check_literal("taskQueue", queue)),
-            (None, None) => problems.keep(check_literals("taskQueues", &queues.names)),
-        };
-        if let Some(version) = version {
-            problems.keep(check_literal(DEPLOYMENT, &version.deployment));
-            problems.keep(check_literal(BUILD, &version.build_id));
-        }
-        problems.into_result()?;
+        self.check_counted("includeRunningWorkflowCount", queues, version)?;
         Ok(Some(RunningCheck {
-            queue: counted.map(str::to_owned),
+            queue: self.workflow_task_queue_for_count.clone(),
             unless_above: self.activation_target_queue_size.0,
         }))
     }
-}
 
-/// The names of a list, or what is wrong with each entry.
-fn parse_list(list: &NameList) -> Result<Patterns, Problems> {
-    let entries = || list.0.iter().map(String::as_str);
-    let parse_all = Patterns::parse(entries());
-    parse_all.map_err(|reason| {
+    /// What counts as work in flight, where its number is needed.
+    fn in_flight(
+        &self,
+        needs: Needs,
+        queues: &Patterns,
+        tasks: Option<&TaskSelection>,
+    ) -> Result<Option<InFlight>, Problems> {
+        if !needs.in_flight {
+            let reason = "has no effect without `minimumWhileInFlight`";
+            return match self.in_flight {
+                None => Ok(None),
+                Some(_) => Err(Problem::key(IN_FLIGHT, reason).into()),
+            };
+        }
+        let version = match tasks {
+            Some(TaskSelection::Version(version)) => Some(version),
+            _ => None,
+        };
+        match self.in_flight.unwrap_or_default() {
+            InFlightWork::Workflows => {
+                self.check_counted(MINIMUM, queues, version)?;
+                let queue = self.workflow_task_queue_for_count.clone();
+                Ok(Some(InFlight::Workflows { queue }))
+            }
+            InFlightWork::Workers => {
+                if let Some(TaskSelection::BuildIds(_)) = tasks {
+                    let reason = "is not known of build ids; use `workerDeploymentName`";
+                    return Err(Problem::value(IN_FLIGHT, "workers", reason).into());
+                }
+                self.check_names(MINIMUM, queues, version)?;
+                Ok(Some(InFlight::WorkerSlots))
+            }
+        }
+    }
+
+    /// Checks the names of a count of workflows.
+    fn check_counted(
+        &self,
+        needed_by: &str,
+        queues: &Patterns,
+        version: Option<&DeploymentVersion>,
+    ) -> Result<(), Problems> {
+        let Some(queue) = &self.workflow_task_queue_for_count else {
+            return self.check_names(needed_by, queues, version);
+        };
         let mut problems = Problems::default();
-        for entry in entries() {
-            let parsed = Patterns::parse([entry]);
-            problems.keep(parsed.map_err(|reason| Problem::value("taskQueues", entry, reason)));
+        problems.keep(check_literal(COUNTED_QUEUE, queue, needed_by));
+        problems.keep(check_version(version, needed_by));
+        problems.into_result()
+    }
+
+    /// Checks the names of the task queues and of the version for a query.
+    fn check_names(
+        &self,
+        needed_by: &str,
+        queues: &Patterns,
+        version: Option<&DeploymentVersion>,
+    ) -> Result<(), Problems> {
+        let mut problems = Problems::default();
+        match &self.task_queue {
+            Some(queue) => problems.keep(check_literal("taskQueue", queue, needed_by)),
+            None => problems.keep(check_literals("taskQueues", &queues.names, needed_by)),
+        };
+        problems.keep(check_version(version, needed_by));
+        problems.into_result()
+    }
+
+    fn counted_queue_is_used(&self, needs: Needs) -> Result<(), Problem> {
+        let counts_workflows =
+            needs.in_flight && self.in_flight.unwrap_or_default() == InFlightWork::Workflows;
+        let is_used = self.include_running_workflow_count || counts_workflows;
+        match &self.workflow_task_queue_for_count {
+            Some(_) if !is_used => {
+                let reason = "has no effect without `includeRunningWorkflowCount: true`, or \
+                              `minimumWhileInFlight` with `inFlight: workflows`";
+                Err(Problem::key(COUNTED_QUEUE, reason))
+            }
+            _ => Ok(()),
         }
-        match problems.0.is_empty() {
-            true => Problem::value("taskQueues", list.0.join(","), reason).into(),
-            false => problems,
-        }
-    })
+    }
 }
 
-/// The server's limit of names, `limit.maxIDLength`, by default.
-const LONGEST_NAME: usize = 1000;
-
-fn check_queue(key: &str, name: &str) -> Result<(), Problem> {
-    let reason = if name.trim().is_empty() {
-        "is empty; it must be the name of a task queue"
-    } else if name.starts_with("/_sys/") {
-        "is the name of a partition; use the task queue's own, which stands for all of them"
-    } else if name.len() > LONGEST_NAME {
-        "is longer than the 1000 bytes that a task queue's name may have"
-    } else {
-        return Ok(());
-    };
-    Err(Problem::value(key, name, reason))
-}
-
-fn check_literals(key: &str, values: &BTreeSet<String>) -> Result<(), Problems> {
+fn check_version(version: Option<&DeploymentVersion>, needed_by: &str) -> Result<(), Problems> {
     let mut problems = Problems::default();
-    for value in values {
-        problems.keep(check_literal(key, value));
+    if let Some(version) = version {
+        problems.keep(check_literal(DEPLOYMENT, &version.deployment, needed_by));
+        problems.keep(check_literal(BUILD, &version.build_id, needed_by));
     }
     problems.into_result()
-}
-
-/// Visibility queries have no parameters: a value in one must not be able to end its literal.
-fn check_literal(key: &str, value: &str) -> Result<(), Problem> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | ':' | '-');
-    match !value.is_empty() && value.chars().all(good) {
-        true => Ok(()),
-        false => {
-            let reason = "cannot be part of a visibility query, which \
-                          `includeRunningWorkflowCount` needs; allowed are letters, digits and _ . / : -";
-            Err(Problem::value(key, value, reason))
-        }
-    }
 }
 
 #[cfg(test)]

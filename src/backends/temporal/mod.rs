@@ -3,11 +3,13 @@
 //! Thousands of triggers of one namespace share one HTTP/2 connection and one request rate. The
 //! README beside this file has the semantics, and how the files depend on each other.
 
+mod backlog;
 mod channel;
 mod client;
 mod cloud;
 mod config;
 mod errors;
+mod in_flight;
 mod keys;
 mod query;
 mod queue_type_usage;
@@ -15,20 +17,24 @@ mod rate_limiter;
 mod request_executor;
 mod requests;
 mod responses;
+mod rule;
 mod sample;
 mod server_version;
 #[cfg(test)]
 mod testing;
+mod worker_slots;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use backlog::Backlog;
 use client::Client;
 use config::NamespaceKeys;
 pub use config::{Connection, Temporal};
 use keys::TaskQueueKeys;
-pub use query::{Backlog, BacklogRule, Query};
+pub use query::Query;
+pub use rule::BacklogRule;
 
 use crate::{
     error::Result,

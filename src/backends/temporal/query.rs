@@ -1,19 +1,11 @@
-//! What is counted, what a count found, and how a trigger evaluates it.
+//! What is counted.
 
 use std::{collections::BTreeSet, fmt};
 
-use tokio::time::Instant;
-
 use crate::{
-    metadata::{
-        patterns::Patterns,
-        values::{Activation, words},
-    },
-    sampling::{BatchQuery, QueriedName, Reading, Rule},
+    metadata::{patterns::Patterns, values::words},
+    sampling::QueriedName,
 };
-
-/// One query of a batch.
-pub type PendingQuery = BatchQuery<Query, Backlog>;
 
 /// What to count.
 ///
@@ -26,6 +18,9 @@ pub struct Query {
     pub tasks: TaskSelection,
     /// Whether running workflows keep the trigger active.
     pub running: Option<RunningCheck>,
+    /// What is counted as work in flight, where a trigger needs its number. Backlog, age and rate
+    /// of a queue are in one response: the signals of triggers are no part of their query.
+    pub in_flight: Option<InFlight>,
 }
 
 /// A type of tasks. Every name of a task queue stands for one queue of each type.
@@ -107,12 +102,25 @@ pub struct RunningCheck {
     pub unless_above: u64,
 }
 
+/// What counts as work that is taken and not finished.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum InFlight {
+    /// Workflows that run, of this task queue where it is not the one whose backlog counts.
+    Workflows { queue: Option<String> },
+    /// Slots of workers that are in use.
+    WorkerSlots,
+}
+
 impl Query {
     /// The task queues that are read.
     pub fn names(&self) -> Vec<QueriedName<'_>> {
         let running = self.running.as_ref();
         let of_running = running.and_then(|running| running.queue.as_ref());
-        let queues = self.queues.names.iter().chain(of_running);
+        let in_flight = match &self.in_flight {
+            Some(InFlight::Workflows { queue }) => queue.as_ref(),
+            Some(InFlight::WorkerSlots) | None => None,
+        };
+        let queues = self.queues.names.iter().chain(of_running).chain(in_flight);
         queues.map(|queue| QueriedName::Exact(queue)).collect()
     }
 }
@@ -124,6 +132,7 @@ impl fmt::Display for Query {
             types,
             tasks,
             running,
+            in_flight,
         } = self;
         if let TypeSelection::Named(named) = types {
             let named: Vec<String> = named.iter().map(QueueType::to_string).collect();
@@ -135,12 +144,21 @@ impl fmt::Display for Query {
             TaskSelection::Version(version) => write!(f, ", version {version}")?,
             TaskSelection::BuildIds(build_ids) => write!(f, ", {build_ids}")?,
         }
-        match running {
-            None => Ok(()),
-            Some(RunningCheck { queue: None, .. }) => f.write_str(" with its running workflows"),
-            Some(RunningCheck {
-                queue: Some(queue), ..
-            }) => write!(f, " with the running workflows of {queue}"),
+        let running = running.as_ref().map(|check| match &check.queue {
+            None => "its running workflows".to_owned(),
+            Some(queue) => format!("the running workflows of {queue}"),
+        });
+        let in_flight = in_flight.as_ref().map(|in_flight| match in_flight {
+            InFlight::Workflows { queue: None } => "the number of its running workflows".to_owned(),
+            InFlight::Workflows { queue: Some(queue) } => {
+                format!("the number of running workflows of {queue}")
+            }
+            InFlight::WorkerSlots => "its worker slots in use".to_owned(),
+        });
+        let also: Vec<String> = running.into_iter().chain(in_flight).collect();
+        match also.is_empty() {
+            true => Ok(()),
+            false => write!(f, " with {}", also.join(" and ")),
         }
     }
 }
@@ -152,102 +170,5 @@ impl fmt::Display for BuildIdSelection {
         let unversioned = self.unversioned.then(|| "unversioned".to_owned());
         let selected: Vec<String> = build_id.chain(all_active).chain(unversioned).collect();
         f.write_str(&selected.join(" and "))
-    }
-}
-
-/// What a query counted: tasks that wait, by type, and what else keeps a trigger active.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Workflow tasks.
-    pub workflow: u64,
-    /// Activity tasks.
-    pub activity: u64,
-    /// Nexus tasks. No server counts them so far.
-    pub nexus: u64,
-    /// Workflows that run, whether or not a task waits.
-    pub running: RunningWorkflows,
-}
-
-/// Whether work is under way that the backlog does not show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RunningWorkflows {
-    /// Not requested, or not needed: the backlog alone keeps the trigger active.
-    #[default]
-    NotCounted,
-    /// This many, at least.
-    AtLeast(u64),
-    /// The version has pinned workflows that have not ended.
-    Draining,
-}
-
-impl Backlog {
-    pub fn add(&mut self, queue_type: QueueType, tasks: u64) {
-        let sum = match queue_type {
-            QueueType::Workflow => &mut self.workflow,
-            QueueType::Activity => &mut self.activity,
-            QueueType::Nexus => &mut self.nexus,
-        };
-        *sum = sum.saturating_add(tasks);
-    }
-
-    /// All tasks that wait.
-    pub fn total(&self) -> u64 {
-        self.workflow
-            .saturating_add(self.activity)
-            .saturating_add(self.nexus)
-    }
-}
-
-impl RunningWorkflows {
-    /// Whether they keep a trigger active.
-    fn keep_active(self) -> bool {
-        match self {
-            RunningWorkflows::NotCounted => false,
-            RunningWorkflows::AtLeast(workflows) => workflows > 0,
-            RunningWorkflows::Draining => true,
-        }
-    }
-}
-
-/// The value is the backlog; active above the activation threshold, or while workflows run.
-#[derive(Clone, Copy, Debug)]
-pub struct BacklogRule {
-    pub activation: Activation,
-}
-
-impl Rule<Backlog> for BacklogRule {
-    fn judge(&self, backlog: &Backlog, _: Instant, _: Instant) -> Reading {
-        let total = backlog.total();
-        Reading {
-            value: total as f64,
-            active: total > self.activation.0 || backlog.running.keep_active(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn running_workflows_keep_active_and_do_not_count() {
-        let rule = BacklogRule {
-            activation: Activation(2),
-        };
-        let judge = |workflow, running| {
-            let backlog = Backlog {
-                workflow,
-                running,
-                ..Backlog::default()
-            };
-            let now = Instant::now();
-            let reading = rule.judge(&backlog, now, now);
-            (reading.value, reading.active)
-        };
-        assert_eq!(judge(2, RunningWorkflows::NotCounted), (2.0, false));
-        assert_eq!(judge(3, RunningWorkflows::NotCounted), (3.0, true));
-        assert_eq!(judge(0, RunningWorkflows::AtLeast(0)), (0.0, false));
-        assert_eq!(judge(0, RunningWorkflows::AtLeast(7)), (0.0, true));
-        assert_eq!(judge(0, RunningWorkflows::Draining), (0.0, true));
     }
 }

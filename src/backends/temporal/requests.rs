@@ -1,5 +1,5 @@
-//! The four requests: a task queue, its build ids, a version of a worker deployment, and how many
-//! workflows run.
+//! The requests: a task queue, its build ids, a version of a worker deployment, how many workflows
+//! run, and the slots of workers.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -15,6 +15,7 @@ use temporalio_protos::temporal::api::{
 use tokio::time::Instant;
 
 use super::{
+    backlog::TaskStats,
     channel::ServiceClient,
     config::Connection,
     query::{BuildIdSelection, DeploymentVersion, QueueType, TypeSelection},
@@ -22,9 +23,10 @@ use super::{
     rate_limiter::{Announcement, Priority, RateLimiter},
     request_executor::{Cost, RequestContext, RequestError, RequestExecutor},
     responses::{
-        QueueState, VersionState, build_id_backlogs, queue_state, type_number, version_state,
+        QueueState, VersionState, build_id_stats, queue_state, type_number, version_state,
     },
     server_version::ServerVersion,
+    worker_slots::{SlotsInUse, WorkerSlots},
 };
 use crate::{
     backends::ttl_cache::TtlCache,
@@ -56,6 +58,7 @@ pub struct Requests {
     /// With the time at which the request was sent, so that a shared state is as old as it is.
     versions: TtlCache<DeploymentVersion, Measured<Arc<VersionState>>, RequestError>,
     counts: TtlCache<String, Measured<u64>, RequestError>,
+    slots: WorkerSlots,
 }
 
 impl Requests {
@@ -70,12 +73,18 @@ impl Requests {
             usage: QueueTypeUsage::new(KNOWN),
             versions: TtlCache::new(VERSION_TTL, CAPACITY),
             counts: TtlCache::new(COUNT_TTL, CAPACITY),
+            slots: WorkerSlots::new(rate),
         }
     }
 
     /// Which types of a queue are in use.
     pub fn usage(&self) -> &QueueTypeUsage {
         &self.usage
+    }
+
+    /// The slots of workers.
+    pub fn slots(&self) -> &WorkerSlots {
+        &self.slots
     }
 
     /// Whether the rate of queue reads has room for more than what is needed.
@@ -116,7 +125,7 @@ impl Requests {
         })
     }
 
-    /// The backlogs of a task queue by type, of selected build ids. Deprecated by Temporal.
+    /// The statistics of a task queue by type, of selected build ids. Deprecated by Temporal.
     #[allow(deprecated)]
     pub async fn build_ids(
         &self,
@@ -124,7 +133,7 @@ impl Requests {
         types: &TypeSelection,
         build_ids: &BuildIdSelection,
         context: RequestContext<'_>,
-    ) -> Result<Measured<Vec<(QueueType, u64)>>, RequestError> {
+    ) -> Result<Measured<Vec<(QueueType, TaskStats)>>, RequestError> {
         let types = QueueType::ALL.into_iter().filter(|t| types.contains(*t));
         let request = DescribeTaskQueueRequest {
             api_mode: DescribeTaskQueueMode::Enhanced.into(),
@@ -138,11 +147,11 @@ impl Requests {
         };
         let cost = Cost::one(&self.queue_limiter);
         let response = self.describe_task_queue(request, cost, context).await?;
-        let Some(backlogs) = build_id_backlogs(&response.sample) else {
+        let Some(stats) = build_id_stats(&response.sample) else {
             return Err(self.too_old("backlogs of build ids", "1.24"));
         };
         Ok(Measured {
-            sample: backlogs,
+            sample: stats,
             at: response.at,
         })
     }
@@ -213,6 +222,18 @@ impl Requests {
             })
         };
         self.counts.get_or_read(&query, read).await
+    }
+
+    /// The slots in use of the workers that a query finds.
+    pub async fn worker_slots(
+        &self,
+        query: String,
+        context: RequestContext<'_>,
+    ) -> Result<SlotsInUse, RequestError> {
+        let slots = &self.slots;
+        slots
+            .in_use(&self.executor, &self.server, query, context)
+            .await
     }
 
     /// What all requests of a task queue have in common.

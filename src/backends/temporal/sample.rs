@@ -8,11 +8,10 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
+    backlog::{Backlog, PendingQuery, TaskStats},
     client::Client,
-    query::{
-        Backlog, BuildIdSelection, DeploymentVersion, PendingQuery, Query, QueueType, RunningCheck,
-        RunningWorkflows, TaskSelection,
-    },
+    in_flight::add_in_flight,
+    query::{BuildIdSelection, Query, QueueType, TaskSelection},
     rate_limiter::Priority,
     request_executor::{RequestContext, RequestError},
     responses::VersionState,
@@ -30,8 +29,6 @@ const AWAITED_AT_ONCE: usize = 32;
 const OTHERS_AT_ONCE: usize = 8;
 /// Requests of one query that are under way together.
 const REQUESTS_AT_ONCE: usize = 8;
-/// Task queues in one visibility query.
-const QUEUES_PER_COUNT: usize = 100;
 
 /// Measures the queries of a batch until the deadline. `Err`: the connection is lost.
 pub async fn sample_batch(
@@ -123,23 +120,17 @@ async fn measure(
         TaskSelection::Version(selected) => {
             let state = client.requests.version(selected, context).await?;
             let backlog = version_backlog(&state.sample, query);
-            version = Some((selected, state.sample));
+            version = Some(state.sample);
             Measured {
                 sample: backlog,
                 at: state.at,
             }
         }
     };
-    if let Some(check) = &query.running
-        && measured.sample.total() <= check.unless_above
-    {
-        let version = version
-            .as_ref()
-            .map(|(version, state)| (*version, &**state));
-        // `at` stays that of the backlog, which is the value: a count only keeps the trigger active,
-        // and visibility lags by seconds anyway.
-        measured.sample.running = running_workflows(client, query, check, version, context).await?;
-    }
+    // `at` stays that of the backlog, which is the value: what is in flight only keeps the trigger
+    // active or holds replicas, and visibility and heartbeats lag by seconds anyway.
+    let backlog = &mut measured.sample;
+    add_in_flight(client, query, version.as_deref(), backlog, context).await?;
     Ok(measured)
 }
 
@@ -163,7 +154,7 @@ async fn sum_queues(
     let reads = needed.into_iter().map(|(name, queue_type)| async move {
         let state = client.requests.queue(&name, queue_type, context).await?;
         Ok(Measured {
-            sample: vec![(queue_type, state.sample.backlog)],
+            sample: vec![(queue_type, state.sample.stats)],
             at: state.at,
         })
     });
@@ -188,15 +179,15 @@ async fn sum_build_ids(
 /// The sum of several responses, as old as the first request of them.
 async fn sum<F>(reads: impl Iterator<Item = F>) -> Result<Measured<Backlog>, RequestError>
 where
-    F: Future<Output = Result<Measured<Vec<(QueueType, u64)>>, RequestError>>,
+    F: Future<Output = Result<Measured<Vec<(QueueType, TaskStats)>>, RequestError>>,
 {
     let mut reads = stream::iter(reads).buffer_unordered(REQUESTS_AT_ONCE);
     let mut backlog = Backlog::default();
     let mut earliest: Option<Instant> = None;
     while let Some(response) = reads.try_next().await? {
         earliest = Some(earliest.map_or(response.at, |at| at.min(response.at)));
-        for (queue_type, tasks) in response.sample {
-            backlog.add(queue_type, tasks);
+        for (queue_type, stats) in response.sample {
+            backlog.add(queue_type, stats);
         }
     }
     Ok(Measured {
@@ -209,67 +200,12 @@ where
 /// counts 0.
 fn version_backlog(state: &VersionState, query: &Query) -> Backlog {
     let mut backlog = Backlog::default();
-    for (name, queue_type, tasks) in &state.backlogs {
+    for (name, queue_type, stats) in &state.queues {
         if query.queues.names.contains(name) && query.types.contains(*queue_type) {
-            backlog.add(*queue_type, *tasks);
+            backlog.add(*queue_type, *stats);
         }
     }
     backlog
-}
-
-async fn running_workflows(
-    client: &Client,
-    query: &Query,
-    check: &RunningCheck,
-    version: Option<(&DeploymentVersion, &VersionState)>,
-    context: RequestContext<'_>,
-) -> Result<RunningWorkflows, RequestError> {
-    match version {
-        Some((_, state)) if state.draining => return Ok(RunningWorkflows::Draining),
-        // It gets no new workflows, and none of its old ones is left.
-        Some((_, state)) if !state.serving => return Ok(RunningWorkflows::AtLeast(0)),
-        _ => {}
-    }
-    let version = version.map(|(version, _)| version);
-    let queues: Vec<&str> = match &check.queue {
-        Some(queue) => vec![queue],
-        None => query.queues.names.iter().map(String::as_str).collect(),
-    };
-    for queues in queues.chunks(QUEUES_PER_COUNT) {
-        let query = visibility_query(queues, version);
-        let workflows = client.requests.count(query, context).await?.sample;
-        // That there is one is all that matters.
-        if workflows > 0 {
-            return Ok(RunningWorkflows::AtLeast(workflows));
-        }
-    }
-    Ok(RunningWorkflows::AtLeast(0))
-}
-
-/// Restricted to the version, or to workflows that have none, so that the workflows of one version
-/// do not keep the workers of another alive (as in KEDA).
-fn visibility_query(queues: &[&str], version: Option<&DeploymentVersion>) -> String {
-    let queues = match queues {
-        [queue] => format!("= {}", literal(queue)),
-        queues => {
-            let queues: Vec<String> = queues.iter().map(|queue| literal(queue)).collect();
-            format!("IN ({})", queues.join(","))
-        }
-    };
-    let version = match version {
-        Some(version) => format!("= {}", literal(&version.to_string())),
-        None => "IS NULL".to_owned(),
-    };
-    format!(
-        "ExecutionStatus = 'Running' AND TaskQueue {queues} \
-         AND TemporalWorkerDeploymentVersion {version}"
-    )
-}
-
-/// Visibility queries have no parameters. The keys allow no quote in a name that gets here; should
-/// one come nevertheless, it must not end the literal.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"))
 }
 
 #[cfg(test)]

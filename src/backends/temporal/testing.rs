@@ -14,12 +14,14 @@ use parking_lot::Mutex;
 use prost::Message;
 use temporalio_protos::temporal::api::{
     enums::v1::TaskQueueType,
+    namespace::v1::{NamespaceInfo, namespace_info::Capabilities},
     taskqueue::v1::TaskQueueStats,
+    worker::v1::{WorkerHeartbeat, WorkerInfo, WorkerListInfo},
     workflowservice::v1::{
         CountWorkflowExecutionsRequest, CountWorkflowExecutionsResponse, DescribeNamespaceRequest,
         DescribeNamespaceResponse, DescribeTaskQueueRequest, DescribeTaskQueueResponse,
         DescribeWorkerDeploymentVersionRequest, DescribeWorkerDeploymentVersionResponse,
-        GetSystemInfoRequest, GetSystemInfoResponse,
+        GetSystemInfoRequest, GetSystemInfoResponse, ListWorkersRequest, ListWorkersResponse,
         describe_worker_deployment_version_response::VersionTaskQueue,
     },
 };
@@ -66,7 +68,12 @@ struct FrontendScript {
     delay: Duration,
     failures: VecDeque<Status>,
     requests: Vec<String>,
+    workers: Option<Vec<WorkerHeartbeat>>,
+    lists_slots: bool,
 }
+
+/// Workers in one response, whatever the page size.
+const WORKERS_A_PAGE: usize = 2;
 
 impl FakeFrontend {
     /// A frontend that says it has this version. Each queue has 7 tasks of each type.
@@ -97,6 +104,13 @@ impl FakeFrontend {
     /// The next requests fail with these.
     pub fn fail_with(&self, failures: impl IntoIterator<Item = Status>) {
         self.state.script.lock().failures.extend(failures);
+    }
+
+    /// The namespace takes heartbeats from now on, and these have come. `lists_slots`: with what
+    /// each worker has in use.
+    pub fn has_workers(&self, workers: Vec<WorkerHeartbeat>, lists_slots: bool) {
+        let mut script = self.state.script.lock();
+        (script.workers, script.lists_slots) = (Some(workers), lists_slots);
     }
 
     /// The methods that were called since the client connected.
@@ -139,9 +153,29 @@ impl FrontendState {
                 .await
             }
             "DescribeNamespace" => {
-                let response =
-                    |_: DescribeNamespaceRequest| Ok(DescribeNamespaceResponse::default());
+                let worker_heartbeats = self.script.lock().workers.is_some();
+                let response = move |_: DescribeNamespaceRequest| {
+                    Ok(DescribeNamespaceResponse {
+                        namespace_info: Some(NamespaceInfo {
+                            capabilities: Some(Capabilities {
+                                worker_heartbeats,
+                                ..Default::default()
+                            }),
+                            ..Default::default()
+                        }),
+                        ..Default::default()
+                    })
+                };
                 unary(request, response).await
+            }
+            "ListWorkers" => {
+                let outcome = self.next_outcome("ListWorkers").await;
+                let script = self.script;
+                let list = move |request: ListWorkersRequest| {
+                    outcome.clone()?;
+                    Ok(list_workers(&script.lock(), &request))
+                };
+                unary(request, list).await
             }
             method => {
                 let outcome = self.next_outcome(method).await;
@@ -158,6 +192,29 @@ impl FrontendState {
         };
         sleep(delay).await;
         failure.map_or(Ok(()), Err)
+    }
+}
+
+#[allow(deprecated)]
+fn list_workers(script: &FrontendScript, request: &ListWorkersRequest) -> ListWorkersResponse {
+    let all = script.workers.as_deref().unwrap_or_default();
+    let from = request.next_page_token.len();
+    let page = &all[from..all.len().min(from + WORKERS_A_PAGE)];
+    let rest = from + page.len();
+    let info = |heartbeat: &WorkerHeartbeat| WorkerInfo {
+        worker_heartbeat: Some(heartbeat.clone()),
+    };
+    ListWorkersResponse {
+        workers: vec![WorkerListInfo::default(); page.len()],
+        workers_info: match script.lists_slots {
+            true => page.iter().map(info).collect(),
+            false => Vec::new(),
+        },
+        // As long as what has been listed.
+        next_page_token: match rest < all.len() {
+            true => vec![0; rest],
+            false => Vec::new(),
+        },
     }
 }
 

@@ -137,7 +137,7 @@ fn remarks_of(object: &ObjectReport) -> String {
             remark("hint", &of, hint);
         }
         if object.replicas_note.is_none()
-            && let Some(note) = trigger.replicas_note
+            && let Some(note) = &trigger.replicas_note
         {
             remark("note", &of, note);
         }

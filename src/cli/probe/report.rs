@@ -68,7 +68,7 @@ pub struct TriggerReport {
     /// What this trigger wants.
     pub replicas: Option<u32>,
     /// Why `replicas` is null although the trigger has a value.
-    pub replicas_note: Option<&'static str>,
+    pub replicas_note: Option<String>,
     pub sample_age_ms: Option<u64>,
     /// Of a stale sample, the kind of the error behind it.
     pub stale_because: Option<String>,
@@ -77,7 +77,8 @@ pub struct TriggerReport {
     /// The keys that have.
     pub shaped_by: Option<Vec<String>>,
     pub error: Option<ErrorReport>,
-    /// How a trigger that KEDA evaluates itself would move over.
+    /// How a trigger that KEDA evaluates itself would move over, or what does not fit a trigger that is
+    /// ours.
     pub hint: Option<String>,
 }
 
@@ -89,7 +90,6 @@ pub struct ErrorReport {
     pub message: String,
 }
 
-const BY_VALUE: &str = "with metricType Value the HPA multiplies the current number of replicas, which probe does not know";
 const BY_FORMULA: &str =
     "spec.advanced.scalingModifiers.formula makes one metric of all, which KEDA computes itself";
 const BY_CALCULATION: &str = "spec.scalingStrategy.multipleScalersCalculation is not max, so the jobs of all triggers together are not the most of one";
@@ -130,8 +130,8 @@ impl ObjectReport {
                 let has_value = matches!(report.status, Status::Ok | Status::Stale);
                 report.replicas = replicas;
                 report.replicas_note = match replicas {
-                    None if has_value && formula => Some(BY_FORMULA),
-                    None if has_value => Some(BY_VALUE),
+                    None if has_value && formula => Some(BY_FORMULA.to_owned()),
+                    None if has_value => by_value(&report),
                     _ => None,
                 };
                 report
@@ -173,6 +173,7 @@ impl TriggerReport {
         backends: &[&str],
     ) -> Self {
         let key = |key: &str| trigger.metadata.get(key).filter(|name| !name.is_empty());
+        let hint = hint(&trigger, backends);
         let mut report = TriggerReport {
             index,
             name: trigger.name,
@@ -190,7 +191,7 @@ impl TriggerReport {
             raw_value: None,
             shaped_by: None,
             error: None,
-            hint: hint(&trigger.trigger_type, backends),
+            hint,
             r#type: trigger.trigger_type,
         };
         let Some(TriggerResult { metric, value }) = result else {
@@ -227,9 +228,39 @@ impl TriggerReport {
     }
 }
 
-fn hint(trigger_type: &str, backends: &[&str]) -> Option<String> {
-    let moves = !is_external(trigger_type) && backends.contains(&trigger_type);
+/// What the HPA makes of `metricType: Value`.
+fn by_value(report: &TriggerReport) -> Option<String> {
+    let factor = report.value? / report.target?;
+    Some(format!(
+        "with metricType Value the HPA multiplies the current number of replicas, which probe does \
+         not know, by value / target, here {factor:.2}, and rounds up"
+    ))
+}
+
+fn hint(trigger: &Trigger, backends: &[&str]) -> Option<String> {
+    let trigger_type = trigger.trigger_type.as_str();
+    if is_external(trigger_type) {
+        return misfit(trigger);
+    }
+    let moves = backends.contains(&trigger_type);
     moves.then(|| {
         format!("KEDA reads this one itself; it moves over with `type: external`, `scalerAddress` and `backend: {trigger_type}`, its other keys unchanged")
     })
+}
+
+/// What of the metadata does not fit the metric type.
+fn misfit(trigger: &Trigger) -> Option<String> {
+    let given = |key: &str| trigger.metadata.get(key).map(|value| value.trim());
+    if trigger.metric_type != MetricType::Value {
+        let signal = given("signal").filter(|signal| matches!(*signal, "age" | "drainTime"))?;
+        return Some(format!(
+            "`signal: {signal}` reports seconds: set `metricType: Value`, with which the HPA scales \
+             by value / target; without it, it takes ceil(value / target) replicas, whatever runs now"
+        ));
+    }
+    let replicas = ["scaleDownBelow", "minimumWhileInFlight"];
+    let key = replicas.into_iter().find(|key| given(key).is_some())?;
+    Some(format!(
+        "`{key}` reckons with replicas of the target each, so it needs `metricType: AverageValue`"
+    ))
 }

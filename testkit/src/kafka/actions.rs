@@ -122,6 +122,38 @@ impl Kafka {
         send(&producer, topic, partition, count);
     }
 
+    /// Writes a message to each of the first partitions.
+    pub fn produce_to_each(&self, topic: &str, partitions: i32) {
+        let producer: BaseProducer = self.client().create().expect("a producer");
+        for partition in 0..partitions {
+            let record = BaseRecord::<(), str>::to(topic)
+                .partition(partition)
+                .payload("work");
+            producer.send(record).expect("a full queue is larger");
+        }
+        producer.flush(LIMIT).expect("every message is written");
+    }
+
+    /// Writes messages with these times, in ms since 1970, to a partition: as one batch, compressed
+    /// by this codec of librdkafka's.
+    pub fn produce_batch(&self, topic: &str, partition: i32, times: &[i64], codec: &str) {
+        let mut config = self.client();
+        config
+            .set("linger.ms", "500")
+            .set("compression.codec", codec);
+        let producer: BaseProducer = config.create().expect("a producer");
+        for time in times {
+            // Of a size that is worth to be compressed; else librdkafka does not.
+            let work = "work".repeat(200);
+            let record = BaseRecord::<(), str>::to(topic)
+                .partition(partition)
+                .timestamp(*time)
+                .payload(&work);
+            producer.send(record).expect("a full queue is larger");
+        }
+        producer.flush(LIMIT).expect("every message is written");
+    }
+
     /// Writes messages in a transaction that stays open.
     pub fn produce_in_transaction(
         &self,

@@ -8,11 +8,13 @@ use testkit::{kafka, redis::Redis, require, temporal, temporal::Temporal};
 use super::{SOON, needs_cluster, objects::Namespace, program::Program, timeline::Timeline};
 
 /// The replicas that each example leads to, with what `fill` puts into its queues.
-const EXPECTED: [(&str, &str, u32); 8] = [
+const EXPECTED: [(&str, &str, u32); 10] = [
     ("in-a-cluster", "worker", 8),
     ("kafka-lag", "billing", 3),
+    ("redis-bullmq", "mailer", 4),
     ("redis-list", "worker", 8),
     ("redis-thresholds", "worker", 1),
+    ("redis-waiting-time", "billing", 4),
     ("temporal-tenants", "jobs", 1),
     ("temporal-tenants", "tenants", 3),
     ("temporal-with-cpu", "render", 5),
@@ -31,6 +33,17 @@ async fn every_example_becomes_ready_and_scales() {
     let kafka = kafka::one().await;
     let (redis, temporal) = tokio::join!(Redis::start(), Temporal::builder().start());
     redis.rpush("jobs", 40).await;
+    let group = [
+        "XGROUP",
+        "CREATE",
+        "orders",
+        "example-billing",
+        "$",
+        "MKSTREAM",
+    ];
+    redis.command(&group).await;
+    redis.rpush("bull:emails:wait", 14).await;
+    redis.rpush("bull:emails:active", 4).await;
     kafka.create_topic("example-orders", 3).await;
     (0..3).for_each(|partition| kafka.produce("example-orders", partition, 10));
     kafka.commit(
@@ -63,6 +76,12 @@ async fn every_example_becomes_ready_and_scales() {
         let objects: Vec<&str> = objects.collect();
         if objects.is_empty() {
             continue;
+        }
+        if file == "redis-waiting-time" {
+            // Only now: orders that wait for long would add more replicas.
+            for _ in 0..400 {
+                redis.command(&["XADD", "orders", "*", "order", "1"]).await;
+            }
         }
         let namespace = Namespace::new(cluster.clone(), &format!("example-{file}"));
         for object in objects {

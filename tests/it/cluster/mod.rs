@@ -21,6 +21,7 @@ mod push;
 mod replicas;
 mod scaling;
 mod sidecar;
+mod signals;
 mod tls;
 
 use std::{

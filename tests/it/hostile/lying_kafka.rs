@@ -1,6 +1,9 @@
 //! Kafka brokers that break Kafka's protocol, or use it to take memory.
 
-use std::io;
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
 
 use backlog_scaler::keda::proto::ScaledObjectRef;
 use tokio::{
@@ -9,7 +12,10 @@ use tokio::{
 };
 
 use super::{Fake, Honest, Program, SHORT, assert_error_or, assert_errors, pour, trickle};
-use testkit::{redis, require, scaler::trigger};
+use testkit::{
+    redis, require,
+    scaler::{trigger, with},
+};
 
 /// The kinds of requests (<https://kafka.apache.org/protocol#protocol_api_keys>), in the order in
 /// which they come.
@@ -18,12 +24,15 @@ const METADATA: i16 = 3;
 const FIND_COORDINATOR: i16 = 10;
 const OFFSET_FETCH: i16 = 9;
 const LIST_OFFSETS: i16 = 2;
-const ALL: [i16; 5] = [
+/// For the age of records alone.
+const FETCH: i16 = 1;
+const ALL: [i16; 6] = [
     API_VERSIONS,
     METADATA,
     FIND_COORDINATOR,
     OFFSET_FETCH,
     LIST_OFFSETS,
+    FETCH,
 ];
 
 /// What the broker does instead of responding.
@@ -51,6 +60,8 @@ enum Lie {
     Body(&'static [u8]),
     /// As many brokers as a response has room for.
     ManyBrokers,
+    /// Always the same record, which is before those that are requested.
+    OldRecord,
 }
 
 /// Fields of a message.
@@ -96,6 +107,7 @@ fn response(request: &[u8], port: u16) -> Vec<u8> {
                 (FIND_COORDINATOR, 1),
                 (OFFSET_FETCH, 5),
                 (LIST_OFFSETS, 2),
+                (FETCH, 4),
             ];
             let fields = fields.i16(0).i32(versions.len() as i32);
             versions.iter().fold(fields, |fields, (api, version)| {
@@ -124,9 +136,28 @@ fn response(request: &[u8], port: u16) -> Vec<u8> {
             };
             fields.i32(0).i16(0).i64(-1).i64(offset)
         }
+        FETCH => records(3),
         _ => panic!("no request of kind {api} is expected"),
     };
     fields.0
+}
+
+/// A batch of one record, of a time that is to come.
+fn records(offset: i64) -> Fields {
+    let record = [6 << 1, 0, 0, 0, 1, 1, 0];
+    let batch = Fields::default().i64(offset).i32(49 + record.len() as i32);
+    let Fields(mut head) = batch.i32(-1);
+    head.push(2);
+    let batch = Fields(head).i32(0).i16(0).i32(0);
+    let batch = batch.i64(i64::MAX / 2).i64(i64::MAX / 2);
+    let batch = batch.i64(-1).i16(-1).i32(-1).i32(1);
+    let Fields(mut batch) = batch;
+    batch.extend(record);
+    let fields = Fields::default().i32(0).i32(1).text("jobs").i32(1);
+    let fields = fields.i32(0).i16(0).i64(8).i64(8).i32(-1);
+    let Fields(mut fields) = fields.i32(batch.len() as i32);
+    fields.extend(batch);
+    Fields(fields)
 }
 
 /// The next request, and its number.
@@ -199,6 +230,9 @@ async fn serve(mut stream: TcpStream, about: i16, lie: Lie) -> io::Result<()> {
                     .write_all(&frame(correlation, &many_brokers()))
                     .await?;
             }
+            Lie::OldRecord => {
+                stream.write_all(&frame(correlation, &records(1).0)).await?;
+            }
         }
     }
 }
@@ -214,6 +248,19 @@ fn lag(address: &str) -> ScaledObjectRef {
     ])
 }
 
+/// The age of the record that the group reads next.
+fn record_age(address: &str) -> ScaledObjectRef {
+    let keys = [
+        ("signal", "age"),
+        ("targetSeconds", "5"),
+        ("ageFrom", "record"),
+    ];
+    keys.into_iter()
+        .fold(lag(address), |trigger, (key, value)| {
+            with(trigger, key, value)
+        })
+}
+
 async fn assert_lies_harm_nobody(timeouts: &str, about: &[i16], lies: &[Lie]) {
     if !require(redis::available(), "redis-server") {
         return;
@@ -224,10 +271,13 @@ async fn assert_lies_harm_nobody(timeouts: &str, about: &[i16], lies: &[Lie]) {
             for lie in lies.iter().copied() {
                 let what = format!("{lie:?} about {about}");
                 let fake = Fake::start(move |stream| serve(stream, about, lie)).await;
-                let trigger = lag(&fake.address);
+                let (trigger, honest) = match about {
+                    FETCH => (record_age(&fake.address), 0.0),
+                    _ => (lag(&fake.address), 5.0),
+                };
                 match lie {
                     Lie::Close | Lie::Twice => {
-                        assert_error_or(&program, &trigger, 5.0, &what).await;
+                        assert_error_or(&program, &trigger, honest, &what).await;
                     }
                     _ => assert_errors(&program, &trigger, &what).await,
                 }
@@ -244,6 +294,57 @@ async fn a_broker_that_does_not_lie_has_a_lag_of_five() {
     let fake = Fake::start(|stream| serve(stream, 0, Lie::None)).await;
     let evaluation = program.evaluate(&lag(&fake.address)).await.unwrap();
     assert_eq!(evaluation.value, 5.0);
+    let evaluation = program.evaluate(&record_age(&fake.address)).await.unwrap();
+    assert_eq!((evaluation.value, evaluation.active), (0.0, true));
+}
+
+/// Serves a connection, and counts the requests of each kind.
+async fn serve_counting(mut stream: TcpStream, kinds: Arc<Mutex<Vec<i16>>>) -> io::Result<()> {
+    let port = stream.local_addr()?.port();
+    loop {
+        let (request, correlation) = request(&mut stream).await?;
+        kinds.lock().unwrap().push(kind(&request));
+        let honest = frame(correlation, &response(&request, port));
+        stream.write_all(&honest).await?;
+    }
+}
+
+#[tokio::test]
+async fn a_signal_costs_no_request_more_than_lag_but_for_records() {
+    let program = Program::start("").await;
+    let requests = async |keys: &[(&str, &str)]| {
+        let kinds = Arc::new(Mutex::new(Vec::new()));
+        let counted = kinds.clone();
+        let fake = Fake::start(move |stream| serve_counting(stream, counted.clone())).await;
+        let keys = [&[("freshFor", "60s")], keys].concat();
+        let trigger = keys
+            .into_iter()
+            .fold(lag(&fake.address), |trigger, (key, value)| {
+                with(trigger, key, value)
+            });
+        // An age that is not known yet is an error, of the same sample.
+        let _ = program.evaluate(&trigger).await;
+        let mut kinds = kinds.lock().unwrap().clone();
+        kinds.sort_unstable();
+        kinds
+    };
+    let of_lag = requests(&[]).await;
+    assert!(of_lag.ends_with(&[API_VERSIONS]), "{of_lag:?}");
+    let target = ("targetSeconds", "5");
+    for signal in ["age", "drainTime"] {
+        assert_eq!(
+            requests(&[("signal", signal), target]).await,
+            of_lag,
+            "{signal}"
+        );
+    }
+    let record = [("signal", "age"), target, ("ageFrom", "record")];
+    assert_eq!(requests(&record).await, [&[FETCH], &of_lag[..]].concat());
+}
+
+#[tokio::test]
+async fn a_broker_that_never_gets_to_the_record_is_an_error() {
+    assert_lies_harm_nobody(SHORT, &[FETCH], &[Lie::OldRecord]).await;
 }
 
 #[tokio::test]
@@ -307,5 +408,5 @@ async fn a_million_brokers_take_little_memory() {
 #[tokio::test]
 async fn a_broker_without_the_requested_partition_has_no_lag_of_zero() {
     let empty = [Lie::Body(&[0; 12])];
-    assert_lies_harm_nobody(SHORT, &[LIST_OFFSETS, METADATA], &empty).await;
+    assert_lies_harm_nobody(SHORT, &[LIST_OFFSETS, METADATA, FETCH], &empty).await;
 }

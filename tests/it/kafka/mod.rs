@@ -5,6 +5,7 @@ mod counting;
 mod kerberos;
 mod outages;
 mod security;
+mod signals;
 mod topics;
 
 use backlog_scaler::keda::proto::ScaledObjectRef;

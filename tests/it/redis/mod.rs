@@ -1,10 +1,12 @@
 //! The Redis backend against real servers.
 
+mod layouts;
 mod lists;
 mod outages;
 mod push;
 mod security;
 mod shaping;
+mod signals;
 mod slow;
 mod streams;
 mod topologies;

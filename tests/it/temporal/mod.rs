@@ -5,6 +5,7 @@ mod examples;
 mod load;
 mod outages;
 mod security;
+mod signals;
 mod versions;
 
 use std::time::Duration;

@@ -192,3 +192,72 @@ fn an_empty_group_is_an_error() {
         "consumerGroup: is required"
     );
 }
+
+#[test]
+fn a_signal_is_part_of_the_query_where_it_needs_more_than_the_lag() {
+    let reach = |tolerance, from_start| {
+        Measure::RecordAge(RecordReach {
+            tolerance,
+            from_start,
+        })
+    };
+    let age = ("signal", "age");
+    let record = ("ageFrom", "record");
+    let zero = ("scaleToZeroOnInvalidOffset", "true");
+    let earliest = ("offsetResetPolicy", "earliest");
+    for (keys, measure, text) in [
+        (&[][..], Measure::Lag, "lag of group g"),
+        (
+            &[("signal", "drainTime")],
+            Measure::Progress,
+            "lag of group g, with its progress",
+        ),
+        (&[age], Measure::ObservedAge, "lag of group g, with its age"),
+        (
+            &[age, ("ageFrom", "observed")],
+            Measure::ObservedAge,
+            "lag of group g, with its age",
+        ),
+        (
+            &[age, record],
+            reach(0, false),
+            "lag of group g, with the age of records",
+        ),
+        (
+            &[age, record, earliest, ("lagTolerance", "1")],
+            reach(1, true),
+            "lag of group g, with the age of records",
+        ),
+        (
+            &[age, record, earliest, zero],
+            reach(0, false),
+            "lag of group g, with the age of records",
+        ),
+    ] {
+        let plan = plan("kafka", &with(keys));
+        assert_eq!(plan.query.measure, measure, "{keys:?}");
+        assert_eq!(plan.query.to_string(), text);
+    }
+}
+
+#[test]
+fn signals_that_do_not_go_together_are_errors() {
+    for (keys, reason) in [
+        (&[("ageFrom", "record")][..], "ageFrom: needs `signal: age`"),
+        (
+            &[("signal", "drainTime"), ("ageFrom", "observed")],
+            "ageFrom: needs `signal: age`",
+        ),
+        (
+            &[("signal", "age"), ("ageFrom", "clock")],
+            "ageFrom: `clock` must be observed or record",
+        ),
+        (
+            &[("minimumWhileInFlight", "3")],
+            "minimumWhileInFlight: is not known of a consumer group",
+        ),
+    ] {
+        let error = plan_error("kafka", &with(keys));
+        assert!(error.contains(reason), "{error}");
+    }
+}

@@ -122,6 +122,17 @@ impl<'a> Decoder<'a> {
         Ok(Bytes::copy_from_slice(self.take(length)?))
     }
 
+    /// Bytes without compact length, or what is left of them at the end of a response that was cut
+    /// off; none of null.
+    pub fn cut_bytes(&mut self) -> Result<Bytes, Malformed> {
+        let length = usize::try_from(self.i32()?.max(0)).map_err(|_| Malformed)?;
+        let kept = self.take(length.min(self.rest.len()))?;
+        match kept.is_empty() && length > 0 {
+            true => Err(Malformed),
+            false => Ok(Bytes::copy_from_slice(kept)),
+        }
+    }
+
     /// The elements of an array; none of null. Each ends with its tags, if it has any.
     pub fn array<T>(
         &mut self,

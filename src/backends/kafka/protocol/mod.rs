@@ -4,6 +4,8 @@
 mod auth;
 mod decode;
 mod error;
+mod fetch;
+pub mod records;
 pub mod requests;
 mod responses;
 mod transport;
@@ -21,8 +23,9 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, FindCoordinatorRequest, ListOffsetsRequest, MetadataRequest,
-        OffsetFetchRequest, RequestHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
+        ApiVersionsRequest, FetchRequest, FindCoordinatorRequest, ListOffsetsRequest,
+        MetadataRequest, OffsetFetchRequest, RequestHeader, SaslAuthenticateRequest,
+        SaslHandshakeRequest,
     },
     protocol::{Encodable, StrBytes, encode_request_header_into_buffer},
 };
@@ -37,6 +40,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use decode::{Decoder, Malformed};
 pub use error::{BrokerError, ErrorCause};
+pub use fetch::FetchedRecords;
 use responses::{ApiVersions, Challenge, Handshake, Response};
 pub use responses::{
     ClusterMetadata, Coordinator, FetchedOffsets, FoundCoordinators, GroupOffsets, ListedOffsets,
@@ -65,6 +69,10 @@ pub trait Request: Encodable {
 
 impl Request for ApiVersionsRequest {
     type Response = ApiVersions;
+}
+
+impl Request for FetchRequest {
+    type Response = FetchedRecords;
 }
 
 impl Request for FindCoordinatorRequest {
@@ -112,6 +120,8 @@ struct Outgoing {
 /// A request that waits for its response.
 struct InFlight {
     correlation: i32,
+    /// How much of it is kept.
+    kept: usize,
     response: oneshot::Sender<Bytes>,
 }
 
@@ -178,6 +188,7 @@ impl BrokerConnection {
         let (response, responded) = oneshot::channel();
         let in_flight = InFlight {
             correlation,
+            kept: R::Response::KEPT,
             response,
         };
         // The reason for either is kept in `end`.
@@ -236,7 +247,7 @@ async fn run(
 ) {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::new(reader);
-    let in_flight = Mutex::new(VecDeque::new());
+    let in_flight = Mutex::new(VecDeque::<InFlight>::new());
     let writing = async {
         while let Some(request) = outgoing.recv().await {
             in_flight.lock().push_back(request.in_flight);
@@ -248,8 +259,10 @@ async fn run(
     };
     let reading = async {
         loop {
-            let response = read_frame(&mut reader).await?;
-            let next: Option<InFlight> = in_flight.lock().pop_front();
+            // Responses return in order, so that this is known before it can be read whose it is.
+            let kept = || in_flight.lock().front().map_or(0, |next| next.kept);
+            let response = read_frame(&mut reader, kept).await?;
+            let next = in_flight.lock().pop_front();
             let correlation = response
                 .first_chunk()
                 .map(|bytes| i32::from_be_bytes(*bytes));
@@ -277,7 +290,11 @@ async fn run(
     // Those who wait learn of it as their senders are dropped, with `in_flight` and `outgoing`.
 }
 
-async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> Result<Bytes, BrokerError> {
+/// A response without its length, of which at most `kept` bytes are kept.
+async fn read_frame(
+    reader: &mut (impl AsyncRead + Unpin),
+    kept: impl FnOnce() -> usize,
+) -> Result<Bytes, BrokerError> {
     let mut head = [0; 4];
     let read = BrokerError::from_io;
     reader.read_exact(&mut head).await.map_err(read)?;
@@ -293,10 +310,15 @@ async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> Result<Bytes, Brok
         return Err(BrokerError::new(ErrorCause::Malformed, text));
     }
     // Room is made as bytes come, and not for what is claimed.
-    let mut body = Vec::with_capacity(length.min(LIKELY_RESPONSE));
+    let kept = length.min(kept());
+    let mut body = Vec::with_capacity(kept.min(LIKELY_RESPONSE));
     let mut claimed = reader.take(length as u64);
-    match claimed.read_to_end(&mut body).await.map_err(read)? {
-        all if all == length => Ok(Bytes::from(body)),
+    let mut first = (&mut claimed).take(kept as u64);
+    first.read_to_end(&mut body).await.map_err(read)?;
+    let rest = tokio::io::copy(&mut claimed, &mut tokio::io::sink()).await;
+    rest.map_err(read)?;
+    match claimed.limit() {
+        0 => Ok(Bytes::from(body)),
         _ => Err(hung_up()),
     }
 }

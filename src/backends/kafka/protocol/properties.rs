@@ -5,9 +5,11 @@ use allocation_counter::measure;
 use futures_util::FutureExt;
 use kafka_protocol::{
     messages::{
-        ApiVersionsResponse, FindCoordinatorResponse, ListOffsetsResponse, MetadataResponse,
-        OffsetFetchResponse, SaslAuthenticateResponse, SaslHandshakeResponse, TopicName,
+        ApiVersionsResponse, FetchResponse, FindCoordinatorResponse, ListOffsetsResponse,
+        MetadataResponse, OffsetFetchResponse, SaslAuthenticateResponse, SaslHandshakeResponse,
+        TopicName,
         api_versions_response::ApiVersion,
+        fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData},
         find_coordinator_response,
         list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
         metadata_response::{
@@ -23,7 +25,7 @@ use kafka_protocol::{
 use proptest::{collection::vec, option, prelude::*, sample::Index};
 use std::{collections::BTreeMap, fmt::Debug};
 
-use super::{responses::PartitionOffset, *};
+use super::{fetch::PartitionRecords, responses::PartitionOffset, *};
 
 /// A response that is read here, as any broker may send it.
 trait AnyResponse: Response + Debug + PartialEq + 'static {
@@ -398,6 +400,64 @@ impl AnyResponse for ListedOffsets {
     }
 }
 
+impl AnyResponse for FetchedRecords {
+    fn any(version: i16) -> BoxedStrategy<Self> {
+        let records = of_many_lengths(any::<u8>()).prop_map(Bytes::from);
+        let partition = (any::<i32>(), any::<i16>(), records);
+        let partition = partition.prop_map(|(partition, error, records)| PartitionRecords {
+            partition,
+            error,
+            records,
+        });
+        let topics = vec((text(), vec(partition, 0..4)), 0..4);
+        let parts = (any::<bool>(), any::<i16>(), topics);
+        parts
+            .prop_map(move |(throttled, error, topics)| FetchedRecords {
+                throttled,
+                error: since(version, 7, error),
+                topics,
+            })
+            .boxed()
+    }
+
+    fn encode(&self, version: i16, noise: &Noise) -> Vec<u8> {
+        let aborted = noise.numbers.iter().map(|id| {
+            AbortedTransaction::default()
+                .with_producer_id(i64::from(*id).into())
+                .with_first_offset(noise.number.into())
+        });
+        let aborted: Vec<_> = aborted.collect();
+        let partition = |found: &PartitionRecords| {
+            PartitionData::default()
+                .with_partition_index(found.partition)
+                .with_error_code(found.error)
+                .with_high_watermark(noise.number.into())
+                .with_last_stable_offset(noise.number.into())
+                .with_log_start_offset(match version {
+                    5.. => noise.number.into(),
+                    _ => -1,
+                })
+                .with_aborted_transactions((noise.number % 2 == 0).then(|| aborted.clone()))
+                .with_preferred_read_replica(match version {
+                    11.. => noise.number.into(),
+                    _ => (-1).into(),
+                })
+                .with_records(Some(found.records.clone()))
+        };
+        let topics = self.topics.iter().map(|(topic, partitions)| {
+            FetchableTopicResponse::default()
+                .with_topic(name(topic))
+                .with_partitions(partitions.iter().map(partition).collect())
+        });
+        let message = FetchResponse::default()
+            .with_throttle_time_ms(self.throttled.into())
+            .with_error_code(self.error)
+            .with_session_id(since(version, 7, noise.number))
+            .with_responses(topics.collect());
+        noise.sent(&message, version)
+    }
+}
+
 /// A version, a response of it, and how it is sent.
 fn response<A: AnyResponse>() -> impl Strategy<Value = (i16, A, Vec<u8>)> {
     let of_version = |version| {
@@ -555,11 +615,12 @@ properties_of!(
     coordinators: FoundCoordinators,
     committed: FetchedOffsets,
     listed: ListedOffsets,
+    records: FetchedRecords,
 );
 
 /// Reads from a stream that ends after these bytes.
-fn frame_of(mut sent: &[u8]) -> Result<Bytes, BrokerError> {
-    let read = read_frame(&mut sent).now_or_never();
+fn frame_of(mut sent: &[u8], kept: usize) -> Result<Bytes, BrokerError> {
+    let read = read_frame(&mut sent, || kept).now_or_never();
     read.expect("a stream of bytes never waits")
 }
 
@@ -569,21 +630,23 @@ proptest! {
         body in vec(any::<u8>(), 0..200),
         rest in vec(any::<u8>(), 0..20),
         claimed in prop_oneof![Just(None), any::<i32>().prop_map(Some), (0..400).prop_map(Some)],
+        kept in prop_oneof![Just(LARGEST_RESPONSE), 0..300_usize],
     ) {
         let claimed = claimed.unwrap_or(body.len() as i32);
         let sent = [&claimed.to_be_bytes()[..], &body, &rest].concat();
         let mut outcome = None;
-        let memory = measure(|| outcome = Some(frame_of(&sent)));
+        let memory = measure(|| outcome = Some(frame_of(&sent, kept)));
         let there = &sent[4..];
         let length = usize::try_from(claimed).ok().filter(|length| *length <= there.len());
         match (outcome.expect("was read"), length) {
-            (Ok(frame), Some(length)) => prop_assert_eq!(&frame[..], &there[..length]),
+            (Ok(frame), Some(length)) => prop_assert_eq!(&frame[..], &there[..length.min(kept)]),
             (Ok(frame), None) => prop_assert!(false, "{} bytes of {claimed}", frame.len()),
             (Err(_), None) => {}
             (Err(error), Some(_)) => prop_assert!(false, "{}", error.text),
         }
         // A likely length gets its buffer at once, a larger one as it comes.
-        let most = LIKELY_RESPONSE + 4 * sent.len() + 1024;
+        // What is not kept goes through a small buffer.
+        let most = LIKELY_RESPONSE.min(kept) + 4 * sent.len() + 16 * 1024;
         prop_assert!(memory.bytes_max <= most as u64, "{} bytes", memory.bytes_max);
     }
 }

@@ -7,8 +7,9 @@ use std::{
 
 use kafka_protocol::{
     messages::{
-        FindCoordinatorRequest, GroupId, ListOffsetsRequest, MetadataRequest, OffsetFetchRequest,
-        TopicName,
+        FetchRequest, FindCoordinatorRequest, GroupId, ListOffsetsRequest, MetadataRequest,
+        OffsetFetchRequest, TopicName,
+        fetch_request::{FetchPartition, FetchTopic},
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
         metadata_request::MetadataRequestTopic,
         offset_fetch_request::OffsetFetchRequestGroup,
@@ -109,9 +110,42 @@ pub fn list_offsets(
     });
     ListOffsetsRequest::default()
         .with_replica_id((-1).into())
-        .with_isolation_level(match isolation {
-            Isolation::ReadUncommitted => 0,
-            Isolation::ReadCommitted => 1,
-        })
+        .with_isolation_level(level(isolation))
         .with_topics(topics.collect())
+}
+
+/// The records of one partition from an offset on, as many as there are in so many bytes.
+///
+/// A broker returns the first batch as a whole, and no other, where even that is larger (KIP-74;
+/// `ReplicaManager.readFromLog` and `LogSegment.read` with `minOneMessage`). It does so for one
+/// partition of a request, so that each has a request of its own. It does not wait for more, and no
+/// session is opened (KIP-227).
+pub fn fetch(
+    topic: &str,
+    partition: i32,
+    offset: i64,
+    isolation: Isolation,
+    bytes: i32,
+) -> FetchRequest {
+    let partition = FetchPartition::default()
+        .with_partition(partition)
+        .with_fetch_offset(offset)
+        .with_partition_max_bytes(bytes);
+    let topic = FetchTopic::default()
+        .with_topic(TopicName(StrBytes::from_string(topic.to_owned())))
+        .with_partitions(vec![partition]);
+    FetchRequest::default()
+        .with_replica_id((-1).into())
+        .with_max_wait_ms(0)
+        .with_min_bytes(0)
+        .with_max_bytes(bytes)
+        .with_isolation_level(level(isolation))
+        .with_topics(vec![topic])
+}
+
+fn level(isolation: Isolation) -> i8 {
+    match isolation {
+        Isolation::ReadUncommitted => 0,
+        Isolation::ReadCommitted => 1,
+    }
 }

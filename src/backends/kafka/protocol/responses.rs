@@ -9,7 +9,10 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use kafka_protocol::messages::ApiKey;
 
-use super::decode::{Decoder, Malformed};
+use super::{
+    LARGEST_RESPONSE,
+    decode::{Decoder, Malformed},
+};
 
 /// A response to one kind of request.
 pub trait Response: Sized {
@@ -19,6 +22,8 @@ pub trait Response: Sized {
     const VERSIONS: RangeInclusive<i16>;
     /// The first version with compact lengths and tagged fields (KIP-482).
     const FLEXIBLE: i16;
+    /// How many bytes of a response are kept. What is larger is cut off.
+    const KEPT: usize = LARGEST_RESPONSE;
 
     fn read(reader: &mut Decoder<'_>, version: i16) -> Result<Self, Malformed>;
 }

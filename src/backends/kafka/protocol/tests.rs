@@ -2,9 +2,11 @@
 
 use kafka_protocol::{
     messages::{
-        ApiVersionsResponse, FindCoordinatorResponse, ListOffsetsResponse, MetadataResponse,
-        OffsetFetchResponse, SaslAuthenticateResponse, SaslHandshakeResponse, TopicName,
+        ApiVersionsResponse, FetchRequest, FetchResponse, FindCoordinatorResponse,
+        ListOffsetsResponse, MetadataResponse, OffsetFetchResponse, SaslAuthenticateResponse,
+        SaslHandshakeResponse, TopicName,
         api_versions_response::ApiVersion,
+        fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData},
         find_coordinator_response,
         list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
         metadata_response::{
@@ -15,7 +17,7 @@ use kafka_protocol::{
             OffsetFetchResponseTopic, OffsetFetchResponseTopics,
         },
     },
-    protocol::HeaderVersion,
+    protocol::{Decodable, HeaderVersion},
 };
 
 use super::{responses::PartitionOffset, *};
@@ -206,6 +208,64 @@ fn ends_are_read_in_every_version() {
     }
 }
 
+fn records(version: i16) -> Vec<u8> {
+    let aborted = AbortedTransaction::default()
+        .with_producer_id(7.into())
+        .with_first_offset(40);
+    let partition = PartitionData::default()
+        .with_partition_index(3)
+        .with_high_watermark(50)
+        .with_aborted_transactions(Some(vec![aborted]))
+        .with_records(Some(Bytes::from_static(b"a batch of records")));
+    let topic = FetchableTopicResponse::default()
+        .with_topic(name("orders"))
+        .with_partitions(vec![partition]);
+    let message = FetchResponse::default()
+        .with_throttle_time_ms(20)
+        .with_responses(vec![topic]);
+    sent(&message, version)
+}
+
+#[test]
+fn records_are_read_in_every_version_and_may_be_cut_off() {
+    for version in FetchedRecords::VERSIONS {
+        let all = records(version);
+        let text = b"a batch of records";
+        for kept in 1..=text.len() {
+            let cut = all.len() - text.len() + kept;
+            let found: FetchedRecords = response(&all[..cut], version);
+            assert!(found.throttled);
+            assert_eq!((found.error, found.topics[0].0.as_str()), (0, "orders"));
+            let partition = &found.topics[0].1[0];
+            assert_eq!((partition.partition, partition.error), (3, 0));
+            assert_eq!(partition.records, &text[..kept]);
+        }
+        for end in 0..=all.len() - text.len() {
+            let cut = read::<FetchedRecords>(&all[..end], version);
+            assert!(cut.is_err(), "cut at {end}, version {version}");
+        }
+    }
+}
+
+#[test]
+fn one_batch_of_one_partition_is_requested_in_every_version() {
+    for version in FetchedRecords::VERSIONS {
+        let isolation = crate::backends::kafka::query::Isolation::ReadCommitted;
+        let request = requests::fetch("orders", 3, 41, isolation, 1);
+        let frame = frame(&request, version, 7).expect("a request");
+        // Length, kind, version, number, and our name.
+        let mut body = frame.slice(4 + 2 + 2 + 4 + 2 + NAME.len()..);
+        let decoded = FetchRequest::decode(&mut body, version).expect("what was sent");
+        assert!(body.is_empty());
+        assert_eq!(decoded, request);
+        assert_eq!((decoded.max_bytes, decoded.max_wait_ms), (1, 0));
+        assert_eq!((decoded.session_id, decoded.session_epoch), (0, -1));
+        let partition = &decoded.topics[0].partitions[0];
+        assert_eq!((partition.partition, partition.fetch_offset), (3, 41));
+        assert_eq!(partition.partition_max_bytes, 1);
+    }
+}
+
 fn understood() -> Vec<u8> {
     let api = |key| {
         ApiVersion::default()
@@ -261,7 +321,10 @@ fn the_answers_before_a_login_are_read() {
 fn what_is_garbled_does_no_harm() {
     fn corrupt<A: Response>(sent: &[u8], version: i16) {
         // The last bytes of some responses are not read here.
-        for end in 0..sent.len() - 5 {
+        corrupt_but::<A>(sent, version, 5);
+    }
+    fn corrupt_but<A: Response>(sent: &[u8], version: i16, last: usize) {
+        for end in 0..sent.len() - last {
             let cut = read::<A>(&sent[..end], version);
             assert!(cut.is_err(), "cut at {end}, version {version}");
         }
@@ -285,6 +348,8 @@ fn what_is_garbled_does_no_harm() {
         .for_each(|version| corrupt::<FetchedOffsets>(&committed(version), version));
     ListedOffsets::VERSIONS.for_each(|version| corrupt::<ListedOffsets>(&ends(version), version));
     corrupt::<ApiVersions>(&understood(), 0);
+    // Records may end anywhere.
+    FetchedRecords::VERSIONS.for_each(|v| corrupt_but::<FetchedRecords>(&records(v), v, 18));
 }
 
 #[tokio::test]

@@ -83,9 +83,11 @@ fn sample(partitions: &[Given]) -> Sample {
         }),
         start: given.start,
         end: given.end,
+        waiting: None,
     };
     Sample {
         partitions: partitions.iter().enumerate().map(partition).collect(),
+        progress: None,
     }
 }
 

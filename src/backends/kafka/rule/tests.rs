@@ -30,9 +30,11 @@ fn sample(partitions: &[P]) -> Sample {
         }),
         start: *start,
         end: *end,
+        waiting: None,
     };
     Sample {
         partitions: partitions.iter().enumerate().map(partition).collect(),
+        progress: None,
     }
 }
 
@@ -183,4 +185,189 @@ fn persistent_lag_keeps_the_trigger_active_and_is_no_part_of_the_value() {
     let mut alone = sample(&lags(1, &[7]));
     since(&mut alone, 0, 31);
     assert_eq!(reading(rule, &alone), (0, true));
+}
+
+/// A sample whose partitions have waited so many seconds; a negative number: for at least that.
+fn waiting(partitions: &[P], seconds: &[i64]) -> Sample {
+    let Sample { partitions, .. } = sample(partitions);
+    let waited = |seconds: &i64| {
+        let time = Duration::from_secs(seconds.unsigned_abs());
+        match *seconds < 0 {
+            true => Waiting::AtLeast(time),
+            false => Waiting::For(time),
+        }
+    };
+    let partitions = partitions
+        .iter()
+        .zip(seconds)
+        .map(|(partition, seconds)| Partition {
+            waiting: Some(waited(seconds)),
+            ..partition.clone()
+        });
+    Sample {
+        partitions: partitions.collect(),
+        progress: None,
+    }
+}
+
+/// What is given, and the age in seconds, or what it is at least.
+type AgeCase<'a> = (&'a str, LagRule, &'a [P], &'a [i64], Result<u64, u64>);
+
+/// What is given, and the time in seconds, or a part of the error.
+type DrainCase<'a> = (&'a str, &'a [P], Progress, Result<u64, &'a str>);
+
+#[test]
+fn the_age_is_the_largest_of_the_partitions_with_lag() {
+    let earliest = LagRule {
+        reset: OffsetReset::Earliest,
+        ..PLAIN
+    };
+    let zero = LagRule {
+        zero_without_commit: true,
+        ..earliest
+    };
+    let tolerant = LagRule {
+        tolerance: 2,
+        ..PLAIN
+    };
+    let cases: [AgeCase<'_>; 10] = [
+        ("no partition", PLAIN, &[], &[], Ok(0)),
+        ("caught up", PLAIN, &[(7, 0, 7)], &[0], Ok(0)),
+        (
+            "the largest",
+            PLAIN,
+            &[(3, 0, 7), (3, 0, 7)],
+            &[4, 9],
+            Ok(9),
+        ),
+        (
+            "tolerated",
+            tolerant,
+            &[(5, 0, 7), (3, 0, 7)],
+            &[9, 4],
+            Ok(4),
+        ),
+        (
+            "tolerated and unknown",
+            tolerant,
+            &[(5, 0, 7)],
+            &[-9],
+            Ok(0),
+        ),
+        (
+            "behind from the start",
+            PLAIN,
+            &[(3, 0, 7), (3, 0, 7)],
+            &[-42, 9],
+            Err(42),
+        ),
+        (
+            "at least what is known",
+            PLAIN,
+            &[(3, 0, 7), (3, 0, 7)],
+            &[-42, 60],
+            Err(60),
+        ),
+        (
+            "latest waits for nothing",
+            PLAIN,
+            &[(-1, 0, 7)],
+            &[-5],
+            Ok(0),
+        ),
+        ("earliest for all", earliest, &[(-1, 0, 7)], &[5], Ok(5)),
+        ("earliest that counts 0", zero, &[(-1, 0, 7)], &[5], Ok(0)),
+    ];
+    for (given, rule, partitions, seconds, then) in cases {
+        let found = rule.age(&waiting(partitions, seconds), Instant::now());
+        match (found, then) {
+            (Ok(age), Ok(seconds)) => assert_eq!(age, Duration::from_secs(seconds), "{given}"),
+            (Err(error), Err(seconds)) => {
+                assert_eq!(error.kind(), Kind::Undetermined);
+                let text = error.to_string();
+                let at_least = format!("has been behind for at least {seconds} s");
+                assert!(text.contains(&at_least), "{given}: {text}");
+                assert!(
+                    text.contains("`ageFrom: record` knows it at once"),
+                    "{text}"
+                );
+            }
+            (found, _) => panic!("{given}: {found:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_persistent_lag_has_no_age_and_takes_no_time() {
+    let now = Instant::now() + Duration::from_secs(100);
+    let rule = LagRule {
+        exclude_persistent_after: Some(Duration::from_secs(30)),
+        ..PLAIN
+    };
+    let mut stuck = waiting(&[(3, 0, 7)], &[50]);
+    let mut partitions = stuck.partitions.to_vec();
+    if let Some(committed) = &mut partitions[0].committed {
+        committed.unmoved_since = Some(now - Duration::from_secs(40));
+    }
+    stuck.partitions = partitions.into();
+    assert_eq!(rule.age(&stuck, now), Ok(Duration::ZERO));
+    assert_eq!(rule.drain_time(&stuck, now), Ok(Duration::ZERO));
+    assert_eq!(PLAIN.age(&stuck, now), Ok(Duration::from_secs(50)));
+}
+
+#[test]
+fn the_drain_time_is_the_lag_at_the_rate_of_commits() {
+    let committed = |messages, seconds| Progress::Committed {
+        messages,
+        within: Duration::from_secs(seconds),
+    };
+    let too_short = Progress::TooShort {
+        seen_for: Duration::from_secs(4),
+    };
+    let all = [(0, 0, 600), (0, 0, 600)];
+    let cases: [DrainCase<'_>; 6] = [
+        ("twenty a second", &all, committed(1_200, 60), Ok(60)),
+        (
+            "before the caps",
+            &lags(1, &[1_000]),
+            committed(10, 10),
+            Ok(1_000),
+        ),
+        ("nothing waits", &[(7, 0, 7)], committed(0, 60), Ok(0)),
+        ("nor is a rate known", &[(7, 0, 7)], too_short, Ok(0)),
+        (
+            "no commit",
+            &all,
+            committed(0, 60),
+            Err("the lag is 1200, and the group has committed nothing in the last 60 s"),
+        ),
+        (
+            "too short",
+            &all,
+            too_short,
+            Err("the lag is 1200, and the group has been seen for 4 s"),
+        ),
+    ];
+    for (given, partitions, progress, then) in cases {
+        let sample = Sample {
+            progress: Some(progress),
+            ..sample(partitions)
+        };
+        match (PLAIN.drain_time(&sample, Instant::now()), then) {
+            (Ok(time), Ok(seconds)) => assert_eq!(time, Duration::from_secs(seconds), "{given}"),
+            (Err(error), Err(text)) => {
+                assert_eq!(error.kind(), Kind::Undetermined);
+                assert!(error.to_string().contains(text), "{given}: {error}");
+            }
+            (found, _) => panic!("{given}: {found:?}"),
+        }
+    }
+    let longest = Sample {
+        progress: Some(committed(1, 3_600)),
+        ..sample(&[(0, 0, i64::MAX)])
+    };
+    assert_eq!(
+        PLAIN.drain_time(&longest, Instant::now()),
+        Ok(Duration::MAX)
+    );
 }

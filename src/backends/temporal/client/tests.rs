@@ -72,7 +72,7 @@ async fn warnings_of(server_version: &'static str) -> usize {
             deadline: soon(),
         };
         let state = client.requests.version(&version, context).await.unwrap();
-        assert_eq!(state.sample.backlogs.len(), 1, "the count is kept");
+        assert_eq!(state.sample.queues.len(), 1, "the count is kept");
     }
     log.lines_with("counts of worker-deployment versions are wrong")
 }

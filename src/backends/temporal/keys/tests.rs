@@ -118,7 +118,8 @@ fn running_workflows_need_names_that_a_visibility_query_can_hold() {
     let running = ("includeRunningWorkflowCount", "true");
     assert_eq!(
         error(&[("taskQueue", "q"), ("workflowTaskQueueForCount", "w")]),
-        "workflowTaskQueueForCount: has no effect without `includeRunningWorkflowCount: true`"
+        "workflowTaskQueueForCount: has no effect without `includeRunningWorkflowCount: true`, or \
+         `minimumWhileInFlight` with `inFlight: workflows`"
     );
     for (key, value) in [
         ("taskQueue", "q' OR 'a'='a"),
@@ -174,5 +175,99 @@ fn each_name_that_a_visibility_query_cannot_hold_is_reported() {
     ]);
     for name in ["`a'`", "`b'`", "`d'`", "`e\\`"] {
         assert!(error.contains(name), "{name} is not in {error}");
+    }
+}
+
+#[test]
+fn a_time_is_measured_by_the_same_query_as_the_backlog() {
+    let of = |keys: &[(&str, &str)]| {
+        let queue = [("taskQueue", "q")];
+        plan(&[&queue, keys].concat()).unwrap().query
+    };
+    let seconds = ("targetSeconds", "30");
+    assert_eq!(of(&[]), of(&[("signal", "age"), seconds]));
+    assert_eq!(of(&[]), of(&[("signal", "drainTime"), seconds]));
+}
+
+#[test]
+fn work_in_flight_is_workflows_or_slots_of_workers() {
+    let of = |keys: &[(&str, &str)]| {
+        let keys = [&[("taskQueue", "q"), ("minimumWhileInFlight", "5")], keys].concat();
+        plan(&keys).map(|plan| (plan.query.to_string(), plan.query.in_flight.unwrap()))
+    };
+    let workflows = |queue: Option<&str>| InFlight::Workflows {
+        queue: queue.map(str::to_owned),
+    };
+    for (keys, text, in_flight) in [
+        (
+            &[][..],
+            "backlog of task queue q with the number of its running workflows",
+            workflows(None),
+        ),
+        (
+            &[
+                ("inFlight", "workflows"),
+                ("workflowTaskQueueForCount", "w"),
+            ],
+            "backlog of task queue q with the number of running workflows of w",
+            workflows(Some("w")),
+        ),
+        (
+            &[("inFlight", "workers")],
+            "backlog of task queue q with its worker slots in use",
+            InFlight::WorkerSlots,
+        ),
+        (
+            &[
+                ("inFlight", "workers"),
+                ("includeRunningWorkflowCount", "true"),
+                ("workflowTaskQueueForCount", "w"),
+            ],
+            "backlog of task queue q with the running workflows of w and its worker slots in use",
+            InFlight::WorkerSlots,
+        ),
+    ] {
+        assert_eq!(of(keys), Ok((text.to_owned(), in_flight)));
+    }
+}
+
+#[test]
+fn work_in_flight_that_has_no_effect_or_cannot_be_counted_is_an_error() {
+    let (queue, minimum) = (("taskQueue", "q"), ("minimumWhileInFlight", "5"));
+    for (keys, then) in [
+        (
+            &[queue, ("inFlight", "workers")][..],
+            "inFlight: has no effect without `minimumWhileInFlight`",
+        ),
+        (
+            &[queue, minimum, ("inFlight", "activities")],
+            "inFlight: `activities` must be workflows or workers",
+        ),
+        (
+            &[
+                queue,
+                minimum,
+                ("inFlight", "workers"),
+                ("workflowTaskQueueForCount", "w"),
+            ],
+            "workflowTaskQueueForCount: has no effect without `includeRunningWorkflowCount: true`, \
+             or `minimumWhileInFlight` with `inFlight: workflows`",
+        ),
+        (
+            &[queue, minimum, ("inFlight", "workers"), ("buildId", "v1")],
+            "inFlight: `workers` is not known of build ids; use `workerDeploymentName`",
+        ),
+        (
+            &[("taskQueue", "q'"), minimum],
+            "taskQueue: `q'` cannot be part of a visibility query, which `minimumWhileInFlight` \
+             needs; allowed are letters, digits and _ . / : -",
+        ),
+        (
+            &[("taskQueues", "a,b'"), minimum, ("inFlight", "workers")],
+            "taskQueues: `b'` cannot be part of a visibility query, which `minimumWhileInFlight` \
+             needs; allowed are letters, digits and _ . / : -",
+        ),
+    ] {
+        assert_eq!(error(keys), then);
     }
 }

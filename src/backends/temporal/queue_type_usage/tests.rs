@@ -1,6 +1,7 @@
 //! Which types are read when.
 
 use super::*;
+use crate::backends::temporal::backlog::TaskStats;
 use QueueType::{Activity, Nexus, Workflow};
 
 /// The rate has room.
@@ -8,12 +9,20 @@ const ROOM: bool = true;
 const FULL: bool = false;
 
 const WAITING: QueueState = QueueState {
-    backlog: 3,
+    stats: TaskStats {
+        backlog: 3,
+        age: Duration::ZERO,
+        dispatch_rate: 0.0,
+        polled: false,
+    },
     has_pollers: false,
     has_traffic: true,
 };
 const POLLED: QueueState = QueueState {
-    backlog: 0,
+    stats: TaskStats {
+        backlog: 0,
+        ..WAITING.stats
+    },
     has_pollers: true,
     has_traffic: false,
 };
@@ -143,4 +152,15 @@ fn the_number_of_known_queues_is_bounded() {
     }
     assert!(usage.has_read("a", Workflow) && usage.has_read("c", Workflow));
     assert!(!usage.has_read("b", Workflow));
+}
+
+#[test]
+fn a_type_with_tasks_is_never_left_out_so_that_their_age_shows() {
+    let usage = QueueTypeUsage::new(KNOWN);
+    for seconds in (0..3 * 3600).step_by(30) {
+        let plan = usage.read_plan("q", &TypeSelection::All, FULL, after(seconds));
+        assert_eq!(plan.needed, [Workflow, Activity], "after {seconds} s");
+        usage.record("q", Workflow, POLLED, after(seconds));
+        usage.record("q", Activity, WAITING, after(seconds));
+    }
 }

@@ -5,7 +5,8 @@ use tonic::Status;
 use super::*;
 use crate::{
     backends::temporal::{
-        query::{Backlog, TypeSelection},
+        backlog::RunningWorkflows,
+        query::{DeploymentVersion, InFlight, RunningCheck, TypeSelection},
         testing::FakeFrontend,
     },
     error::{Error, Kind},
@@ -30,6 +31,7 @@ fn query(queues: &[&str], tasks: TaskSelection) -> Query {
         types: TypeSelection::Named([QueueType::Workflow].into()),
         tasks,
         running: None,
+        in_flight: None,
     }
 }
 
@@ -192,24 +194,43 @@ async fn a_server_that_hangs_loses_the_connection() {
     assert!(started.elapsed() < Duration::from_secs(4));
 }
 
-#[test]
-fn running_workflows_are_those_of_the_version_or_of_none() {
-    assert_eq!(
-        visibility_query(&["q"], None),
-        "ExecutionStatus = 'Running' AND TaskQueue = 'q' \
-         AND TemporalWorkerDeploymentVersion IS NULL"
-    );
-    assert_eq!(
-        visibility_query(&["a", "b"], Some(&version())),
-        "ExecutionStatus = 'Running' AND TaskQueue IN ('a','b') \
-         AND TemporalWorkerDeploymentVersion = 'orders:v1'"
-    );
+#[tokio::test]
+async fn the_number_of_running_workflows_is_counted_beside_any_backlog() {
+    let frontend = FakeFrontend::start("1.32.1").await;
+    let client = connect(&frontend).await;
+    let names: Vec<String> = (0..101).map(|i| format!("q-{i:03}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut counted = query(&names, TaskSelection::All);
+    counted.in_flight = Some(InFlight::Workflows { queue: None });
+    let measured = measure(&client, &counted, within(LONG)).await.unwrap();
+    // One of each of the two counts.
+    assert_eq!(measured.sample.in_flight, 2);
+    assert_eq!(measured.sample.running, RunningWorkflows::NotCounted);
+
+    counted.in_flight = Some(InFlight::Workflows {
+        queue: Some("q".to_owned()),
+    });
+    let measured = measure(&client, &counted, within(LONG)).await.unwrap();
+    assert_eq!(measured.sample.in_flight, 1);
 }
 
-#[test]
-fn no_name_can_end_a_literal() {
-    assert_eq!(literal("q' OR 'a'='a"), r"'q\' OR \'a\'=\'a'");
-    assert_eq!(literal(r"q\' OR"), r"'q\\\' OR'");
+#[tokio::test]
+async fn without_the_need_nothing_is_counted() {
+    let frontend = FakeFrontend::start("1.32.1").await;
+    let client = connect(&frontend).await;
+    let q = query(&["q"], TaskSelection::All);
+    let measured = measure(&client, &q, within(LONG)).await.unwrap();
+    assert_eq!(measured.sample.in_flight, 0);
+    assert_eq!(frontend.requests(), ["DescribeTaskQueue"]);
+}
+
+/// `count` tasks, the oldest `age` seconds old.
+fn stats(count: u64, age: u64) -> TaskStats {
+    TaskStats {
+        backlog: count,
+        age: Duration::from_secs(age),
+        ..TaskStats::default()
+    }
 }
 
 #[test]
@@ -217,18 +238,22 @@ fn a_version_counts_by_queue_and_type() {
     let state = VersionState {
         draining: false,
         serving: true,
-        backlogs: vec![
-            ("q".to_owned(), QueueType::Workflow, 1),
-            ("q".to_owned(), QueueType::Activity, 20),
-            ("other".to_owned(), QueueType::Activity, 300),
+        queues: vec![
+            ("q".to_owned(), QueueType::Workflow, stats(1, 5)),
+            ("q".to_owned(), QueueType::Activity, stats(20, 40)),
+            ("other".to_owned(), QueueType::Activity, stats(300, 900)),
         ],
     };
     let of = |types: TypeSelection| {
         let queues = ["q", "never-polled"];
         let mut query = query(&queues, TaskSelection::Version(version()));
         query.types = types;
-        version_backlog(&state, &query).total()
+        let backlog = version_backlog(&state, &query);
+        (backlog.total(), backlog.age().as_secs())
     };
-    assert_eq!(of(TypeSelection::All), 21);
-    assert_eq!(of(TypeSelection::Named([QueueType::Activity].into())), 20);
+    assert_eq!(of(TypeSelection::All), (21, 40));
+    let named = |queue_type| TypeSelection::Named([queue_type].into());
+    assert_eq!(of(named(QueueType::Activity)), (20, 40));
+    assert_eq!(of(named(QueueType::Workflow)), (1, 5));
+    assert_eq!(of(named(QueueType::Nexus)), (0, 0));
 }

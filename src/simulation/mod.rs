@@ -1,0 +1,151 @@
+//! A simulation of KEDA and the HPA: how a load would be scaled with given settings, without a
+//! cluster and without waiting.
+//!
+//! - [`Load`] says how many items arrive per second, [`WorkerModel`] how workers handle them.
+//! - A [`Trigger`] turns what is known of the queue into a value. [`ShapedTrigger`] puts the server's
+//!   own shaping (`scaleDownBelow`, `activityHold`, …) around one.
+//! - [`ScaledObject`] has KEDA's settings, with the HPA's [`Behavior`]; [`HpaController`] those of
+//!   the cluster.
+//! - [`Simulation`] runs them together and yields a [`Timeline`].
+//!
+//! Everything is pure: there is no I/O, no chance and no clock, and the same simulation yields the
+//! same timeline. Time is a [`Duration`] since the start. Items arrive and are completed at exact
+//! times; KEDA, the HPA and the points of the timeline are on whole seconds.
+//!
+//! Not simulated: the time that the API server, the scheduler and nodes take beyond
+//! [`WorkerModel::startup`]; paused ScaledObjects, `scalingModifiers` and ScaledJobs; metrics of pods
+//! and resources; delayed redelivery of interrupted items.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use backlog_scaler::simulation::{
+//!     Load, MetricTarget, ScaledObject, Simulation, WorkerModel, backlog,
+//! };
+//!
+//! let workers = WorkerModel::new(Duration::from_secs(2));
+//! let timeline = Simulation::new(Load::Constant(3.0), workers, ScaledObject::default())
+//!     .trigger(MetricTarget::AverageValue(10.0), backlog(0))
+//!     .run(Duration::from_secs(3600))?;
+//! assert!(timeline.summary.max_replicas >= 6);
+//! # Ok::<(), backlog_scaler::error::Error>(())
+//! ```
+
+mod arrivals;
+mod hpa;
+mod keda;
+mod load;
+mod queue;
+mod run;
+mod shaped;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod triggers;
+mod workers;
+
+use std::time::Duration;
+
+use hpa::Milli;
+pub use hpa::{
+    Behavior, HpaController, MetricTarget, Policy, PolicyType, ScalingRules, SelectPolicy,
+};
+pub use keda::{Fallback, FallbackBehavior, ScaledObject};
+pub use load::{Between, Load, Points};
+pub use queue::QueueState;
+use run::Run;
+pub use shaped::ShapedTrigger;
+pub use timeline::{Point, Summary, Timeline, TriggerPoint};
+pub use triggers::{Failing, Report, Trigger, backlog, drain_time, failing, oldest_age};
+pub use workers::{ItemTime, WorkerModel};
+
+use crate::error::{Error, Kind, Result};
+
+/// A load, the workers for it, and what scales them.
+pub struct Simulation {
+    load: Load,
+    workers: WorkerModel,
+    scaled_object: ScaledObject,
+    controller: HpaController,
+    triggers: Vec<(MetricTarget, Box<dyn Trigger>)>,
+    initial_backlog: u64,
+    initial_replicas: Option<u32>,
+    rate_window: Duration,
+}
+
+/// The resolution of the simulation.
+const STEP: Duration = Duration::from_secs(1);
+
+/// Over which the completion rate is known, unless it is set.
+const RATE_WINDOW: Duration = Duration::from_secs(60);
+
+impl Simulation {
+    /// Without triggers, an empty queue, and the replicas of an inactive ScaledObject.
+    pub fn new(load: Load, workers: WorkerModel, scaled_object: ScaledObject) -> Self {
+        Simulation {
+            load,
+            workers,
+            scaled_object,
+            controller: HpaController::default(),
+            triggers: Vec::new(),
+            initial_backlog: 0,
+            initial_replicas: None,
+            rate_window: RATE_WINDOW,
+        }
+    }
+
+    /// Adds a trigger with its target. The first one is the first in each point of the timeline.
+    pub fn trigger(mut self, target: MetricTarget, trigger: impl Trigger + 'static) -> Self {
+        self.triggers.push((target, Box::new(trigger)));
+        self
+    }
+
+    /// Other settings of the cluster's HPA controller.
+    pub fn controller(mut self, controller: HpaController) -> Self {
+        self.controller = controller;
+        self
+    }
+
+    /// So many items arrive at the start, all at once.
+    pub fn initial_backlog(mut self, items: u64) -> Self {
+        self.initial_backlog = items;
+        self
+    }
+
+    /// The scale target has so many replicas at the start. Otherwise `idleReplicaCount`, or
+    /// `minReplicaCount`.
+    pub fn initial_replicas(mut self, replicas: u32) -> Self {
+        self.initial_replicas = Some(replicas);
+        self
+    }
+
+    /// [`QueueState::completion_rate`] is that of so much time before; 60 s unless it is set.
+    pub fn rate_window(mut self, window: Duration) -> Self {
+        self.rate_window = window;
+        self
+    }
+
+    /// Runs for a length of time.
+    ///
+    /// An error of kind [`Kind::Invalid`] if KEDA would refuse the ScaledObject, if there is no
+    /// trigger, or if a target is not above 0.
+    pub fn run(self, length: Duration) -> Result<Timeline> {
+        self.check()?;
+        Ok(Run::new(self).until(length))
+    }
+
+    fn check(&self) -> Result<()> {
+        self.scaled_object.check()?;
+        let invalid = |what: String, next| Err(Error::new(Kind::Invalid, what, next));
+        if self.triggers.is_empty() {
+            return invalid("there is no trigger".to_owned(), "Add one.");
+        }
+        for (target, _) in &self.triggers {
+            if Milli::of(target.number()) == Milli(0) {
+                let what = format!("a target is {}", target.number());
+                return invalid(what, "It must be above 0, and is rounded to thousandths.");
+            }
+        }
+        Ok(())
+    }
+}
