@@ -25,7 +25,8 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 passed=0
 
-for namespace in keda shop; do
+# Those of releases and examples, and those in which a case of the chart has roles.
+for namespace in keda shop mail autoscaling; do
     "$kubectl" create namespace "$namespace" --dry-run=client -o yaml |
         "$kubectl" apply --server-side --force-conflicts --filename - >/dev/null
     "$kubectl" label --overwrite namespace "$namespace" \
