@@ -23,6 +23,9 @@ use crate::{
 /// Objects that are watched at once.
 const MOST: usize = 20_000;
 
+/// Of one namespace: whoever writes its objects leaves room for the others.
+const MOST_OF_NAMESPACE: usize = 4_000;
+
 /// An object that does not exist, or that could not be read, stays watched for this long: KEDA
 /// calls again soon, and its calls send no more requests.
 const LINGER: Duration = Duration::from_secs(10);
@@ -119,6 +122,17 @@ impl Sources {
                 Kind::Exhausted,
                 format!("{id}: {MOST} Secrets, ConfigMaps and scale targets are watched already"),
                 "Run more than one backlog-scaler, each for some namespaces.",
+            ));
+        }
+        let of_namespace = open.keys().filter(|other| other.namespace == id.namespace);
+        if of_namespace.count() >= MOST_OF_NAMESPACE {
+            return Err(Error::new(
+                Kind::Exhausted,
+                format!(
+                    "{id}: {MOST_OF_NAMESPACE} Secrets, ConfigMaps and scale targets of its namespace \
+                     are watched already"
+                ),
+                "Have its triggers share authentications and Secrets.",
             ));
         }
         let (sender, state) = watch::channel(State::default());

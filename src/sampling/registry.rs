@@ -181,7 +181,7 @@ pub(super) struct Bound {
     pub query: Box<dyn Evaluate>,
     /// `None`: what the rule makes of a sample is reported as it is.
     pub shaper: Option<Arc<Shaper>>,
-    /// Memory of the query.
+    /// Memory of the query, and of the values that are smoothed.
     pub bytes: usize,
 }
 
@@ -361,7 +361,7 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
         Ok(Bound {
             metric_name,
             target: target.0 as f64,
-            bytes: B::query_bytes(&plan.query),
+            bytes: B::query_bytes(&plan.query) + shaper.as_ref().map_or(0, |shaper| shaper.bytes()),
             query: Box::new(BoundQuery { slot, rule }),
             shaper,
         })

@@ -50,15 +50,17 @@ impl<B: Backend> SampleObservers<B> {
                 return false;
             };
             let (sample, at) = (&measured.sample, measured.at);
-            if let Ok(activity) = rule.activity(sample, at, now)
-                && activity.reading.active
-            {
-                shaper.saw_work(at);
-            }
-            if shaper.remembers_values()
-                && let Ok(observation) = rule.judge(sample, at, now)
-            {
+            let judged = match shaper.remembers_values() {
+                true => rule.judge(sample, at, now),
+                false => rule.activity(sample, at, now),
+            };
+            if let Ok(observation) = &judged {
                 shaper.saw_value(observation.reading.value, at);
+            }
+            // Where a value is not known, the activity may be.
+            let activity = judged.or_else(|_| rule.activity(sample, at, now));
+            if activity.is_ok_and(|activity| activity.reading.active) {
+                shaper.saw_work(at);
             }
             true
         });

@@ -9,6 +9,7 @@ use super::{
     evaluation::{Evaluation, Shaped},
     shaping::{Memory, Shaping},
     signal_rule::Observation,
+    window::Window,
 };
 use crate::{
     error::{Error, Result},
@@ -55,6 +56,14 @@ impl Shaper {
     /// Whether it remembers anything of samples.
     pub fn remembers_samples(&self) -> bool {
         self.shaping.activity_hold.is_some() || self.remembers_values()
+    }
+
+    /// How many bytes of memory the values of samples may take.
+    pub fn bytes(&self) -> usize {
+        match self.remembers_values() {
+            true => Window::BYTES,
+            false => 0,
+        }
     }
 
     /// Whether it remembers the values of samples.

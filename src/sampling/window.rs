@@ -27,6 +27,9 @@ struct Part {
 }
 
 impl Window {
+    /// The memory of a full one.
+    pub const BYTES: usize = (PARTS as usize + 1).next_power_of_two() * size_of::<Part>();
+
     pub fn new(smoothing: Smoothing) -> Self {
         Window {
             smoothing,

@@ -26,6 +26,9 @@ const OVERTAKEN: u64 = 5_000;
 /// Partitions of a connection, with up to 1.6 KB each.
 const MOST_PARTITIONS: usize = 50_000;
 
+/// Partitions of one query: a single trigger leaves room for the others of its cluster.
+const MOST_OF_QUERY: usize = 5_000;
+
 /// The ends of the partitions of one cluster. All its groups share them.
 pub struct EndTracker {
     epoch: Instant,
@@ -71,6 +74,9 @@ impl EndTracker {
         partitions: &mut [Partition],
         at: Instant,
     ) -> Result<()> {
+        if partitions.len() > MOST_OF_QUERY {
+            return Err(too_many("a query", MOST_OF_QUERY));
+        }
         let mut all = self.tables.lock();
         let Tables { tables, eviction } = &mut *all;
         if eviction.is_due(at) {
@@ -80,7 +86,7 @@ impl EndTracker {
         for partition in partitions {
             let key = (partition.topic.clone(), partition.partition, isolation);
             if tables.len() >= MOST_PARTITIONS && !tables.contains_key(&key) {
-                return Err(too_many());
+                return Err(too_many("a cluster", MOST_PARTITIONS));
             }
             let new = || Table {
                 updated: at,
@@ -182,10 +188,10 @@ impl EndHistory {
     }
 }
 
-fn too_many() -> Error {
+fn too_many(whose: &str, most: usize) -> Error {
     Error::new(
         Kind::Exhausted,
-        format!("the ends of at most {MOST_PARTITIONS} partitions of a cluster are remembered"),
+        format!("the ends of at most {most} partitions of {whose} are remembered"),
         "Use `signal: age` for fewer topics; or `ageFrom: record`, which remembers nothing.",
     )
 }

@@ -119,8 +119,23 @@ fn partitions_that_no_query_reads_are_evicted_and_their_number_is_bounded() {
     record(0..10, 0).unwrap();
     record(10..20, 1_000).unwrap();
     assert_eq!(tracker.tables.lock().tables.len(), 10);
-    let error = record(20..MOST_PARTITIONS as i32 + 20, 1_001).unwrap_err();
+    let of_query = MOST_OF_QUERY as i32;
+    let error = record(0..of_query + 1, 1_001).unwrap_err();
     assert_eq!(error.kind(), Kind::Exhausted);
-    assert!(error.to_string().contains("at most 50000 partitions"));
+    assert!(
+        error
+            .to_string()
+            .contains("at most 5000 partitions of a query")
+    );
+    assert_eq!(tracker.tables.lock().tables.len(), 10, "none of them is");
+
+    let mut queries = (0..).map(|query| record(query * of_query..(query + 1) * of_query, 1_001));
+    let error = queries.find_map(Result::err).unwrap();
+    assert_eq!(error.kind(), Kind::Exhausted);
+    assert!(
+        error
+            .to_string()
+            .contains("at most 50000 partitions of a cluster")
+    );
     assert_eq!(tracker.tables.lock().tables.len(), MOST_PARTITIONS);
 }
