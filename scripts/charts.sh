@@ -159,7 +159,7 @@ if [ -s "$work/shown.yaml" ] && render "$work/shown.yaml" >/dev/null; then
 else
     fail "install.md, values of the chart"
 fi
-sed -n 's/^| .* | `\(tls: {.*}\)` |$/\1/p; s/^| .* | `\(serviceMonitor: {.*}\)`, `\(.*\)` |$/\1\n\2/p' docs/how-to/install.md |
+sed -n 's/^| .* | `\(tls: {.*}\|grafanaDashboard: {.*}\)` |$/\1/p; s/^| .* | `\(serviceMonitor: {.*}\)`, `\(.*\)` |$/\1\n\2/p' docs/how-to/install.md |
     grep -v '^$' >"$work/rows"
 while read -r row; do
     printf 'image: { repository: registry.example/backlog-scaler }\n%s\n' "$row" >"$work/row.yaml"
