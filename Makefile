@@ -51,7 +51,7 @@ RELEASE := $(CURDIR)/target/release/backlog-scaler
 
 test-cluster: ## real KEDA on a real Kubernetes control plane, on loopback, with the release build behind it
 	@scripts/packages.sh build test-build redis openssl java
-	@scripts/tools.sh $(TOOLS) helm kustomize
+	@scripts/tools.sh $(TOOLS) helm kustomize promtool
 	@tests/servers/kafka/install.sh
 	@tests/servers/temporal/install.sh
 	@tests/cluster/install.sh

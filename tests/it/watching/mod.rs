@@ -99,6 +99,24 @@ fn text<'a>(value: &'a Value, path: &str) -> &'a str {
     found.unwrap_or_else(|| panic!("{path} is missing: {value:#}"))
 }
 
+/// The expression of an alert.
+pub fn alert(name: &str) -> String {
+    let rule = rules().into_iter().find(|rule| rule["alert"] == name);
+    text(&rule.expect(name), "/expr").to_owned()
+}
+
+/// The expressions of a panel, for all objects.
+pub fn panel(title: &str) -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(&page(DASHBOARD)).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let panel = panels.iter().find(|panel| panel["title"] == title);
+    let targets = panel.expect(title)["targets"].as_array().unwrap();
+    let expressions = targets
+        .iter()
+        .map(|target| interpolated(text(target, "/expr")));
+    expressions.collect()
+}
+
 #[tokio::test]
 async fn the_page_of_metrics_has_what_a_server_shows_and_nothing_else() {
     if !require(available(), "redis-server") {
