@@ -38,6 +38,7 @@ mod load;
 mod queue;
 mod run;
 mod shaped;
+mod spec;
 #[cfg(test)]
 mod tests;
 mod timeline;
