@@ -35,6 +35,7 @@ mod arrivals;
 mod hpa;
 mod keda;
 mod load;
+mod load_text;
 mod queue;
 mod run;
 mod shaped;
@@ -43,6 +44,7 @@ mod spec;
 mod tests;
 mod timeline;
 mod triggers;
+mod waits;
 mod workers;
 
 use std::time::Duration;
@@ -58,6 +60,7 @@ use run::Run;
 pub use shaped::ShapedTrigger;
 pub use timeline::{Point, Summary, Timeline, TriggerPoint};
 pub use triggers::{Failing, Report, Trigger, backlog, drain_time, failing, oldest_age};
+pub use waits::WaitPercentiles;
 pub use workers::{ItemTime, WorkerModel};
 
 use crate::error::{Error, Kind, Result};
