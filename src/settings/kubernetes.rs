@@ -30,6 +30,9 @@ pub struct KubernetesSettings {
     /// By the name of a ClusterTriggerAuthentication, the hosts and networks that its keys may be sent
     /// to, beside the addresses that it holds itself. Without an entry, triggers cannot choose.
     pub cluster_authentication_servers: BTreeMap<String, Vec<String>>,
+    /// Whether events are written for a ScaledObject or ScaledJob when one of its triggers is refused or
+    /// cannot be read, and when it is well again: `kubectl describe` shows them.
+    pub events: bool,
 }
 
 impl Default for KubernetesSettings {
@@ -42,6 +45,7 @@ impl Default for KubernetesSettings {
             namespaces: options.namespaces,
             keda_namespace: options.keda_namespace,
             cluster_authentication_servers: BTreeMap::new(),
+            events: options.events,
         }
     }
 }
@@ -82,6 +86,7 @@ impl KubernetesSettings {
             namespaces: self.namespaces.clone(),
             keda_namespace: self.keda_namespace.clone(),
             cluster_authentication_servers,
+            events: self.events,
         }))
     }
 }
