@@ -13,7 +13,10 @@ use crate::{
         TriggerRef,
         values::{HostPort, Secret},
     },
-    sampling::{Authentication, AuthenticationSource, Engine, Evaluation, Limits},
+    sampling::{
+        Authentication, AuthenticationSource, Engine, Evaluation, Limits, StateObserver,
+        TriggerState,
+    },
 };
 
 /// What the test says of the one authentication that there is.
@@ -235,4 +238,38 @@ async fn keys_of_other_scalers_alone_are_sent_nowhere() {
     }
     let trigger = engine.authenticated(&trigger("a", "jobs")).await.unwrap();
     assert_eq!(trigger.evaluate().await.unwrap().reading.value, 7.0);
+}
+
+/// Which states were observed: whether each was well.
+#[derive(Clone, Default)]
+struct Observed(Arc<Mutex<Vec<bool>>>);
+
+impl StateObserver for Observed {
+    fn observe(&self, trigger: &TriggerRef, state: TriggerState<'_>) -> bool {
+        assert!(*trigger == request(), "without credentials");
+        let is_well = matches!(state, TriggerState::Well { .. });
+        self.0.lock().push(is_well);
+        true
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_is_observed_to_be_well_again_after_its_authentication_could_not_be_used() {
+    let (script, source) = (Script::default(), Source::default());
+    let (engine, observed) = (start(&script, &source), Observed::default());
+    engine.use_observer(Arc::new(observed.clone()));
+    source.gives("a");
+    let call = async || {
+        let request = request();
+        let trigger = engine.authenticated(&request).await?;
+        engine.evaluate(&request, &trigger).await
+    };
+    call().await.unwrap();
+    call().await.unwrap();
+    source.0.lock().error = Some(Error::new(Kind::NotFound, "no Secret", ""));
+    call().await.unwrap_err();
+    source.0.lock().error = None;
+    call().await.unwrap();
+    call().await.unwrap();
+    assert_eq!(*observed.0.lock(), [true, false, true]);
 }
