@@ -12,11 +12,12 @@ use crate::{
     network::Rules,
 };
 
-/// Reading of TriggerAuthentications from the Kubernetes API.
+/// The Kubernetes API: TriggerAuthentications and replicas are read there, and events written.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct KubernetesSettings {
-    /// Whether the `authenticationRef` of a trigger is looked up in the Kubernetes API.
+    /// Whether the `authenticationRef` of a trigger is looked up in the Kubernetes API, and the replicas
+    /// of its scale target for `scaleDownBelow`.
     pub enabled: bool,
     /// A kubeconfig file. Left out, the ServiceAccount of this pod.
     pub kubeconfig: Option<PathBuf>,

@@ -28,11 +28,8 @@ fn at_once() -> Value {
     }}})
 }
 
-#[tokio::test]
-async fn a_restart_of_the_scaler_is_no_reason_to_go_down() {
-    let cluster = needs_cluster!();
-    let namespace = Namespace::new(cluster.clone(), "real-replicas");
-    let (redis, mut program) = (Redis::start().await, Program::start(&settings(&cluster)));
+/// Up above 50 for each replica, down below 10.
+fn thresholds(program: &Program, redis: &Redis) -> ScaledObject {
     let trigger = external(
         &program.address(),
         [
@@ -43,8 +40,34 @@ async fn a_restart_of_the_scaler_is_no_reason_to_go_down() {
             ("scaleDownBelow", "10"),
         ],
     );
-    let scaled_object = ScaledObject::new(trigger).with("advanced", at_once());
-    namespace.scale("worker", scaled_object);
+    ScaledObject::new(trigger).with("advanced", at_once())
+}
+
+#[tokio::test]
+async fn without_the_api_a_restart_begins_with_the_backlog() {
+    let cluster = needs_cluster!();
+    let namespace = Namespace::new(cluster.clone(), "own-replicas");
+    let (redis, mut program) = (Redis::start().await, Program::start(""));
+    namespace.scale("worker", thresholds(&program, &redis));
+    let timeline = Timeline::start(&namespace, "worker");
+    redis.rpush("jobs", 500).await;
+    timeline.backlog(500);
+    timeline.replicas(10, SOON).await;
+    redis.command(&["LTRIM", "jobs", "0", "109"]).await;
+    timeline.backlog(110);
+    timeline.note("11 for each worker");
+    timeline.held(10, Duration::from_secs(10)).await;
+    program.restart();
+    timeline.note("the scaler is restarted");
+    timeline.replicas(3, SOON).await;
+}
+
+#[tokio::test]
+async fn a_restart_of_the_scaler_is_no_reason_to_go_down() {
+    let cluster = needs_cluster!();
+    let namespace = Namespace::new(cluster.clone(), "real-replicas");
+    let (redis, mut program) = (Redis::start().await, Program::start(&settings(&cluster)));
+    namespace.scale("worker", thresholds(&program, &redis));
     let timeline = Timeline::start(&namespace, "worker");
     let waiting = async |items: usize| {
         redis.command(&["DEL", "jobs"]).await;
