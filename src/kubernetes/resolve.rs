@@ -213,7 +213,11 @@ impl Kubernetes {
             return true;
         };
         keys.iter().zip(values).all(|((.., sent), value)| {
-            let Ok(value) = value else { return true };
+            let value = match value {
+                Ok(value) => value,
+                Err(no_value) if no_value.is_unset => None,
+                Err(_) => return true,
+            };
             // KEDA sends no key without a value, nor with an empty one.
             let value = value.as_ref().map(Secret::expose);
             *sent == value.filter(|value| !value.is_empty())

@@ -26,8 +26,9 @@ use super::{
     objects::Namespace,
 };
 use door::Door;
-use objects::{
-    authentication, config_map, deployment, scaled_job, scaled_object, secret, secret_key, trigger,
+use objects::config_map;
+pub use objects::{
+    authentication, deployment, scaled_job, scaled_object, secret, secret_key, trigger,
 };
 
 /// A namespace, and our client for it.
