@@ -118,7 +118,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         let path = file.path();
-        let error = config(Some(path), context).await.err().expect(text);
+        let error = config(Some(path), context).await.expect_err(text);
         assert_eq!(error.kind(), Kind::Invalid);
         let name = format!("--kubeconfig: {}: ", path.display());
         let error = error.to_string();

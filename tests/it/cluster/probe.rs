@@ -296,8 +296,9 @@ async fn probe_refuses_what_the_server_refuses() {
     let elsewhere = listed.replace("enabled: true", "enabled: true, namespaces: [probe-mail]");
     std::fs::write(&config, elsewhere).expect("the settings");
     let said = scene.run(&arguments).await;
-    let refused = "namespace probe-deputy is not among kubernetes.namespaces";
-    assert!(said.error(0).contains(refused), "{}", said.out);
+    let note = "authenticationRef: is not read, as kubernetes.namespaces of --config does not have";
+    assert!(said.err.contains(note), "{}", said.err);
+    assert!(said.error(0).contains("NOAUTH"), "{}", said.out);
     let off = listed.replace("enabled: true", "enabled: false");
     std::fs::write(&config, off).expect("the settings");
     let said = scene.run(&arguments).await;

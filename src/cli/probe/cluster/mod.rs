@@ -66,6 +66,9 @@ const AT_ONCE: usize = 16;
 const UNSET: &str = "the scaled container has no such variable, or it is empty, so the key is left out, \
     as KEDA does";
 
+const NOT_LISTED: &str =
+    "is not read, as kubernetes.namespaces of --config does not have its namespace";
+
 const SWITCHED_OFF: &str = "is not read, as --config has kubernetes.enabled: false";
 
 impl Cluster {
@@ -85,7 +88,15 @@ impl Cluster {
         let telemetry = Telemetry::default();
         let kubernetes = Kubernetes::new(access, options, telemetry.kubernetes())?;
         let is_off = probe_of.config.is_some() && !settings.kubernetes.enabled;
-        let (objects, is_whole) = self.objects(&kubernetes, &scope, &wanted, is_off).await?;
+        let (objects, is_whole) = self
+            .objects(
+                &kubernetes,
+                &scope,
+                &wanted,
+                is_off,
+                &settings.kubernetes.namespaces,
+            )
+            .await?;
         let mut triggers = objects.iter().flat_map(|object| &object.triggers);
         let is_authenticated = triggers.any(|trigger| trigger.is_authenticated);
         let scaler = match &probe_of.address {
@@ -131,14 +142,25 @@ impl Cluster {
         scope: &Scope,
         wanted: &[Wanted],
         is_off: bool,
+        listed: &[String],
     ) -> Result<(Vec<Object>, bool)> {
         let found = read::objects(kubernetes, scope, wanted).await?;
         for note in found.notes {
             to_stderr("note", note);
         }
-        let authentications = is_off.then_some(SWITCHED_OFF);
+        let is_listed = |found: &read::Found| {
+            let namespace = found.id.namespace.as_ref();
+            listed.is_empty() || namespace.is_some_and(|namespace| listed.contains(namespace))
+        };
+        let note = |found: &read::Found| match is_off {
+            true => Some(SWITCHED_OFF),
+            false => (!is_listed(found)).then_some(NOT_LISTED),
+        };
         let read = found.objects.into_iter();
-        let read = read.map(|object| evaluated(kubernetes, object, authentications));
+        let read = read.map(|found| {
+            let note = note(&found);
+            evaluated(kubernetes, found, note)
+        });
         let read: Vec<_> = stream::iter(read).buffered(AT_ONCE).collect().await;
         let (mut objects, mut is_whole) = (Vec::new(), true);
         for read in read {

@@ -91,17 +91,17 @@ mod tests {
 
     #[test]
     fn a_name_may_have_a_kind() {
-        let of = |kinds: &[Resource]| Wanted {
-            kinds: kinds.to_vec(),
+        let of = |kinds: Vec<Resource>| Wanted {
+            kinds,
             name: "orders".to_owned(),
         };
-        let (object, job) = (Resource::ScaledObjects, Resource::ScaledJobs);
+        let (object, job) = (|| Resource::ScaledObjects, Resource::ScaledJobs);
         for (argument, expected) in [
-            ("orders", of(&[object.clone(), job.clone()])),
-            ("scaledobject/orders", of(&[object.clone()])),
-            ("ScaledObjects/orders", of(&[object.clone()])),
-            ("scaledobject.keda.sh/orders", of(&[object])),
-            ("sj/orders", of(&[job])),
+            ("orders", of(vec![object(), job.clone()])),
+            ("scaledobject/orders", of(vec![object()])),
+            ("ScaledObjects/orders", of(vec![object()])),
+            ("scaledobject.keda.sh/orders", of(vec![object()])),
+            ("sj/orders", of(vec![job])),
         ] {
             assert_eq!(
                 wanted(&[argument, argument]),
