@@ -210,4 +210,8 @@ impl Authentication for Held {
     fn may_send_to(&self, server: &HostPort) -> Result<()> {
         self.kubernetes.may_send_to(&self.authentication, server)
     }
+
+    fn may_join(&self, key: &str, value: &str) -> Result<()> {
+        self.authentication.may_be_joined(key, value)
+    }
 }

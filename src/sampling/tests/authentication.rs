@@ -47,6 +47,13 @@ impl Authentication for Keys {
             false => Err(Error::new(Kind::NotAllowed, "not there", "")),
         }
     }
+
+    fn may_join(&self, key: &str, _: &str) -> Result<()> {
+        match key == "tlsSkipVerify" && self.only.is_some() {
+            true => Err(Error::new(Kind::NotAllowed, "not so", "")),
+            false => Ok(()),
+        }
+    }
 }
 
 impl AuthenticationSource for Source {

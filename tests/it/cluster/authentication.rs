@@ -7,7 +7,7 @@ mod objects;
 mod permissions;
 mod scaling;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use backlog_scaler::{
     error::Kind,
@@ -38,6 +38,8 @@ struct Scene {
     kubernetes: Kubernetes,
     telemetry: Telemetry,
     metrics: KubernetesMetrics,
+    /// Through the door.
+    kubeconfig: PathBuf,
     _folder: TempDir,
 }
 
@@ -51,8 +53,9 @@ impl Scene {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (folder, cluster) = (process::directory(), namespace.cluster.clone());
         let door = Door::to(door::api_server(&cluster)).await;
+        let kubeconfig = door.kubeconfig(&cluster, folder.path(), token);
         let options = Options {
-            kubeconfig: Some(door.kubeconfig(&cluster, folder.path(), token)),
+            kubeconfig: Some(kubeconfig.clone()),
             namespaces,
             ..Options::default()
         };
@@ -65,6 +68,7 @@ impl Scene {
             door,
             telemetry,
             metrics,
+            kubeconfig,
             _folder: folder,
         }
     }
@@ -83,7 +87,14 @@ impl Scene {
     }
 
     async fn resolve(&self, metadata: &[(&str, &str)]) -> Result<Option<Authentication>, String> {
-        let metadata: BTreeMap<_, _> = sent(metadata);
+        self.resolve_keys(&pairs(metadata)).await
+    }
+
+    async fn resolve_keys(
+        &self,
+        metadata: &[(String, String)],
+    ) -> Result<Option<Authentication>, String> {
+        let metadata: BTreeMap<_, _> = metadata.iter().cloned().collect();
         let namespace = &self.namespace.name;
         let resolved = self.kubernetes.resolve(namespace, "worker", &metadata);
         let resolved = timeout(SOON, resolved).await.expect("a result in time");

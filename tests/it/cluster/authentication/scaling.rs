@@ -20,7 +20,7 @@ use testkit::{
     redis::Redis,
     require,
     scaler::Scaler,
-    temporal::{self, Temporal},
+    temporal::{self, Temporal, Tokens},
 };
 use tokio::{
     io::AsyncReadExt,
@@ -74,7 +74,7 @@ fn replace_trigger(namespace: &Namespace, trigger: &Value) {
 }
 
 /// GetMetrics, as KEDA calls it.
-async fn value(
+pub async fn value(
     address: &str,
     namespace: &str,
     metadata: impl IntoIterator<Item = (String, String)>,
@@ -272,6 +272,67 @@ async fn a_temporal_trigger_moves_with_the_certificate_of_its_trigger_authentica
     timeline.replicas(5, SOON).await;
 }
 
+#[tokio::test]
+async fn a_temporal_trigger_moves_with_the_api_key_of_its_trigger_authentication() {
+    let cluster = needs_cluster!();
+    if !require(temporal::available(), "the Temporal server") {
+        return;
+    }
+    // KEDA sends API keys over TLS, to servers that its own trusted authorities have signed.
+    let builder = Temporal::builder().tokens(Tokens::generate());
+    let dir = process::directory();
+    let builder = builder.tls(dir.path().to_owned(), cluster.certs.clone());
+    let temporal = builder.start().await;
+    temporal.start_workflows("orders", 15).await;
+    let namespace = Namespace::new(cluster.clone(), "auth-api-key");
+    let program = Program::start(&settings(&cluster));
+    let api_key = temporal.tokens().reader.as_str();
+    let data = json!({"key": api_key, "ca.crt": cluster.certs.ca.text});
+    apply_in(&cluster, "auth-api-key", secret("temporal", data));
+    let spec = json!({"secretTargetRef": [
+        secret_key("apiKey", "temporal", "key"),
+        // KEDA does without, and takes it from its own files.
+        secret_key("ca", "temporal", "ca.crt"),
+    ]});
+    apply_in(&cluster, "auth-api-key", authentication("temporal", spec));
+    let endpoint = temporal.address();
+    let keys = [
+        ("endpoint", endpoint.as_str()),
+        ("taskQueue", "orders"),
+        ("targetQueueSize", "5"),
+    ];
+    let own = built_in("temporal", &keys, "temporal");
+    namespace.scale("worker", ScaledObject::new(own.clone()));
+    let timeline = Timeline::start(&namespace, "worker");
+    timeline.backlog(15);
+    timeline.replicas(3, SOON).await;
+
+    let moved = moved(own, &program.address());
+    let served = value(&program.address(), "auth-api-key", metadata(&moved)).await;
+    let error = served.expect_err("no object has this trigger yet");
+    assert!(!error.message().contains(api_key), "{error}");
+    replace_trigger(&namespace, &moved);
+    timeline.note("the trigger is of type external");
+    timeline.held(3, Duration::from_secs(15)).await;
+    let served = value(&program.address(), "auth-api-key", metadata(&moved)).await;
+    assert_eq!(served.expect("the key is accepted"), 15.0);
+    let stubs = temporal.stubs().await;
+    for i in 0..10 {
+        let id = format!("more-{i}");
+        let started = temporal::start_one(&stubs, "orders", &id).await;
+        started.unwrap();
+    }
+    timeline.backlog(25);
+    timeline.replicas(5, SOON).await;
+    assert!(!program.log().contains(api_key), "a key in the log");
+
+    // While the old key works, a mistake in the Secret changes nothing.
+    let data = json!({"key": temporal.tokens().forged, "ca.crt": cluster.certs.ca.text});
+    apply_in(&cluster, "auth-api-key", secret("temporal", data));
+    timeline.note("the Secret has a key that nobody accepts");
+    timeline.held(5, Duration::from_secs(10)).await;
+}
+
 /// A server that keeps what it receives, and never responds.
 async fn listener() -> (String, Arc<parking_lot::Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -292,7 +353,7 @@ async fn listener() -> (String, Arc<parking_lot::Mutex<Vec<u8>>>) {
     (address, received)
 }
 
-async fn until_value(scaler: &Scaler, namespace: &str, metadata: &[(String, String)]) -> f64 {
+pub async fn until_value(scaler: &Scaler, namespace: &str, metadata: &[(String, String)]) -> f64 {
     let called = timeout(SOON, async {
         loop {
             match value(&scaler.address, namespace, metadata.to_vec()).await {
@@ -376,6 +437,13 @@ async fn the_keys_of_the_cluster_do_not_go_to_an_address_of_the_trigger() {
     let expected = format!("may not be sent to {evil}, an address of the trigger's own");
     until_error(&scaler, &metadata(&bad), &expected).await;
     assert!(received.lock().is_empty(), "nothing is connected to");
+    // Nor may the trigger decide how they are sent.
+    let unsafe_keys = [jobs, ("tls", "enable"), ("tlsSkipVerify", "true")];
+    let weaker = with(&unsafe_keys);
+    let object = scaled_object(vec![good.clone(), bad.clone(), weaker.clone()]);
+    apply_in(&cluster, &namespace.name, object);
+    let expected = "`tlsSkipVerify` of the trigger's own may not decide how the keys of";
+    until_error(&scaler, &metadata(&weaker), expected).await;
 
     // Metadata that are in no trigger are evaluated as they are, without credentials.
     let with_address = |address: &str| {
