@@ -101,7 +101,8 @@ YAML
         -e 's/^\( *name: backlog-scaler\)-[0-9a-z]\{10\}$/\1/'
 }
 
-for pair in base:default overlays/tls:tls overlays/prometheus:prometheus; do
+for pair in base:default overlays/tls:tls overlays/prometheus:prometheus overlays/kubernetes:kubernetes \
+    overlays/kubernetes-namespaces:kubernetes-role; do
     overlay=${pair%:*}
     case=${pair#*:}
     if ! "$tools/kustomize" build "deploy/kustomize/$overlay" >"$work/overlay.yaml"; then
