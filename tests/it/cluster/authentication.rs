@@ -1,6 +1,7 @@
 //! TriggerAuthentications, read from a real API server.
 
 mod changes;
+mod deputy;
 mod door;
 mod many;
 mod objects;
