@@ -196,7 +196,7 @@ impl Engine {
         let trigger = match self.triggers.get(&key) {
             Some(kept) => kept?,
             None => {
-                self.check_recipients(trigger_type, &merged, authentication.as_ref())?;
+                self.check_use(trigger_type, request, &merged, authentication.as_ref())?;
                 let spec = self.spec_without_credentials(request)?;
                 let mut trigger = self.parse(&merged)?;
                 self.follow_replicas(&trigger, request);
@@ -253,13 +253,22 @@ impl Engine {
         Ok(spec.expect("what is missing is a problem"))
     }
 
-    /// Checks that the keys of the authentication may be sent where the trigger would send them.
-    fn check_recipients(
+    /// Checks that the keys of the authentication may be sent where and how the trigger, whose own keys
+    /// are in the request, would send them.
+    fn check_use(
         &self,
         trigger_type: &dyn RegisteredType,
+        request: &TriggerRef,
         merged: &TriggerRef,
         authentication: &dyn Authentication,
     ) -> Result<()> {
+        let (own, _) = self.known_keys(trigger_type, request);
+        let of_connection = trigger_type.connection_keys().names();
+        for key in of_connection.chain(self.registry.tls_keys.names()) {
+            if let Some(value) = own.get(key) {
+                authentication.may_join(key, value)?;
+            }
+        }
         let (metadata, _) = self.known_keys(trigger_type, merged);
         let tls = metadata.parse::<TlsKeys>(&self.registry.tls_keys)?;
         for server in trigger_type.recipients(&metadata, tls)? {

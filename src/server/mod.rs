@@ -31,6 +31,7 @@ use tls::{Place, TlsAcceptor};
 use crate::{
     backends,
     error::{Error, Kind, Result},
+    kubernetes::Kubernetes,
     sampling::{Engine, NamedConnection, Registry},
     settings::{Address, Listen, Settings},
     telemetry::Telemetry,
@@ -171,6 +172,20 @@ fn warn_of_open_listeners(listen: &Listen) {
 /// The engine over every backend, as the settings want it. Must be called within a tokio runtime.
 pub fn engine(settings: &Settings, telemetry: &Telemetry) -> Result<Arc<Engine>> {
     engine_with(settings, &settings.named_connections()?, telemetry)
+}
+
+/// The same, with the authentications of triggers as a client of the Kubernetes API reads them, each
+/// within a deadline.
+pub fn engine_with_authentications(
+    settings: &Settings,
+    kubernetes: Arc<Kubernetes>,
+    deadline: Duration,
+    telemetry: &Telemetry,
+) -> Result<Arc<Engine>> {
+    let engine = engine(settings, telemetry)?;
+    let source = Authentications::of(kubernetes, deadline, &settings.engine);
+    engine.use_authentications(source);
+    Ok(engine)
 }
 
 fn engine_with(
