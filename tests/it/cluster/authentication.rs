@@ -3,9 +3,11 @@
 mod changes;
 mod deputy;
 mod door;
+mod events;
 mod many;
 mod objects;
 mod permissions;
+mod replicas;
 mod scaling;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};

@@ -24,6 +24,7 @@ mod scaling;
 mod sidecar;
 mod signals;
 mod tls;
+mod watching;
 
 use std::{
     io::Write,
