@@ -203,10 +203,9 @@ impl ApiServer {
         let response = self.requests.send(&self.permits, request, (http, body));
         match response.await? {
             // Read to its end, so that its connection can be used again.
-            Ok(body) => {
-                let whole = whole(body, request, LARGEST);
-                in_time(request, whole).await.map(|_| Ok(()))
-            }
+            Ok(body) => in_time(request, whole(body, request, LARGEST))
+                .await
+                .map(|_| Ok(())),
             Err(status) => Ok(Err(status)),
         }
     }
