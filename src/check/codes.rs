@@ -285,4 +285,9 @@ codes! {
         why: "Every namespace of the cluster may read with its credentials.",
         fix: "list those that may use it under `namespaces`, or write ['*']",
         example(Base::Settings, "    namespaces: [shop]\n", "");
+    PARTITIONS = Warning "max-replicas-above-partitions": "More replicas are allowed than the topic has partitions.",
+        why: "A consumer without a partition does nothing; the server reports no more work than the partitions \
+            can share. Found by `check --live` alone, as the broker knows the partitions.",
+        fix: "lower maxReplicaCount to the number of partitions, or add partitions",
+        None;
 }

@@ -95,10 +95,10 @@ async fn findings_of_files_and_folders_have_their_line_and_column() {
     assert_eq!(run.code, 1, "{}", run.out);
     for expected in [
         format!(
-            "{bad}:18:9: error[unknown-key]: listLenght: unknown key; did you mean `listLength`?\n"
+            "{bad}:19:9: error[unknown-key]: listLenght: unknown key; did you mean `listLength`?\n"
         ),
         "    of: shop/worker, trigger 0\n    fix: write `listLength`\n".to_owned(),
-        format!("{bad}:18:9: error[unquoted-value]: listLenght: has no quotes"),
+        format!("{bad}:19:9: error[unquoted-value]: listLenght: has no quotes"),
         "4 files: 2 errors, 0 warnings\n".to_owned(),
     ] {
         assert!(run.out.contains(&expected), "{expected}\n{}", run.out);
@@ -158,14 +158,14 @@ async fn output_for_programs_has_every_finding() {
     assert_eq!(finding["code"], "invalid-metadata");
     assert_eq!(
         (&finding["line"], &finding["column"]),
-        (&18.into(), &9.into())
+        (&19.into(), &9.into())
     );
     assert_eq!(finding["message"], "`ten` must be a whole number from 1");
 
     let run = check(&[&file, "--output", "github"], "").await;
     let escaped = file.replace(',', "%2C");
     let start = format!(
-        "::error file={escaped},line=18,col=9,endLine=18,endColumn=19,title=invalid-metadata::listLength: "
+        "::error file={escaped},line=19,col=9,endLine=19,endColumn=19,title=invalid-metadata::listLength: "
     );
     assert!(run.out.starts_with(&start), "{}", run.out);
     assert_eq!(run.out.lines().count(), 1, "{}", run.out);
@@ -175,7 +175,7 @@ async fn output_for_programs_has_every_finding() {
     is_sarif(&sarif);
     let result = &sarif["runs"][0]["results"][0];
     let place = &result["locations"][0]["physicalLocation"];
-    assert_eq!(place["region"]["startLine"], 18);
+    assert_eq!(place["region"]["startLine"], 19);
     let uri = place["artifactLocation"]["uri"].as_str().unwrap();
     assert!(uri.ends_with("with%20space%2C%20and%20comma.yaml"), "{uri}");
 }

@@ -6,7 +6,7 @@ use tonic::Code;
 
 use super::stage::{Mark, Stage};
 use crate::{
-    check::Checker,
+    check::{Checker, codes},
     cli::probe::{Object, is_external},
     keda::client::{CallError, Scaler, TriggerResult},
     metadata::TriggerRef,
@@ -17,6 +17,8 @@ struct Evaluated {
     /// `shop/worker, trigger 0`.
     of: String,
     namespace: String,
+    /// maxReplicaCount.
+    max: u32,
     backend: String,
     /// Its connection without secrets; `None`: the trigger is refused.
     connection: Option<String>,
@@ -44,6 +46,7 @@ pub async fn check(scaler: &Scaler, objects: Vec<Object>, stages: &mut Vec<Stage
             all.push(Evaluated {
                 of: format!("{}/{}, trigger {index}", object.namespace, object.name),
                 namespace: object.namespace.clone(),
+                max: object.bounds.max,
                 backend,
                 connection,
                 result: scaler.call(request).await,
@@ -52,6 +55,22 @@ pub async fn check(scaler: &Scaler, objects: Vec<Object>, stages: &mut Vec<Stage
     }
     stages.extend(connections(&all));
     stages.extend(all.iter().map(trigger));
+    stages.extend(all.iter().filter_map(consumers));
+}
+
+/// More replicas than partitions.
+fn consumers(one: &Evaluated) -> Option<Stage> {
+    let most = one.result.value.as_ref().ok()?.most_consumers?;
+    let (of, max, code) = (&one.of, one.max, &codes::PARTITIONS);
+    let above = u64::from(max) > most;
+    above.then(|| {
+        let what = format!(
+            "{of}: maxReplicaCount {max}, and {most} partitions [{}]",
+            code.name
+        );
+        let warning = Stage::new("triggers", Mark::Warning, what);
+        warning.because(code.why).mended_by(code.fix)
+    })
 }
 
 fn connections(all: &[Evaluated]) -> Vec<Stage> {
