@@ -62,7 +62,7 @@ pub fn check(checker: &Checker, file: &File, object: &Object<'_>, findings: &mut
             format!("`{seconds}` polls each trigger every {seconds} s; KEDA's default is 30");
         found(
             &codes::SHORT_POLLING_INTERVAL,
-            node,
+            key_of(spec, "pollingInterval"),
             "spec.pollingInterval",
             message,
         );

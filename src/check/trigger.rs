@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{checker::Checker, checker::Server, codes, finding::Finding, metadata::Metadata};
 use crate::{
     manifests::{File, MetricType, Object, Scaled, Trigger},
-    metadata::schema::Key,
+    metadata::{schema::Key, values::without_login},
     sampling::{Credentials, TypeKeys},
 };
 
@@ -76,25 +76,29 @@ impl Rules<'_, '_> {
         message: impl Into<String>,
     ) {
         let node = self.trigger.node;
-        let at = node.get(field).unwrap_or(node).span();
+        let at = node.entry(field).map_or(node, |(key, _)| key).span();
         let (file, of) = (self.metadata.file, self.metadata.of);
         self.findings
             .push(Finding::new(code, file, at, field, message).of(of));
     }
 
     fn scaler_address(&mut self) {
-        let Some(address) = self.metadata.get("scalerAddress").map(str::to_owned) else {
+        let address = self.metadata.get("scalerAddress").map(str::to_owned);
+        let Some(address) = address else {
             if !self.metadata.has("scalerAddress") {
                 let message = "is missing, and without it KEDA refuses the trigger";
                 self.found(&codes::NO_SCALER_ADDRESS, "scalerAddress", message);
             }
             return;
         };
-        if let Some((scheme, rest)) = address.split_once("://") {
+        // A slip of somebody who has the backend's URL in mind.
+        let shown = without_login(&address);
+        if let Some((scheme, _)) = address.split_once("://") {
             // Schemes of gRPC's own names are none of the web.
             if matches!(scheme, "http" | "https" | "grpc" | "grpcs" | "tcp") {
-                let message = format!("`{address}` has a scheme; KEDA wants host:port");
+                let message = format!("`{shown}` has a scheme; KEDA wants host:port");
                 self.found(&codes::SCALER_ADDRESS_SCHEME, "scalerAddress", message);
+                let rest = shown.rsplit("://").next().unwrap_or_default();
                 let rest = rest.trim_end_matches('/');
                 if let Some(finding) = self.findings.pop() {
                     self.findings
@@ -106,7 +110,7 @@ impl Rules<'_, '_> {
         let host = match address.rsplit_once(':') {
             Some((host, port)) if port.parse::<u16>().is_ok() => host,
             _ => {
-                let message = format!("`{address}` has no port: KEDA's client takes 443 then");
+                let message = format!("`{shown}` has no port: KEDA's client takes 443 then");
                 self.found(&codes::SCALER_ADDRESS_PORT, "scalerAddress", message);
                 &address
             }
@@ -114,7 +118,7 @@ impl Rules<'_, '_> {
         let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
         if ip.is_ok_and(|ip| !ip.is_loopback()) {
             let message = format!(
-                "`{address}` is an IP address, which is another one when the Service is created anew"
+                "`{shown}` is an IP address, which is another one when the Service is created anew"
             );
             self.found(&codes::CLUSTER_IP, "scalerAddress", message);
         }

@@ -263,7 +263,7 @@ mod tests {
     fn what_kubernetes_does_not_read_as_text_is_known() {
         let text = "[5, 'x', yes, \"yes\", 0042, '0042', 1_000, jobs, ~, true, a.b, 1.2.3]";
         let file = File::new("f", text);
-        let tree = file.documents()[0].content.as_ref().ok().expect("is valid");
+        let tree = file.documents()[0].content.as_ref().expect("is valid");
         let found: Vec<bool> = tree.root().items().map(NodeRef::is_not_text).collect();
         let expected = [5, 2, 4, 6, 8, 9].len();
         assert_eq!(

@@ -51,7 +51,16 @@ impl Engine {
                     trigger_type.check_use(&metadata, &common, source)
                 })
             }
-            None if credentials == Credentials::Elsewhere => Ok(()),
+            // What is missing may be there; what is written is judged.
+            None if credentials == Credentials::Elsewhere => self
+                .inline_source(trigger_type, &metadata, &request.namespace, tls)
+                .map_err(at_connection)
+                .and_then(|source| trigger_type.check_use(&metadata, &common, source))
+                .map_err(|mut found| {
+                    found.0.retain(|problem| problem.value.is_some());
+                    found
+                })
+                .or_else(|found| found.into_result()),
             None => self
                 .inline_source(trigger_type, &metadata, &request.namespace, tls)
                 .map_err(at_connection)

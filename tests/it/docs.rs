@@ -264,6 +264,41 @@ fn pages_show_their_examples() {
     }
 }
 
+#[test]
+fn check_finds_nothing_in_the_examples() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples");
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let files: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
+        .args(["check", "--strict"])
+        .args(&files)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
+/// Workflows that are started before the server is up are lost.
+#[test]
+fn the_readme_waits_for_temporal_before_it_starts_workflows() {
+    let readme = page("README.md");
+    let block = readme
+        .split("```")
+        .find(|block| block.contains("temporal server start-dev"));
+    let lines: Vec<&str> = block.unwrap().lines().collect();
+    let line = |part: &str| lines.iter().position(|line| line.contains(part)).unwrap();
+    let waits = line("until temporal operator namespace describe default");
+    assert!(
+        line("start-dev") < waits && waits < line("workflow start"),
+        "{lines:#?}"
+    );
+}
+
 /// Against backends that are not there: what is wrong with a manifest or its metadata would be
 /// said before anything is connected.
 #[test]
@@ -273,7 +308,7 @@ fn the_examples_are_triggers_that_the_program_understands() {
         .unwrap()
         .map(|entry| entry.unwrap().path())
     {
-        if file.ends_with("settings.yaml") {
+        if file.ends_with("settings.yaml") || file.is_dir() {
             continue;
         }
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))

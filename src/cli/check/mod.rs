@@ -17,7 +17,7 @@ use self::{
 };
 use super::{environment, probe, runtime, to_json, to_stdout};
 use crate::{
-    check::{Checker, Finding, is_settings},
+    check::{Checker, Finding},
     error::{Error, Kind, Result},
     manifests::File,
     settings::{self, Settings},
@@ -130,9 +130,7 @@ impl Check {
 
 /// Everything that is found. Must be called within a tokio runtime.
 fn findings(config: &[(File, bool)], files: &[(File, bool)]) -> Result<Vec<Finding>> {
-    // Settings beside the manifests are those of their server.
-    let beside = files.iter().find(|(file, _)| is_settings(file));
-    let settings = config.first().or(beside).map(|(file, _)| file);
+    let settings = config.first().map(|(file, _)| file);
     let checker = match settings.and_then(readable) {
         Some(settings) => Checker::of(&settings).or_else(|_| Checker::new())?,
         None => Checker::new()?,

@@ -1,15 +1,11 @@
 //! The way to the server: name, connection, TLS, health.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use futures_util::future::select_ok;
 use tokio::{
     net::{TcpStream, UnixStream, lookup_host},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 use tonic_health::pb::{
