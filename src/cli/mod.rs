@@ -13,7 +13,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     backends,
@@ -40,6 +40,11 @@ enum Command {
     Completions(completions::Completions),
     #[command(hide = true)]
     Man(completions::Man),
+}
+
+/// The command line as it is declared, for whoever checks what is written about it.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Bad configuration or input.
