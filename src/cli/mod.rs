@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
+mod check;
+mod completions;
 mod health;
 mod keys;
 mod probe;
@@ -32,8 +34,12 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Probe(probe::Probe),
+    Check(check::Check),
     Keys(keys::Keys),
     Health(health::Health),
+    Completions(completions::Completions),
+    #[command(hide = true)]
+    Man(completions::Man),
 }
 
 /// The command line as it is declared, for whoever checks what is written about it.
@@ -49,8 +55,11 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(serve) => serve.run().map(|()| ExitCode::SUCCESS),
         Command::Probe(probe) => probe.run(),
+        Command::Check(check) => check.run(),
         Command::Keys(keys) => keys.run().map(|()| ExitCode::SUCCESS),
         Command::Health(health) => health.run(),
+        Command::Completions(completions) => completions.run().map(|()| ExitCode::SUCCESS),
+        Command::Man(man) => man.run().map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         // The log may not be up, and this is for a person either way.
