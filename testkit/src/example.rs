@@ -5,6 +5,7 @@
 //! The directory's `local.yaml` says what stands for the cluster here; see [`local::Local`].
 
 pub mod load;
+pub mod load_test;
 pub mod local;
 pub mod manifests;
 mod pool;
