@@ -11,7 +11,6 @@ pub mod manifests;
 mod pool;
 mod product;
 mod scaled;
-mod scaled_object;
 mod screen;
 mod servers;
 
@@ -93,6 +92,12 @@ pub async fn run(options: Options, interrupted: impl Future<Output = ()>) -> Res
     let server = Server::start(&local).await?;
     let system = System::read(&options.directory, &local, &server.address())?;
     let product = Product::start(&options.program, &local)?;
+    screen.say(&format!(
+        "{} listens on {}; its numbers: curl -s {}/metrics | grep trigger_",
+        local.server,
+        server.address(),
+        product.admin
+    ));
     let mut run = Run {
         begun: Instant::now(),
         scaled: Vec::new(),

@@ -205,7 +205,9 @@ impl Waits {
         let range = from.as_secs_f64()..until.as_secs_f64();
         let all = self.arrivals.iter().zip(&self.starts);
         let within = all.filter(|(arrived, _)| range.contains(*arrived));
-        let mut waits: Vec<f64> = within.map(|(arrived, start)| (start - arrived).max(0.0)).collect();
+        let mut waits: Vec<f64> = within
+            .map(|(arrived, start)| (start - arrived).max(0.0))
+            .collect();
         waits.sort_by(f64::total_cmp);
         let at = (waits.len() * 99).div_ceil(100).saturating_sub(1);
         let wait = waits.get(at).copied().unwrap_or_default();
@@ -224,24 +226,30 @@ fn spread(times: &mut Vec<f64>, count: u64, from: f64, until: f64) {
 impl Outcome {
     /// The table of the steps, in Markdown.
     pub fn table(&self) -> String {
-        let mut text = "| items a second | replicas | on average | largest backlog | 99 % wait at most |\n\
-                        | --- | --- | --- | --- | --- |\n"
-            .to_owned();
-        for step in &self.steps {
+        let head =
+            "| items a second | replicas | on average | largest backlog | 99 % wait at most |";
+        let line = "| --- | --- | --- | --- | --- |";
+        let rows = self.rows().map(|row| format!("{row} |"));
+        let lines = [head.to_owned(), line.to_owned()].into_iter().chain(rows);
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The rows of the table, without their end: a page may have more columns.
+    pub fn rows(&self) -> impl Iterator<Item = String> {
+        self.steps.iter().map(|step| {
             let (fewest, most) = step.replicas;
             let range = match fewest == most {
                 true => most.to_string(),
                 false => format!("{fewest}–{most}"),
             };
-            text += &format!(
-                "| {} | {range} | {:.1} | {} | {:.0} s |\n",
+            format!(
+                "| {} | {range} | {:.1} | {} | {:.0} s",
                 step.rate,
                 step.mean_replicas,
                 step.most_backlog.1,
                 step.p99_wait.1.as_secs_f64(),
-            );
-        }
-        text
+            )
+        })
     }
 
     /// Load, backlog and replicas over time, as SVG.

@@ -28,7 +28,13 @@ pub(super) fn draw(outcome: &Outcome) -> String {
     let (min, max) = outcome.limits;
     let target = outcome.target;
     let panels = [
-        Panel::new("load", 34.0, 60.0, values(&rate), "items a second".to_owned()),
+        Panel::new(
+            "load",
+            34.0,
+            60.0,
+            values(&rate),
+            "items a second".to_owned(),
+        ),
         Panel::new(
             "backlog",
             144.0,
@@ -49,7 +55,11 @@ pub(super) fn draw(outcome: &Outcome) -> String {
     let label = format!(
         "Simulated: replicas and queue of {} while {} items a second arrive",
         outcome.test.scaled_object,
-        rates.iter().map(f64::to_string).collect::<Vec<_>>().join(", ")
+        rates
+            .iter()
+            .map(f64::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
     );
     text += &format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 770 470\" role=\"img\" aria-label=\"{label}\">\n"
@@ -62,7 +72,10 @@ pub(super) fn draw(outcome: &Outcome) -> String {
     for minute in (0..=minutes).step_by((minutes / 8).max(1)) {
         let x = LEFT + WIDTH * minute as f64 * 60.0 / seconds;
         let y = bottom + 20.0;
-        let _ = writeln!(text, "<text class=\"middle\" x=\"{x:.1}\" y=\"{y}\">{minute}</text>");
+        let _ = writeln!(
+            text,
+            "<text class=\"middle\" x=\"{x:.1}\" y=\"{y}\">{minute}</text>"
+        );
     }
     let _ = writeln!(
         text,
@@ -116,7 +129,11 @@ impl Panel {
             let at = y(value);
             let (end, label) = (LEFT + WIDTH, LEFT - 8.0);
             let _ = writeln!(text, "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{end}\"/>");
-            let _ = writeln!(text, "<text class=\"end\" x=\"{label}\" y=\"{:.1}\">{value}</text>", at + 4.0);
+            let _ = writeln!(
+                text,
+                "<text class=\"end\" x=\"{label}\" y=\"{:.1}\">{value}</text>",
+                at + 4.0
+            );
             value += every;
         }
         let _ = writeln!(
@@ -127,7 +144,10 @@ impl Panel {
         // A value holds until the next one that differs.
         let first = values.first().copied().unwrap_or_default();
         let mut path = format!("M{:.1} {:.1}", x(0), y(first));
-        let changes = values.windows(2).zip(1..).filter(|(pair, _)| pair[0] != pair[1]);
+        let changes = values
+            .windows(2)
+            .zip(1..)
+            .filter(|(pair, _)| pair[0] != pair[1]);
         for (pair, second) in changes {
             let _ = write!(path, "H{:.1}V{:.1}", x(second), y(pair[1]));
         }
@@ -140,5 +160,8 @@ impl Panel {
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.max(1.0).log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
-    steps.into_iter().find(|step| *step >= least).unwrap_or(10.0 * power)
+    steps
+        .into_iter()
+        .find(|step| *step >= least)
+        .unwrap_or(10.0 * power)
 }
