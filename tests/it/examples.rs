@@ -106,3 +106,17 @@ async fn documents_scale_and_lose_nothing() {
         scaled_and_lost_nothing(&summary, "documents-worker");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn incidents_scale_and_lose_nothing() {
+    if let Some(summary) = run("incidents", 30.0, 10).await {
+        scaled_and_lost_nothing(&summary, "incident-worker");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_and_jobs_scale_and_lose_nothing() {
+    if let Some(summary) = run("tenants-and-jobs", 15.0, 10).await {
+        scaled_and_lost_nothing(&summary, "tenant");
+    }
+}
