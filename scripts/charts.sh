@@ -184,13 +184,6 @@ if "$tools/compose" "$compose" >"$work/compose"; then
 else
     fail "compose"
 fi
-for example in deploy/examples/*/compose.yaml; do
-    if "$tools/compose" "$example" >"$work/compose"; then
-        pass "$example, $(wc -l <"$work/compose") services"
-    else
-        fail "$example"
-    fi
-done
 # Versions and settings are those that the tests and the README have.
 has() { # has TEXT SOURCE
     if grep -qF -- "$1" "$compose"; then

@@ -17,12 +17,12 @@ mod examples;
 mod jobs;
 mod many;
 mod outages;
+mod pools;
 mod push;
 mod replicas;
 mod scaling;
 mod sidecar;
 mod signals;
-mod systems;
 mod tls;
 
 use std::{
