@@ -18,12 +18,14 @@ mod jobs;
 mod many;
 mod outages;
 mod pools;
+mod probe;
 mod push;
 mod replicas;
 mod scaling;
 mod sidecar;
 mod signals;
 mod tls;
+mod watching;
 
 use std::{
     io::Write,
