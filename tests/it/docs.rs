@@ -308,21 +308,43 @@ fn the_readme_waits_for_temporal_before_it_starts_workflows() {
 #[test]
 fn the_examples_are_triggers_that_the_program_understands() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples");
-    for file in fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-    {
-        if file.ends_with("settings.yaml") || file.is_dir() {
-            continue;
+    let files = |folder: &Path| {
+        let entries = fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .collect::<Vec<_>>()
+    };
+    let mut manifests = Vec::new();
+    for file in files(&folder) {
+        match file.is_dir() {
+            true => manifests.extend(files(&file)),
+            false => manifests.push(file),
         }
+    }
+    let scales = |file: &PathBuf| {
+        let is_yaml = file
+            .extension()
+            .is_some_and(|extension| extension == "yaml");
+        is_yaml && fs::read_to_string(file).unwrap().contains("kind: Scaled")
+    };
+    manifests.retain(scales);
+    assert!(manifests.len() >= 10, "{manifests:?}");
+    for file in manifests {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
             .args(["probe", "--output", "json"])
             .arg(&file)
             .output()
             .unwrap();
-        let response: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        let triggers = response["objects"][0]["triggers"].as_array().unwrap();
-        for trigger in triggers.iter().filter(|t| t["status"] != "notOurs") {
+        let response: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+                let errors = String::from_utf8_lossy(&output.stderr);
+                panic!("{}: {error}: {errors}", file.display())
+            });
+        let objects = response["objects"].as_array().unwrap();
+        let triggers = objects
+            .iter()
+            .flat_map(|object| object["triggers"].as_array().unwrap());
+        for trigger in triggers.filter(|t| t["status"] != "notOurs") {
             let named = trigger["metricName"].is_string();
             assert!(named, "{}: {trigger:#}", file.display());
         }

@@ -9,6 +9,7 @@ mod check;
 mod cluster;
 mod connections;
 mod docs;
+mod examples;
 mod faults;
 mod grpcurl;
 mod health;

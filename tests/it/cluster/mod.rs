@@ -17,6 +17,7 @@ mod examples;
 mod jobs;
 mod many;
 mod outages;
+mod pools;
 mod probe;
 mod push;
 mod replicas;
