@@ -45,6 +45,7 @@ test: ## install what tests need, then run everything
 test-charts: ## render the chart and the overlays in deploy/, and compare them with what they should be
 	@scripts/tools.sh $(TOOLS) helm kustomize actionlint compose
 	scripts/charts.sh $(TOOLS)
+	scripts/examples.sh $(TOOLS)
 
 # The release build in the place where it is after cargo build --release.
 RELEASE := $(CURDIR)/target/release/backlog-scaler
