@@ -95,10 +95,11 @@ book: ## build the documentation as a book, in target/book
 	@scripts/tools.sh $(TOOLS) mdbook
 	$(TOOLS)/bin/mdbook build docs
 
-docs: ## write the reference pages and the chart's schema anew from the declared keys and settings
+docs: ## write the reference pages, the chart's schema, and the tables and pictures of the examples anew
 	cargo run --quiet -- keys --output markdown > target/keys.md
 	mv target/keys.md docs/reference/keys.md
 	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows
+	UPDATE_EXAMPLES=1 cargo test --quiet --test it -- systems::pipeline_load
 
 clean: ## remove what was built here
 	cargo clean

@@ -1,0 +1,7 @@
+//! The systems in `deploy/examples` that are more than one file: their manifests, their workers
+//! against real backends, and what their pages say of them.
+
+mod generated;
+mod manifests;
+mod picture;
+mod pipeline_load;
