@@ -251,16 +251,39 @@ fn pages_show_their_examples() {
     }
 }
 
+/// All files below a folder.
+fn files(folder: PathBuf) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let files = entries.map(|entry| entry.unwrap().path());
+    let files = files.map(|path| {
+        if path.is_dir() {
+            self::files(path)
+        } else {
+            vec![path]
+        }
+    });
+    files.flatten().collect()
+}
+
 /// Against backends that are not there: what is wrong with a manifest or its metadata would be
 /// said before anything is connected.
 #[test]
 fn the_examples_are_triggers_that_the_program_understands() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples");
-    for file in fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-    {
-        if file.ends_with("settings.yaml") {
+    let files = files(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples"));
+    // What is rendered is not YAML yet.
+    let files = files.into_iter().filter(|file| {
+        let is_rendered = file.components().any(|part| part.as_os_str() == "template");
+        !is_rendered
+            && file
+                .extension()
+                .is_some_and(|extension| extension == "yaml")
+    });
+    let mut checked = 0;
+    for file in files {
+        if !fs::read_to_string(&file)
+            .unwrap()
+            .contains("\nkind: ScaledObject\n")
+        {
             continue;
         }
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
@@ -269,10 +292,15 @@ fn the_examples_are_triggers_that_the_program_understands() {
             .output()
             .unwrap();
         let response: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        let triggers = response["objects"][0]["triggers"].as_array().unwrap();
-        for trigger in triggers.iter().filter(|t| t["status"] != "notOurs") {
+        let objects = response["objects"].as_array().unwrap();
+        let triggers = objects
+            .iter()
+            .flat_map(|object| object["triggers"].as_array().unwrap());
+        for trigger in triggers.filter(|t| t["status"] != "notOurs") {
             let named = trigger["metricName"].is_string();
             assert!(named, "{}: {trigger:#}", file.display());
+            checked += 1;
         }
     }
+    assert!(checked > 20, "{checked} triggers");
 }

@@ -103,6 +103,8 @@ def run():
             "enable.auto.commit": False,
             # A worker that comes or goes stops only those whose partitions move.
             "partition.assignment.strategy": "cooperative-sticky",
+            # After so long without a sign of life the others get its partitions. 45 s by default.
+            "session.timeout.ms": 15_000,
             # Messages that wait in a worker are of no use to the others.
             "queued.max.messages.kbytes": 1024,
         }

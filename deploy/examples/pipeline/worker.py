@@ -9,8 +9,8 @@ No document is lost, whenever a worker ends:
 
 A document may be worked on twice, so the work of a stage has to bear that.
 
-Environment: REDIS_URL, STAGE, LIST, NEXT_LIST; WORKER (the pod's name), WORK_SECONDS, KEEP_LAST (entries of
-NEXT_LIST, 0: all), HEALTH_PORT (0: none).
+Environment: REDIS_URL, STAGE, LIST, NEXT_LIST; WORK_SECONDS, KEEP_LAST (entries of NEXT_LIST, 0: all),
+HEALTH_PORT (0: none).
 """
 
 import json
@@ -28,7 +28,8 @@ import redis
 STAGE = os.environ["STAGE"]
 LIST = os.environ["LIST"]
 NEXT_LIST = os.environ["NEXT_LIST"]
-WORKER = os.environ.get("WORKER") or f"{socket.gethostname()}-{os.getpid()}"
+# The pod's name. A container that was restarted in its pod is the same worker.
+WORKER = f"{socket.gethostname()}-{os.getpid()}"
 WORK_SECONDS = float(os.environ.get("WORK_SECONDS", "0.5"))
 KEEP_LAST = int(os.environ.get("KEEP_LAST", "0"))
 HEALTH_PORT = int(os.environ.get("HEALTH_PORT", "0"))

@@ -38,9 +38,8 @@ fn run(command: &mut Command) -> String {
     text.into_owned()
 }
 
-#[test]
-fn every_manifest_is_accepted_under_restricted_pod_security() {
-    let cluster = needs_cluster!();
+/// The kinds of cert-manager and of the Prometheus operator, which manifests use.
+pub fn apply_kinds(cluster: &ControlPlane) {
     let script = root().join("scripts/charts-apply.sh");
     for folder in run(Command::new(&script).arg("--crds")).lines() {
         cluster
@@ -55,6 +54,13 @@ fn every_manifest_is_accepted_under_restricted_pod_security() {
         ];
         cluster.kubectl.run(&wait, "");
     }
+}
+
+#[test]
+fn every_manifest_is_accepted_under_restricted_pod_security() {
+    let cluster = needs_cluster!();
+    apply_kinds(&cluster);
+    let script = root().join("scripts/charts-apply.sh");
     let report = run(Command::new(&script)
         .arg(tools())
         .env("KUBECTL", cluster.kubectl.program())

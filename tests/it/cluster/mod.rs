@@ -22,6 +22,7 @@ mod replicas;
 mod scaling;
 mod sidecar;
 mod signals;
+mod systems;
 mod tls;
 
 use std::{

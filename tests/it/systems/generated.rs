@@ -31,5 +31,8 @@ pub fn shown_in_page(page: &str, name: &str, text: &str) {
         fs::write(path(page), text).unwrap_or_else(|error| panic!("{page}: {error}"));
         return;
     }
-    assert!(shown == text, "{page}, {name}: `make docs` writes it anew:\n{text}");
+    assert!(
+        shown == text,
+        "{page}, {name}: `make docs` writes it anew:\n{text}"
+    );
 }

@@ -93,7 +93,9 @@ pub fn requests(deployment: &Value) -> (f64, f64) {
 
 /// One of Kubernetes' quantities: `250m` of a CPU, memory in GiB.
 pub fn quantity(value: &Value) -> f64 {
-    let text = value.as_str().unwrap_or_else(|| panic!("{value} is no quantity"));
+    let text = value
+        .as_str()
+        .unwrap_or_else(|| panic!("{value} is no quantity"));
     let (number, unit) = match text.find(|c: char| c.is_alphabetic()) {
         Some(at) => text.split_at(at),
         None => (text, ""),

@@ -85,7 +85,9 @@ fn price(stage: &str) -> f64 {
     let expression = rule.unwrap()["expr"].as_str().unwrap();
     let number = |text: &str| text.trim().parse::<f64>().unwrap();
     let terms = expression.split('+');
-    terms.map(|term| term.split('*').map(number).product::<f64>()).sum()
+    terms
+        .map(|term| term.split('*').map(number).product::<f64>())
+        .sum()
 }
 
 /// The product's own shaping of the backlog.
@@ -161,9 +163,10 @@ fn picture(all: &[(&str, Stage, Timeline)]) -> String {
 }
 
 fn load_table(all: &[(&str, Stage, Timeline)]) -> String {
-    let mut table = "| stage | most that wait | longest wait | most replicas | replica-hours | cost |\n\
+    let mut table =
+        "| stage | most that wait | longest wait | most replicas | replica-hours | cost |\n\
                      | --- | --- | --- | --- | --- | --- |\n"
-        .to_owned();
+            .to_owned();
     for (name, stage, timeline) in all {
         let summary = &timeline.summary;
         let hours = summary.worker_seconds / 3600.0;
@@ -242,7 +245,10 @@ fn the_thresholds_keep_replicas_still_at_no_more_cost() {
         ocr.run(load, target, below, minutes(240)).summary
     };
     let (without, with) = (run(50, None), run(ocr.target, Some(ocr.down_below)));
-    assert!(without.scale_downs >= 10 * with.scale_downs, "{without:?} {with:?}");
+    assert!(
+        without.scale_downs >= 10 * with.scale_downs,
+        "{without:?} {with:?}"
+    );
     assert!(with.worker_seconds <= 1.01 * without.worker_seconds);
     let small = run(20, None);
     assert!(small.worker_seconds >= 1.3 * with.worker_seconds);
@@ -252,8 +258,14 @@ fn the_thresholds_keep_replicas_still_at_no_more_cost() {
 fn the_limits_are_enough_for_the_load_and_nothing_is_lost_at_them() {
     for (name, stage, timeline) in whole_pipeline() {
         let summary = &timeline.summary;
-        assert!(summary.max_replicas <= stage.scaled_object.max_replica_count, "{name}");
-        assert_eq!(summary.interrupted, 0, "{name}: the grace period is long enough");
+        assert!(
+            summary.max_replicas <= stage.scaled_object.max_replica_count,
+            "{name}"
+        );
+        assert_eq!(
+            summary.interrupted, 0,
+            "{name}: the grace period is long enough"
+        );
         let last = &timeline.points.last().unwrap().queue;
         assert!(last.backlog <= stage.target, "{name}: {last:?}");
     }
@@ -266,6 +278,10 @@ fn a_replica_costs_what_it_requests() {
         let stage = Stage::read(name);
         let (cpus, gib) = stage.requests;
         let expected = cpus * PRICE_OF_CPU + gib * PRICE_OF_GIB;
-        assert!((stage.price - expected).abs() < 1e-9, "{name}: {}", stage.price);
+        assert!(
+            (stage.price - expected).abs() < 1e-9,
+            "{name}: {}",
+            stage.price
+        );
     }
 }
