@@ -82,8 +82,9 @@ async fn the_pipeline_follows_its_lists_up_and_down() {
         ],
     );
     let waiting = async |list: &str, documents: usize| {
-        redis.command(&["DEL", list]).await;
-        redis.rpush(list, documents).await;
+        // In one step: there is no moment in which nothing waits.
+        redis.rpush("next", documents).await;
+        redis.command(&["RENAME", "next", list]).await;
     };
     // What waits; the replicas for it; what holds them; what does not; the replicas for that.
     for (name, list, up, replicas, held, down, least) in [
