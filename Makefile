@@ -17,7 +17,7 @@ IMAGE := backlog-scaler:dev
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
-.PHONY: help run test test-charts test-cluster picture image dist bench bench-load fuzz book docs clean
+.PHONY: help run example test test-charts test-cluster picture image dist bench bench-load fuzz book docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,12 @@ run: ## build and serve: a sample Redis to try, or your settings alone with CONF
 	@scripts/packages.sh build $(if $(CONFIG),,redis) $(if $(findstring gssapi,$(FEATURES)),kerberos)
 	cargo build --release $(if $(FEATURES),--features '$(FEATURES)')
 	@CONFIG='$(CONFIG)' scripts/run.sh
+
+# Of make example: the system. RATE, SECONDS, SPEED and WORKERS go over its local.yaml; they get other names
+# on the way, as some shells have a SECONDS of their own.
+NAME :=
+example: ## a system of deploy/examples on this machine: NAME=documents; RATE=5 SECONDS=60 SPEED=10 WORKERS=4
+	@EXAMPLE_RATE='$(RATE)' EXAMPLE_SECONDS='$(SECONDS)' EXAMPLE_SPEED='$(SPEED)' EXAMPLE_WORKERS='$(WORKERS)' scripts/example.sh '$(NAME)'
 
 test: ## install what tests need, then run everything
 	@scripts/packages.sh build test-build redis redis-clients openssl java kerberos kerberos-server

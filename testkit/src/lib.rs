@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "real servers take real time")]
 
 pub mod certs;
+pub mod example;
 pub mod job_queues;
 #[allow(
     clippy::disallowed_methods,

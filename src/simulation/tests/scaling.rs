@@ -2,6 +2,7 @@
 
 use std::{cell::Cell, rc::Rc};
 
+use crate::error::Kind;
 use super::*;
 
 /// The run on a real cluster that `docs/images/scaling.svg` shows: KEDA 2.21 and Kubernetes 1.36,
