@@ -20,6 +20,7 @@ mod partition_selection;
 mod progress_tracker;
 mod protocol;
 mod query;
+mod recent;
 mod record_cache;
 mod record_reads;
 mod record_times;

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    eviction::{Eviction, is_kept},
     query::{Partition, Progress, Query},
+    recent::{Recent, Remembered},
 };
 
 /// The time over which the rate is measured. Consumers commit every 5 s by default
@@ -25,19 +25,19 @@ const SHORTEST_GAP: Duration = Duration::from_secs(1);
 /// How much the groups of one cluster commit, by query: the rate is that of the partitions whose lag
 /// is measured.
 #[derive(Default)]
-pub struct ProgressTracker(Mutex<Groups>);
+pub struct ProgressTracker(Mutex<Recent<Query, Group>>);
 
 #[derive(Default)]
-struct Groups {
-    groups: HashMap<Query, Group>,
-    eviction: Eviction,
-}
-
 struct Group {
-    updated: Instant,
     /// Where the group was last.
     committed: HashMap<(Arc<str>, i32), i64>,
     history: CommitHistory,
+}
+
+impl Remembered for Group {
+    fn partitions(&self) -> usize {
+        self.committed.len()
+    }
 }
 
 /// Messages committed since the beginning: at most one point a second of the window, and one before.
@@ -51,37 +51,20 @@ impl ProgressTracker {
     /// Records where a group is in the partitions of a query, all read at `at`, and returns how much
     /// it has committed lately.
     pub fn record(&self, query: &Query, partitions: &[Partition], at: Instant) -> Progress {
-        let mut all = self.0.lock();
-        let Groups { groups, eviction } = &mut *all;
-        if eviction.is_due(at) {
-            groups.retain(|_, group| is_kept(group.updated, at));
-        }
-        if let Some(group) = groups.get_mut(query) {
+        let mut groups = self.0.lock();
+        groups.update(query.clone(), at, Group::default, |group, last| {
             // Batches overlap: one that began earlier and ends later says nothing new.
-            if at > group.updated {
-                group.updated = at;
+            if at > last || group.history.is_empty() {
                 let progress = group.advance(partitions);
                 group.history.add(progress, at);
             }
-            return group.history.progress();
-        }
-        let mut group = Group {
-            updated: at,
-            committed: HashMap::new(),
-            history: CommitHistory::default(),
-        };
-        group.advance(partitions);
-        group.history.add(0, at);
-        let progress = group.history.progress();
-        groups.insert(query.clone(), group);
-        progress
+            group.history.progress()
+        })
     }
 
     /// Whether all of it can be evicted.
     pub fn is_idle(&self) -> bool {
-        let groups = self.0.lock();
-        let mut groups = groups.groups.values();
-        groups.all(|group| !is_kept(group.updated, Instant::now()))
+        self.0.lock().is_idle()
     }
 }
 
@@ -110,6 +93,10 @@ impl Group {
 }
 
 impl CommitHistory {
+    fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+
     fn add(&mut self, progress: u64, at: Instant) {
         self.total = self.total.saturating_add(progress);
         let points = &mut self.points;

@@ -6,24 +6,22 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    eviction::{Eviction, is_kept},
     query::{Isolation, Partition},
+    recent::{Recent, Remembered},
 };
 
 /// Where the groups of one cluster are, and since when.
 #[derive(Default)]
-pub struct StallTracker(Mutex<Groups>);
+pub struct StallTracker(Mutex<Recent<(String, Isolation), Behind>>);
 
+/// The partitions of a group with lag: the offset, and since when it has been seen there.
 #[derive(Default)]
-struct Groups {
-    groups: HashMap<(String, Isolation), Group>,
-    eviction: Eviction,
-}
+struct Behind(HashMap<(Arc<str>, i32), (i64, Instant)>);
 
-struct Group {
-    updated: Instant,
-    /// The partitions with lag: the offset, and since when it has been seen there.
-    behind: HashMap<(Arc<str>, i32), (i64, Instant)>,
+impl Remembered for Behind {
+    fn partitions(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl StallTracker {
@@ -62,37 +60,28 @@ impl StallTracker {
         partitions: impl Iterator<Item = (&'a Arc<str>, i32, i64, bool)>,
         now: Instant,
     ) -> Vec<Option<Instant>> {
-        let mut groups = self.0.lock();
-        if groups.eviction.is_due(now) {
-            groups.groups.retain(|_, group| is_kept(group.updated, now));
-        }
-        let fresh = || Group {
-            updated: now,
-            behind: HashMap::new(),
-        };
         let key = (group.to_owned(), isolation);
-        let group = groups.groups.entry(key).or_insert_with(fresh);
-        group.updated = now;
-        let since = partitions.map(|(topic, partition, offset, is_behind)| {
-            let key = (topic.clone(), partition);
-            if !is_behind {
-                group.behind.remove(&key);
-                return None;
-            }
-            let seen = group.behind.entry(key).or_insert((offset, now));
-            if seen.0 != offset {
-                *seen = (offset, now);
-            }
-            Some(seen.1)
-        });
-        since.collect()
+        let mut groups = self.0.lock();
+        groups.update(key, now, Behind::default, |Behind(behind), _| {
+            let since = partitions.map(|(topic, partition, offset, is_behind)| {
+                let key = (topic.clone(), partition);
+                if !is_behind {
+                    behind.remove(&key);
+                    return None;
+                }
+                let seen = behind.entry(key).or_insert((offset, now));
+                if seen.0 != offset {
+                    *seen = (offset, now);
+                }
+                Some(seen.1)
+            });
+            since.collect()
+        })
     }
 
     /// Whether all of it can be evicted.
     pub fn is_idle(&self) -> bool {
-        let groups = self.0.lock();
-        let mut groups = groups.groups.values();
-        groups.all(|group| !is_kept(group.updated, Instant::now()))
+        self.0.lock().is_idle()
     }
 }
 
@@ -136,7 +125,7 @@ mod tests {
             let now = start + Duration::from_secs(after);
             stalls.update(group, Isolation::ReadCommitted, one, now);
         }
-        assert_eq!(stalls.0.lock().groups.len(), 1);
+        assert_eq!(stalls.0.lock().len(), 1);
     }
 }
 

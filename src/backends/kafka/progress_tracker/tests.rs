@@ -138,7 +138,7 @@ fn groups_that_no_query_reads_are_evicted() {
     };
     tracker.record(&other, &[], start);
     tracker.record(&query(), &[], start + Duration::from_secs(1_000));
-    assert_eq!(tracker.0.lock().groups.len(), 1);
+    assert_eq!(tracker.0.lock().len(), 1);
 }
 
 proptest! {
