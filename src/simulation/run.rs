@@ -80,10 +80,14 @@ impl Run {
         let state = self.queue.state(now, self.workers.in_flight());
         self.triggers.observe(&state);
         let scale = self.scale();
-        let polled = self.autoscaler.poll(now, scale, || self.triggers.call(&state));
+        let polled = self
+            .autoscaler
+            .poll(now, scale, || self.triggers.call(&state));
         self.scale_to(polled, now);
         let scale = self.scale();
-        let synced = self.autoscaler.sync(now, scale, || self.triggers.call(&state));
+        let synced = self
+            .autoscaler
+            .sync(now, scale, || self.triggers.call(&state));
         self.scale_to(synced, now);
         self.point(now)
     }

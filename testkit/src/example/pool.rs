@@ -53,7 +53,11 @@ struct Worker {
 
 impl Pool {
     /// Without any workers.
-    pub fn new(mut deployment: Deployment, options: &Options, env: &BTreeMap<String, String>) -> Self {
+    pub fn new(
+        mut deployment: Deployment,
+        options: &Options,
+        env: &BTreeMap<String, String>,
+    ) -> Self {
         deployment.env.extend(env.clone());
         Pool {
             deployment,
@@ -76,7 +80,10 @@ impl Pool {
 
     /// Those that are ready. The HPA counts stopping ones as long as they run.
     pub fn ready(&self) -> u32 {
-        let ready = self.workers.iter().filter(|worker| worker.not_ready.is_none());
+        let ready = self
+            .workers
+            .iter()
+            .filter(|worker| worker.not_ready.is_none());
         (ready.count() + self.stopping.len()) as u32
     }
 
@@ -93,7 +100,10 @@ impl Pool {
             self.workers.push(worker);
         }
         while self.running() > replicas {
-            let not_ready = self.workers.iter().rposition(|worker| worker.not_ready.is_some());
+            let not_ready = self
+                .workers
+                .iter()
+                .rposition(|worker| worker.not_ready.is_some());
             let last = not_ready.unwrap_or(self.workers.len() - 1);
             let worker = self.workers.remove(last);
             signal(&worker.child, "TERM");
@@ -110,7 +120,10 @@ impl Pool {
             readiness,
             ..
         } = &self.deployment;
-        let log = self.logs.path().join(format!("{name}-{}.log", self.started));
+        let log = self
+            .logs
+            .path()
+            .join(format!("{name}-{}.log", self.started));
         let mut env = self.deployment.env.clone();
         let port = readiness.as_ref().map(|Readiness { variable, .. }| {
             let port = process::free_port();
@@ -162,7 +175,10 @@ impl Pool {
             };
             self.crashed += 1;
             let log = tail(&self.workers[at].log);
-            let what = format!("a worker of {} has ended ({status})\n{log}", self.deployment.name);
+            let what = format!(
+                "a worker of {} has ended ({status})\n{log}",
+                self.deployment.name
+            );
             if self.crashed > MOST_CRASHES {
                 return Err(what);
             }
@@ -249,7 +265,10 @@ fn command_in(
 /// Sends a signal to a child. One that has ended already is not reaped, so nobody else has its id.
 pub fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
-    let _ = Command::new("kill").args(["-s", name, &id]).stderr(Stdio::null()).status();
+    let _ = Command::new("kill")
+        .args(["-s", name, &id])
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// The end of a log.

@@ -113,12 +113,16 @@ impl Scaled {
         }
         self.evaluate().await;
         let scale = self.scale();
-        let polled = self.autoscaler.poll(now, scale, || readings(&self.triggers));
+        let polled = self
+            .autoscaler
+            .poll(now, scale, || readings(&self.triggers));
         if let Some(replicas) = polled {
             self.pool.scale(replicas)?;
         }
         let scale = self.scale();
-        let synced = self.autoscaler.sync(now, scale, || readings(&self.triggers));
+        let synced = self
+            .autoscaler
+            .sync(now, scale, || readings(&self.triggers));
         if let Some(replicas) = synced {
             self.pool.scale(replicas)?;
         }
@@ -162,9 +166,8 @@ impl Scaled {
         });
         let all = join_all(evaluations).await;
         for (trigger, latest) in self.triggers.iter_mut().zip(all) {
-            trigger.latest = Some(latest.unwrap_or_else(|status| {
-                Latest::Failed(status.message().to_owned())
-            }));
+            trigger.latest =
+                Some(latest.unwrap_or_else(|status| Latest::Failed(status.message().to_owned())));
         }
     }
 }
@@ -172,7 +175,10 @@ impl Scaled {
 impl Trigger {
     /// What it measures, without the hash of its metric's name.
     pub fn name(&self) -> String {
-        let name = self.metric.rsplit_once('-').map_or(&*self.metric, |(name, _)| name);
+        let name = self
+            .metric
+            .rsplit_once('-')
+            .map_or(&*self.metric, |(name, _)| name);
         name.chars().take(34).collect()
     }
 

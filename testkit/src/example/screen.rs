@@ -90,7 +90,9 @@ impl Screen {
         if self.shown {
             let mut stdout = std::io::stdout().lock();
             // Nobody reads it any more: the run ends by itself.
-            let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+            let _ = stdout
+                .write_all(text.as_bytes())
+                .and_then(|()| stdout.flush());
         }
     }
 }
@@ -121,7 +123,9 @@ fn row(
         0 => String::new(),
         stopping => format!("+{stopping}"),
     };
-    let wanted = scaled.wanted().map_or("-".to_owned(), |wanted| wanted.to_string());
+    let wanted = scaled
+        .wanted()
+        .map_or("-".to_owned(), |wanted| wanted.to_string());
     [
         once(format!("{}s", now.as_secs())),
         once(scaled.name.clone()),

@@ -80,7 +80,7 @@ impl Group {
 #[tokio::test]
 async fn workers_that_stop_commit_what_they_have_and_lose_nothing() {
     if !require(
-        kafka::available() && python().is_some(),
+        kafka::available() && python("exceptions").is_some(),
         "Kafka and the examples' Python",
     ) {
         return;
@@ -115,7 +115,7 @@ async fn workers_that_stop_commit_what_they_have_and_lose_nothing() {
 #[tokio::test]
 async fn what_a_killed_worker_had_in_hand_is_read_again() {
     if !require(
-        kafka::available() && python().is_some(),
+        kafka::available() && python("exceptions").is_some(),
         "Kafka and the examples' Python",
     ) {
         return;

@@ -1,10 +1,7 @@
-//! The ScaledObjects of an example, as the simulation takes them.
+//! The manifests of an example, as tests read them.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf};
 
-use backlog_scaler::simulation::{
-    Behavior, Fallback, FallbackBehavior, Policy, ScaledObject, ScalingRules,
-};
 use serde_json::Value;
 
 /// A file of an example.
@@ -31,48 +28,6 @@ pub fn number(value: &Value) -> u64 {
     let text = value.as_str().and_then(|text| text.parse().ok());
     text.or(value.as_u64())
         .unwrap_or_else(|| panic!("{value} is no number"))
-}
-
-/// What decides how an object scales.
-pub fn scaled_object(object: &Value) -> ScaledObject {
-    let spec = &object["spec"];
-    let behavior = &spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"];
-    let fallback = &spec["fallback"];
-    assert_eq!(fallback["behavior"], "currentReplicasIfHigher");
-    ScaledObject {
-        min_replica_count: number(&spec["minReplicaCount"]) as u32,
-        max_replica_count: number(&spec["maxReplicaCount"]) as u32,
-        behavior: Some(Behavior {
-            scale_up: rules(&behavior["scaleUp"], ScalingRules::scale_up()),
-            scale_down: rules(&behavior["scaleDown"], ScalingRules::scale_down()),
-        }),
-        fallback: Some(Fallback {
-            failure_threshold: number(&fallback["failureThreshold"]) as u32,
-            replicas: number(&fallback["replicas"]) as u32,
-            behavior: FallbackBehavior::CurrentReplicasIfHigher,
-        }),
-        ..ScaledObject::default()
-    }
-}
-
-fn rules(rules: &Value, default: ScalingRules) -> ScalingRules {
-    let policy = |policy: &Value| {
-        let (value, period) = (number(&policy["value"]), number(&policy["periodSeconds"]));
-        let period = Duration::from_secs(period);
-        match policy["type"].as_str() {
-            Some("Percent") => Policy::percent(value as u32, period),
-            Some("Pods") => Policy::pods(value as u32, period),
-            other => panic!("{other:?} is no type of a policy"),
-        }
-    };
-    let policies = rules["policies"].as_array().expect("policies");
-    ScalingRules {
-        stabilization_window: Some(Duration::from_secs(number(
-            &rules["stabilizationWindowSeconds"],
-        ))),
-        policies: policies.iter().map(policy).collect(),
-        ..default
-    }
 }
 
 /// The value of an environment variable of the only container of a Deployment.

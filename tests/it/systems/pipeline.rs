@@ -56,7 +56,7 @@ async fn taken(redis: &Redis) -> Vec<String> {
 
 #[tokio::test]
 async fn workers_that_stop_finish_what_they_have_and_lose_nothing() {
-    if !require(python().is_some(), "the examples' Python") {
+    if !require(python("pipeline").is_some(), "the examples' Python") {
         return;
     }
     let redis = Redis::start().await;
@@ -95,7 +95,7 @@ async fn workers_that_stop_finish_what_they_have_and_lose_nothing() {
 
 #[tokio::test]
 async fn what_a_killed_worker_had_in_hand_is_worked_on_by_another() {
-    if !require(python().is_some(), "the examples' Python") {
+    if !require(python("pipeline").is_some(), "the examples' Python") {
         return;
     }
     let redis = Redis::start().await;
@@ -126,7 +126,7 @@ async fn what_a_killed_worker_had_in_hand_is_worked_on_by_another() {
 /// A document that cannot be worked on stops nobody.
 #[tokio::test]
 async fn a_document_that_is_none_is_put_aside() {
-    if !require(python().is_some(), "the examples' Python") {
+    if !require(python("pipeline").is_some(), "the examples' Python") {
         return;
     }
     let redis = Redis::start().await;

@@ -14,7 +14,7 @@ use backlog_scaler::{
 
 use super::{
     generated::{is_file, shown_in_page},
-    manifests::{number, of_kind, requests, scaled_object, variable},
+    manifests::{number, of_kind, requests, variable},
     picture::{Line, Panel, svg},
 };
 
@@ -52,7 +52,7 @@ impl Stage {
         let deployment = &of_kind(&file, "Deployment")[0];
         let trigger = &object["spec"]["triggers"][0]["metadata"];
         Stage {
-            scaled_object: scaled_object(object),
+            scaled_object: ScaledObject::of_spec(&object["spec"]).unwrap(),
             seconds: variable(deployment, "WORK_SECONDS").parse().unwrap(),
             target: number(&trigger["listLength"]),
             down_below: number(&trigger["scaleDownBelow"]),

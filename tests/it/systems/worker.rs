@@ -13,9 +13,18 @@ use testkit::process;
 
 use super::manifests::path;
 
-/// The Python with the client libraries.
-pub fn python() -> Option<PathBuf> {
-    testkit::program("EXAMPLES_PYTHON", "none")
+/// The Python with the client library of an example, if `scripts/example-python.sh` has installed it.
+pub fn python(example: &str) -> Option<PathBuf> {
+    let script = |what: &str| {
+        let output = Command::new(path("scripts/example-python.sh"))
+            .args([example, what])
+            .output()
+            .expect("the script");
+        output.status.success().then_some(output.stdout)
+    };
+    script("--check")?;
+    let place = String::from_utf8(script("--where")?).expect("a path");
+    Some(place.trim_end().into())
 }
 
 /// Longer than any pod has to end, and than a group needs to hand its partitions round.
@@ -31,7 +40,7 @@ impl Worker {
     /// Starts the worker of an example, with these variables.
     pub fn start(example: &str, env: &[(&str, &str)]) -> Self {
         let log = NamedTempFile::new().expect("a log file");
-        let python = python().expect("was asked for before");
+        let python = python(example).expect("was asked for before");
         let child = Command::new(python)
             .arg("worker.py")
             .current_dir(path(&format!("deploy/examples/{example}")))
