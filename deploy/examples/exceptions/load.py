@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 RATE = float(os.environ.get("RATE", "5"))
@@ -25,6 +25,7 @@ GROUPS["sla_monitor"] = CLOSED
 SERVERS = {"bootstrap.servers": os.environ["BOOTSTRAP_SERVERS"]}
 # So often a second: the load is even, whatever its rate.
 STEPS = 10
+# A broker that is busy, or a partition that has just got another leader.
 PATIENCE = 20
 
 enough = threading.Event()
@@ -90,10 +91,16 @@ def main():
                 put += 1
             producer.flush(PATIENCE)
         if now - told >= 1:
-            told = now
             ended = enough.is_set() or passed >= SECONDS
-            waits = lag.sum()
-            print(json.dumps({"put": put, "done": closed.update(), "waiting": waits, "ended": ended}), flush=True)
+            try:
+                waits = lag.sum()
+                print(json.dumps({"put": put, "done": closed.update(), "waiting": waits, "ended": ended}), flush=True)
+                told = now
+            except KafkaException as error:
+                if now - told > PATIENCE:
+                    raise
+                print(f"not counted: {error}", file=sys.stderr)
+                time.sleep(1)
         time.sleep(1 / STEPS)
     sys.exit(f"an exception was not written: {failed[0]}")
 
