@@ -17,7 +17,7 @@ IMAGE := backlog-scaler:dev
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
-.PHONY: help run example test test-charts test-cluster picture image dist bench bench-load fuzz book docs clean
+.PHONY: help run example load-test test test-charts test-cluster picture image dist bench bench-load fuzz book docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -33,12 +33,18 @@ NAME :=
 example: ## a system of deploy/examples on this machine: NAME=documents; RATE=5 SECONDS=60 SPEED=10 WORKERS=4
 	@EXAMPLE_RATE='$(RATE)' EXAMPLE_SECONDS='$(SECONDS)' EXAMPLE_SPEED='$(SPEED)' EXAMPLE_WORKERS='$(WORKERS)' scripts/example.sh '$(NAME)'
 
+load-test: ## simulate the load test of such a system, and draw it anew: NAME=documents
+	@scripts/packages.sh build test-build
+	mkdir -p docs/images
+	cargo run --quiet --package testkit --bin load-test -- 'deploy/examples/$(NAME)' 'docs/images/$(NAME)-load-test.svg'
+
 test: ## install what tests need, then run everything
 	@scripts/packages.sh build test-build redis redis-clients openssl java kerberos kerberos-server
 	@scripts/tools.sh $(TOOLS) keda-judge grpcurl cargo-deny mdbook
 	@tests/servers/kafka/install.sh
 	@tests/servers/temporal/install.sh
 	@tests/servers/redis-clients/install.sh
+	@for example in deploy/examples/*/local.yaml; do scripts/example-python.sh "$$(basename "$$(dirname "$$example")")" || exit; done
 	cargo fmt --all --check
 	$(TOOLS)/bin/cargo-deny deny check bans licenses sources
 	$(TOOLS)/bin/mdbook build docs

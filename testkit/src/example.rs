@@ -5,12 +5,12 @@
 //! The directory's `local.yaml` says what stands for the cluster here; see [`local::Local`].
 
 pub mod load;
+pub mod load_test;
 pub mod local;
 pub mod manifests;
 mod pool;
 mod product;
 mod scaled;
-mod scaled_object;
 mod screen;
 mod servers;
 
@@ -92,6 +92,12 @@ pub async fn run(options: Options, interrupted: impl Future<Output = ()>) -> Res
     let server = Server::start(&local).await?;
     let system = System::read(&options.directory, &local, &server.address())?;
     let product = Product::start(&options.program, &local)?;
+    screen.say(&format!(
+        "{} listens on {}; its numbers: curl -s {}/metrics | grep trigger_",
+        local.server,
+        server.address(),
+        product.admin
+    ));
     let mut run = Run {
         begun: Instant::now(),
         scaled: Vec::new(),

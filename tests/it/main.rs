@@ -8,6 +8,7 @@ mod burst;
 mod cluster;
 mod connections;
 mod docs;
+mod examples;
 mod faults;
 mod grpcurl;
 mod health;

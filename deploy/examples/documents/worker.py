@@ -1,8 +1,7 @@
 """A worker of the documents system, with Temporal's Python SDK.
 
-A document is a workflow: it is fetched, which waits for others; then its text is extracted, which
-needs the processor. So each has three workflow tasks: before, between and after. POOL says which of
-them this process does:
+A document is a workflow. Its first workflow task decodes the document; then it is fetched, which waits
+for others; then its text is extracted, which needs the processor. POOL says what this process does:
 
   main  workflows and I/O activities
   cpu   CPU activities
@@ -33,7 +32,7 @@ IO_QUEUE = os.environ.get("IO_QUEUE", "documents-io")
 CPU_QUEUE = os.environ.get("CPU_QUEUE", "documents-cpu")
 
 # The times that the work takes here. A real worker reads, calls and computes instead.
-WORKFLOW_TASK_SECONDS = number("WORKFLOW_TASK_SECONDS", 0.375)
+WORKFLOW_TASK_SECONDS = number("WORKFLOW_TASK_SECONDS", 0.95)
 IO_SECONDS = number("IO_SECONDS", 1.5)
 CPU_SECONDS = number("CPU_SECONDS", 0.5)
 
@@ -54,19 +53,15 @@ def extract(document: str) -> int:
     return words
 
 
-def decode_and_decide() -> None:
-    """What a workflow task takes: such as payloads that a remote codec decrypts. Not when it is replayed."""
-    if not workflow.unsafe.is_replaying():
-        with workflow.unsafe.sandbox_unrestricted():
-            time.sleep(WORKFLOW_TASK_SECONDS)
-
-
 @workflow.defn
 class Document:
     @workflow.run
     async def run(self, document: str) -> str:
         retry = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient=2)
-        decode_and_decide()
+        if not workflow.unsafe.is_replaying():
+            # Such as a payload that a remote codec decrypts. It holds a place for workflow tasks.
+            with workflow.unsafe.sandbox_unrestricted():
+                time.sleep(WORKFLOW_TASK_SECONDS)
         size = await workflow.execute_activity(
             fetch,
             document,
@@ -74,7 +69,6 @@ class Document:
             start_to_close_timeout=timedelta(seconds=60),
             retry_policy=retry,
         )
-        decode_and_decide()
         words = await workflow.execute_activity(
             extract,
             document,
@@ -82,7 +76,6 @@ class Document:
             start_to_close_timeout=timedelta(seconds=60),
             retry_policy=retry,
         )
-        decode_and_decide()
         return f"{size} bytes, {words} words"
 
 
@@ -97,9 +90,9 @@ def workers(client: Client, pool: str) -> list[Worker]:
                 task_queue=WORKFLOW_QUEUE,
                 workflows=[Document],
                 max_concurrent_workflow_tasks=int(number("WORKFLOW_SLOTS", 3)),
-                # Without a cache no task goes to a worker's own sticky queue, where nobody counts it:
-                # all that waits is in the backlog. These workflows are short, so that replaying is cheap.
-                max_cached_workflows=0,
+                # Pollers hold places. By default four of five wait for tasks of cached workflows, which are
+                # short here, and the long first tasks of new ones would get one place of three.
+                nonsticky_to_sticky_poll_ratio=0.5,
                 graceful_shutdown_timeout=grace,
             )
         )

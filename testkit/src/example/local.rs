@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 
-use super::{Options, Result};
+use super::{Options, Result, load_test::LoadTest};
 
 /// The file beside an example's README.
 #[derive(Clone, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Local {
     pub speed: f64,
     /// Of one Deployment at most, whatever its `maxReplicaCount`: a worker is a process here.
     pub max_workers: u32,
+    /// What `make load-test` simulates.
+    #[serde(default)]
+    pub load_test: Option<LoadTest>,
     /// More settings of the scaler, such as named connections.
     #[serde(default)]
     pub settings: serde_json::Map<String, serde_json::Value>,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use backlog_scaler::simulation;
 use serde_json::Value;
 
-use super::{Result, local::Local, scaled_object};
+use super::{Result, local::Local};
 
 /// The ScaledObjects of a directory.
 pub struct System {
@@ -118,10 +118,11 @@ impl Resources {
                 )),
             }
         }
+        let settings = simulation::ScaledObject::of_spec(&object["spec"]);
+        let settings = settings.map_err(|error| format!("{name}: spec.{error}"))?;
         Ok(Object {
             namespace: self.namespace.clone(),
-            settings: scaled_object::read(&object["spec"])
-                .map_err(|error| format!("{name}: {error}"))?,
+            settings,
             name,
             triggers,
             deployment,

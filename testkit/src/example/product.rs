@@ -21,6 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Product {
     /// Of gRPC.
     pub address: String,
+    /// Of its metrics.
+    pub admin: String,
     child: Child,
     log: PathBuf,
     _dir: TempDir,
@@ -47,7 +49,7 @@ impl Product {
             .args(["serve", "--config", "settings.yaml"])
             .current_dir(dir.path())
             .env("BACKLOG_SCALER__LISTEN__GRPC", &address)
-            .env("BACKLOG_SCALER__LISTEN__ADMIN", admin)
+            .env("BACKLOG_SCALER__LISTEN__ADMIN", &admin)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).map_err(io)?)
@@ -56,6 +58,7 @@ impl Product {
             .map_err(io)?;
         let mut product = Product {
             address,
+            admin,
             child,
             log,
             _dir: dir,

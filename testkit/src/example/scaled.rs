@@ -50,7 +50,7 @@ pub enum Latest {
 }
 
 impl Scaled {
-    /// Asks the scaler for the targets, and starts the replicas that there are without work.
+    /// Requests the targets from the scaler, and starts the replicas that there are without work.
     pub async fn start(
         object: Object,
         options: &Options,

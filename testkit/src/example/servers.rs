@@ -9,8 +9,8 @@ use crate::{
 
 /// A running one. It ends when it is dropped.
 pub enum Server {
-    Temporal(Temporal),
-    Redis(Redis),
+    Temporal(Box<Temporal>),
+    Redis(Box<Redis>),
     Kafka(&'static Kafka),
 }
 
@@ -22,8 +22,10 @@ impl Server {
             "temporal" if !temporal::available() => missing("Temporal's server"),
             "redis" if !redis::available() => missing("redis-server"),
             "kafka" if !kafka::available() => missing("Kafka"),
-            "temporal" => Ok(Server::Temporal(Temporal::builder().start().await)),
-            "redis" => Ok(Server::Redis(Redis::start().await)),
+            "temporal" => Ok(Server::Temporal(Box::new(
+                Temporal::builder().start().await,
+            ))),
+            "redis" => Ok(Server::Redis(Box::new(Redis::start().await))),
             "kafka" => {
                 let kafka = kafka::one().await;
                 for (topic, partitions) in &local.topics {
