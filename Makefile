@@ -111,7 +111,7 @@ docs: ## write the reference pages, the chart's schema, and the tables and pictu
 	cargo run --quiet -- keys --output markdown > target/keys.md
 	mv target/keys.md docs/reference/keys.md
 	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows
-	UPDATE_EXAMPLES=1 cargo test --quiet --test it -- systems::pipeline_load
+	UPDATE_EXAMPLES=1 cargo test --quiet --test it -- examples::pipeline_load
 
 clean: ## remove what was built here
 	cargo clean

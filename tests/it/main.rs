@@ -24,5 +24,4 @@ mod program;
 mod properties;
 mod redis;
 mod rolling_restart;
-mod systems;
 mod temporal;

@@ -9,8 +9,9 @@ use testkit::{
 };
 
 use super::{
-    manifests::{number, of_kind, requests, variable},
-    worker::{Worker, python, until},
+    objects::{number, of_kind, requests, variable},
+    python,
+    worker::{Worker, until},
 };
 
 const MESSAGES: usize = 240;
@@ -152,10 +153,9 @@ fn partitions() -> BTreeMap<String, u64> {
 /// read by one group.
 #[test]
 fn the_table_of_the_page_is_that_of_the_manifests() {
-    let page = std::fs::read_to_string(super::manifests::path(
-        "deploy/examples/exceptions/README.md",
-    ))
-    .unwrap();
+    let page =
+        std::fs::read_to_string(super::objects::path("deploy/examples/exceptions/README.md"))
+            .unwrap();
     let partitions = partitions();
     let objects = of_kind(
         "deploy/examples/exceptions/scaledobjects.yaml",

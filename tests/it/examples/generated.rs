@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::manifests::path;
+use super::objects::path;
 
 /// Set by `make docs`.
 const UPDATE: &str = "UPDATE_EXAMPLES";

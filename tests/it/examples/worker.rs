@@ -3,7 +3,6 @@
 use std::{
     fs,
     os::unix::process::CommandExt,
-    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -11,21 +10,7 @@ use std::{
 use tempfile::NamedTempFile;
 use testkit::process;
 
-use super::manifests::path;
-
-/// The Python with the client library of an example, if `scripts/example-python.sh` has installed it.
-pub fn python(example: &str) -> Option<PathBuf> {
-    let script = |what: &str| {
-        let output = Command::new(path("scripts/example-python.sh"))
-            .args([example, what])
-            .output()
-            .expect("the script");
-        output.status.success().then_some(output.stdout)
-    };
-    script("--check")?;
-    let place = String::from_utf8(script("--where")?).expect("a path");
-    Some(place.trim_end().into())
-}
+use super::{objects::path, python};
 
 /// Longer than any pod has to end, and than a group needs to hand its partitions round.
 pub const PATIENCE: Duration = Duration::from_secs(60);

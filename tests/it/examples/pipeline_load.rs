@@ -14,7 +14,7 @@ use backlog_scaler::{
 
 use super::{
     generated::{is_file, shown_in_page},
-    manifests::{number, of_kind, requests, variable},
+    objects::{number, of_kind, requests, variable},
     picture::{Line, Panel, svg},
 };
 

@@ -6,8 +6,9 @@ use redis::FromRedisValue;
 use testkit::{redis::Redis, require};
 
 use super::{
-    manifests::{number, objects, of_kind, variable},
-    worker::{Worker, python, until},
+    objects::{number, objects, of_kind, variable},
+    python,
+    worker::{Worker, until},
 };
 
 const WAITING: &str = "pipeline:crawl";
