@@ -173,13 +173,12 @@ impl Scaled {
 }
 
 impl Trigger {
-    /// What it measures, without the hash of its metric's name.
+    /// What it measures: the end of its metric's name, without the hash.
     pub fn name(&self) -> String {
-        let name = self
-            .metric
-            .rsplit_once('-')
-            .map_or(&*self.metric, |(name, _)| name);
-        name.chars().take(34).collect()
+        let name = self.metric.rsplit_once('-');
+        let name = name.map_or(&*self.metric, |(name, _)| name);
+        // A metric's name is ASCII.
+        name[name.len().saturating_sub(34)..].to_owned()
     }
 
     /// GetMetrics and IsActive, as KEDA calls them.

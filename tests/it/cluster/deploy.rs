@@ -38,8 +38,8 @@ fn run(command: &mut Command) -> String {
     text.into_owned()
 }
 
-/// The kinds of cert-manager and of the Prometheus operator, which manifests use.
-pub fn apply_kinds(cluster: &ControlPlane) {
+/// Those of the Prometheus operator and of cert-manager, whose objects `deploy/` has.
+pub fn apply_crds(cluster: &ControlPlane) {
     let script = root().join("scripts/charts-apply.sh");
     for folder in run(Command::new(&script).arg("--crds")).lines() {
         cluster
@@ -59,7 +59,7 @@ pub fn apply_kinds(cluster: &ControlPlane) {
 #[test]
 fn every_manifest_is_accepted_under_restricted_pod_security() {
     let cluster = needs_cluster!();
-    apply_kinds(&cluster);
+    apply_crds(&cluster);
     let script = root().join("scripts/charts-apply.sh");
     let report = run(Command::new(&script)
         .arg(tools())

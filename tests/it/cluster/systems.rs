@@ -1,58 +1,64 @@
-//! The systems in `deploy/examples` that are whole directories: applied as they are shown, and scaled by
-//! real KEDA up and down. Only addresses are others, and the times of the HPA and of KEDA's cooldown are
-//! seconds in place of minutes.
+//! The systems of `deploy/examples`: each directory is applied whole, and real KEDA scales it up and down
+//! as its queues fill and drain. Only the addresses are others, and minutes are seconds.
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use tempfile::TempDir;
-use testkit::{
-    kafka::{self, Kafka},
-    redis::Redis,
-    require,
-};
+use serde_json::Value;
+use testkit::{require, temporal, temporal::Temporal};
 
 use super::{
-    SOON, deploy, needs_cluster, objects::Namespace, program::Program, timeline::Timeline,
+    SOON,
+    control_plane::ControlPlane,
+    deploy, needs_cluster,
+    objects::{NODE, Namespace},
+    program::Program,
+    timeline::Timeline,
 };
 
-/// Minutes in the manifests, and what they are here.
-const TIMES: [(&str, &str); 5] = [
-    (
-        "stabilizationWindowSeconds: 60",
-        "stabilizationWindowSeconds: 2",
-    ),
-    (
-        "stabilizationWindowSeconds: 300",
-        "stabilizationWindowSeconds: 2",
-    ),
-    ("periodSeconds: 60 }", "periodSeconds: 1 }"),
-    ("periodSeconds: 30 }", "periodSeconds: 1 }"),
-    ("cooldownPeriod: 300", "cooldownPeriod: 10"),
-];
-
-/// `kubectl apply -k` of a directory, with other texts in its files.
-fn apply(namespace: &Namespace, others: &[(&str, String)]) {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples");
-    let to = TempDir::new().expect("a directory");
-    for file in fs::read_dir(from.join(&namespace.name)).expect("the example") {
-        let file = file.expect("a file").path();
-        if !file.is_file() {
-            continue;
-        }
-        let mut text = fs::read_to_string(&file).expect("a text");
-        let times = TIMES.map(|(shown, here)| (shown, here.to_owned()));
-        for (shown, here) in times.iter().chain(others) {
-            text = text.replace(shown, here);
-        }
-        fs::write(to.path().join(file.file_name().expect("a name")), text).expect("a copy");
+/// Applies a directory, with real addresses in place of its own. Its namespace has its name.
+pub fn apply(
+    cluster: &Arc<ControlPlane>,
+    directory: &str,
+    addresses: &[(&str, String)],
+) -> Namespace {
+    deploy::apply_crds(cluster);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples");
+    let folder = folder.join(directory).display().to_string();
+    let mut text = cluster.kubectl.run(&["kustomize", &folder], "");
+    for (address, real) in addresses {
+        assert!(text.contains(address), "{directory} has no {address}");
+        text = text.replace(address, real);
     }
-    let folder = to.path().display().to_string();
-    namespace.cluster.kubectl.run(&["apply", "-k", &folder], "");
+    let documents = text.split("\n---\n").map(|document| {
+        let mut object: Value = serde_saphyr::from_str(document).expect("is YAML");
+        quicken(&mut object);
+        object
+    });
+    // Its template cannot be changed, as it would be by the dry run of what is in the directory.
+    let documents = documents.filter(|object| object["kind"] != "Job");
+    let list = serde_json::json!({
+        "apiVersion": "v1", "kind": "List", "items": Vec::from_iter(documents),
+    });
+    // The namespace comes first in what kustomize prints.
+    let namespace = Namespace::new(cluster.clone(), directory);
+    cluster
+        .kubectl
+        .run(&["apply", "-f", "-"], &list.to_string());
+    // What is in the directory as it is: the namespace that it needs is there now.
+    let whole = [
+        "apply",
+        "--dry-run=server",
+        "--warnings-as-errors",
+        "-k",
+        &folder,
+    ];
+    cluster.kubectl.run(&whole, "");
+    namespace
 }
 
 /// The HPA scales nothing down while one of its metrics cannot be read, and there is no
 /// metrics-server here.
-fn without_cpu_and_memory(namespace: &Namespace, name: &str) {
+pub fn without_cpu_and_memory(namespace: &Namespace, name: &str) {
     let triggers =
         r#"[{"op":"remove","path":"/spec/triggers/2"},{"op":"remove","path":"/spec/triggers/1"}]"#;
     let patch = [
@@ -68,106 +74,128 @@ fn without_cpu_and_memory(namespace: &Namespace, name: &str) {
     namespace.cluster.kubectl.run(&patch, "");
 }
 
-#[tokio::test]
-async fn the_pipeline_follows_its_lists_up_and_down() {
-    let cluster = needs_cluster!();
-    deploy::apply_kinds(&cluster);
-    let namespace = Namespace::new(cluster, "pipeline");
-    let (redis, program) = (Redis::start().await, Program::start(""));
-    apply(
-        &namespace,
-        &[
-            ("backlog-scaler.keda.svc:9090", program.address()),
-            ("redis.pipeline.svc:6379", redis.address()),
-        ],
-    );
-    let waiting = async |list: &str, documents: usize| {
-        // In one step: there is no moment in which nothing waits.
-        redis.rpush("next", documents).await;
-        redis.command(&["RENAME", "next", list]).await;
-    };
-    // What waits; the replicas for it; what holds them; what does not; the replicas for that.
-    for (name, list, up, replicas, held, down, least) in [
-        ("crawler", "pipeline:crawl", 100, 5, 25, 24, 2),
-        ("ocr", "pipeline:ocr", 400, 8, 80, 79, 3),
-        ("parser", "pipeline:parse", 200, 7, 70, 69, 3),
-        ("labeler", "pipeline:label", 90, 3, 30, 20, 1),
-    ] {
-        let timeline = Timeline::start(&namespace, name);
-        waiting(list, up).await;
-        timeline.backlog(up);
-        timeline.replicas(replicas, SOON).await;
-        if name == "ocr" {
-            without_cpu_and_memory(&namespace, name);
-        }
-        waiting(list, held).await;
-        timeline.backlog(held);
-        timeline.held(replicas, Duration::from_secs(8)).await;
-        waiting(list, down).await;
-        timeline.backlog(down);
-        timeline.replicas(least, SOON).await;
+/// There is no scheduler, so pods name KWOK's node; and what takes minutes takes seconds.
+fn quicken(object: &mut Value) {
+    let spec = &mut object["spec"];
+    if has(spec, "template") {
+        spec["template"]["spec"]["nodeName"] = NODE.into();
+        spec["template"]["spec"]["terminationGracePeriodSeconds"] = 0.into();
     }
-    // At the limit, whatever waits.
-    let timeline = Timeline::start(&namespace, "crawler");
-    waiting("pipeline:crawl", 1000).await;
-    timeline.backlog(1000);
-    timeline.replicas(10, SOON).await;
-    timeline.held(10, Duration::from_secs(3)).await;
+    if has(spec, "triggers") {
+        spec["pollingInterval"] = 2.into();
+        spec["cooldownPeriod"] = 10.into();
+        let behavior = &mut spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"];
+        for direction in ["scaleUp", "scaleDown"] {
+            let rules = &mut behavior[direction];
+            let window = rules["stabilizationWindowSeconds"].as_u64().unwrap_or(0);
+            rules["stabilizationWindowSeconds"] = (window / 60).into();
+            for policy in rules["policies"].as_array_mut().into_iter().flatten() {
+                policy["periodSeconds"] = 1.into();
+            }
+        }
+    }
 }
 
-/// Writes messages to each partition that a group has not read.
-fn behind(kafka: &Kafka, topic: &str, partitions: i32, each: usize) {
-    (0..partitions).for_each(|partition| kafka.produce(topic, partition, each));
+fn has(spec: &Value, field: &str) -> bool {
+    spec.get(field).is_some()
 }
 
-fn caught_up(kafka: &Kafka, group: &str, topic: &str, partitions: i32, each: usize) {
-    let offsets: Vec<_> = (0..partitions)
-        .map(|partition| (partition, each as i64))
-        .collect();
-    kafka.commit(group, topic, &offsets);
+/// A program and a Temporal server, with the addresses that the directories have for them.
+async fn temporal() -> (Program, Temporal, [(&'static str, String); 2]) {
+    let (program, temporal) = (Program::start(""), Temporal::builder().start().await);
+    let addresses = [
+        ("backlog-scaler.keda.svc:9090", program.address()),
+        ("temporal-frontend.temporal.svc:7233", temporal.address()),
+    ];
+    (program, temporal, addresses)
 }
 
-#[tokio::test]
-async fn the_groups_of_exceptions_follow_their_lag_up_and_down() {
+/// Takes so many workflow tasks of a queue, as workers would.
+async fn work(temporal: &Temporal, queue: &str, tasks: usize) {
+    let poller = temporal.poller(queue).await;
+    for _ in 0..tasks {
+        poller.complete_one(Vec::new()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_go_up_above_ten_and_down_below_three() {
     let cluster = needs_cluster!();
-    if !require(kafka::available(), "Kafka") {
+    if !require(temporal::available(), "Temporal") {
         return;
     }
-    deploy::apply_kinds(&cluster);
-    let kafka = kafka::one().await;
-    // Messages of each partition, and the replicas for all of them.
-    let groups = [
-        ("intake", "exceptions-intake", 12, 50, 6, 2),
-        ("triage", "exceptions-triage", 6, 60, 5, 1),
-        ("policy", "exceptions-policy", 6, 80, 3, 1),
-        ("playbook", "exceptions-playbook", 8, 20, 4, 1),
-        ("tool", "exceptions-tool", 12, 60, 12, 1),
-        ("feedback", "exceptions-feedback", 3, 60, 2, 0),
-        ("sla_monitor", "exceptions-closed", 3, 400, 3, 1),
-    ];
-    for (_, topic, partitions, ..) in groups {
-        kafka.create_topic(topic, partitions).await;
+    let (_program, temporal, addresses) = temporal().await;
+    let namespace = apply(&cluster, "documents", &addresses);
+    let timeline = Timeline::start(&namespace, "documents-worker");
+    timeline.replicas(3, SOON).await;
+    temporal.start_workflows("documents", 100).await;
+    timeline.backlog(100);
+    timeline.replicas(10, SOON).await;
+    work(&temporal, "documents", 60).await;
+    timeline.backlog(40);
+    timeline.note("4 for each of them: not below 3");
+    timeline.held(10, Duration::from_secs(12)).await;
+    work(&temporal, "documents", 40).await;
+    timeline.backlog(0);
+    timeline.replicas(3, SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_pool_of_incidents_follows_its_own_queue() {
+    let cluster = needs_cluster!();
+    if !require(temporal::available(), "Temporal") {
+        return;
     }
-    let namespace = Namespace::new(cluster, "exceptions");
-    let program = Program::start("");
-    apply(
-        &namespace,
-        &[
-            ("backlog-scaler.keda.svc:9090", program.address()),
-            ("kafka.exceptions.svc:9092", kafka.servers()),
-        ],
-    );
-    for (group, topic, partitions, each, replicas, least) in groups {
-        let timeline = Timeline::start(&namespace, &group.replace('_', "-"));
-        timeline.replicas(least, SOON).await;
-        behind(kafka, topic, partitions, each);
-        timeline.backlog(partitions as usize * each);
-        timeline.replicas(replicas, SOON).await;
-        if group == "intake" {
-            without_cpu_and_memory(&namespace, group);
-        }
-        caught_up(kafka, group, topic, partitions, each);
-        timeline.backlog(0);
-        timeline.replicas(least, SOON).await;
+    let (_program, temporal, addresses) = temporal().await;
+    let namespace = apply(&cluster, "incidents", &addresses);
+    let timeline = Timeline::start(&namespace, "incident-worker");
+    let urgent = Timeline::quiet(&namespace, "urgent-worker");
+    timeline.replicas(1, SOON).await;
+    temporal.start_workflows("incidents", 450).await;
+    timeline.backlog(450);
+    timeline.replicas(5, SOON).await;
+    urgent.held(1, Duration::from_secs(3)).await;
+    // Without a metrics server the cpu trigger fails, and a failing metric keeps the HPA from scaling
+    // down: as it should.
+    work(&temporal, "incidents", 450).await;
+    timeline.backlog(0);
+    timeline.held(5, Duration::from_secs(8)).await;
+    let without_cpu = r#"[{"op": "remove", "path": "/spec/triggers/1"}]"#;
+    let patch = ["patch", "scaledobject", "incident-worker", "--type=json"];
+    let patch = [
+        &["-n", &namespace.name],
+        &patch[..],
+        &["--patch", without_cpu],
+    ]
+    .concat();
+    cluster.kubectl.run(&patch, "");
+    timeline.replicas(1, SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_are_scaled_by_all_shards_and_by_waiting_time() {
+    let cluster = needs_cluster!();
+    if !require(temporal::available(), "Temporal") {
+        return;
     }
+    let (_program, temporal, addresses) = temporal().await;
+    let namespace = apply(&cluster, "tenants-and-jobs", &addresses);
+    let timeline = Timeline::start(&namespace, "tenant");
+    let jobs = Timeline::quiet(&namespace, "jobs");
+    timeline.replicas(2, SOON).await;
+    let shards = ["acme-tenant-0", "acme-tenant-31", "acme-tenant-63"];
+    for shard in shards {
+        temporal.start_workflows(shard, 20).await;
+    }
+    timeline.backlog(60);
+    timeline.replicas(3, SOON).await;
+    timeline.note("nobody takes them: they wait longer than 10 s");
+    let more = timeline.until("more replicas", SOON, |seen| seen.replicas > 3);
+    more.await;
+    jobs.held(1, Duration::from_secs(1)).await;
+    for shard in shards {
+        work(&temporal, shard, 20).await;
+    }
+    timeline.backlog(0);
+    timeline.replicas(2, SOON).await;
 }
