@@ -36,6 +36,7 @@ mod hpa;
 mod keda;
 mod load;
 mod load_text;
+mod picture;
 mod queue;
 mod run;
 mod shaped;
@@ -55,6 +56,7 @@ pub use hpa::{
 };
 pub use keda::{Fallback, FallbackBehavior, ScaledObject};
 pub use load::{Between, Load, Points};
+pub use picture::{Course, draw};
 pub use queue::QueueState;
 use run::Run;
 pub use shaped::ShapedTrigger;
