@@ -25,6 +25,7 @@ pub mod cli;
 pub mod error;
 pub mod keda;
 pub mod kubernetes;
+pub mod manifests;
 pub mod metadata;
 pub mod network;
 pub mod sampling;

@@ -4,6 +4,7 @@ mod health;
 mod keys;
 mod probe;
 mod serve;
+mod simulate;
 mod table;
 
 use std::{
@@ -34,6 +35,7 @@ enum Command {
     Probe(probe::Probe),
     Keys(keys::Keys),
     Health(health::Health),
+    Simulate(simulate::Simulate),
 }
 
 /// Bad configuration or input.
@@ -46,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Probe(probe) => probe.run(),
         Command::Keys(keys) => keys.run().map(|()| ExitCode::SUCCESS),
         Command::Health(health) => health.run(),
+        Command::Simulate(simulate) => simulate.run(),
     };
     outcome.unwrap_or_else(|error| {
         // The log may not be up, and this is for a person either way.

@@ -136,8 +136,13 @@ impl Simulation {
     /// An error of kind [`Kind::Invalid`] if KEDA would refuse the ScaledObject, if there is no
     /// trigger, or if a target is not above 0.
     pub fn run(self, length: Duration) -> Result<Timeline> {
+        self.run_with(length, |_| {})
+    }
+
+    /// The same, and tells each simulated second.
+    pub fn run_with(self, length: Duration, progress: impl FnMut(Duration)) -> Result<Timeline> {
         self.check()?;
-        Ok(Run::new(self).until(length))
+        Ok(Run::new(self).until(length, progress))
     }
 
     fn check(&self) -> Result<()> {

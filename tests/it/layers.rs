@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The modules of `src`, each with those that it may use. A module uses itself as well.
-const USES: [(&str, &[&str]); 13] = [
+const USES: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("metadata", &["error"]),
     ("telemetry", &["error"]),
@@ -16,6 +16,7 @@ const USES: [(&str, &[&str]); 13] = [
     ("kubernetes", &["error", "metadata", "network", "telemetry"]),
     ("sampling", &["error", "metadata", "network", "telemetry"]),
     ("backends", &["error", "metadata", "network", "sampling"]),
+    ("manifests", &["error", "metadata"]),
     ("simulation", &["error", "metadata", "sampling"]),
     ("keda", &["error", "metadata", "sampling", "telemetry"]),
     (
@@ -50,11 +51,13 @@ const USES: [(&str, &[&str]); 13] = [
             "error",
             "keda",
             "kubernetes",
+            "manifests",
             "metadata",
             "network",
             "sampling",
             "server",
             "settings",
+            "simulation",
             "telemetry",
         ],
     ),

@@ -3,7 +3,7 @@
 mod crd;
 mod documents;
 mod manifest;
-mod metadata;
+pub(super) mod metadata;
 mod print;
 mod replicas;
 mod report;
