@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::{
-    cli::probe::metadata::Resolver,
+    check,
     error::{Error, Kind, Result},
     manifests::{self, File, Found, MetricType, is_external},
     metadata::{
@@ -125,10 +127,10 @@ impl Triggers<'_> {
         }
     }
 
-    fn trigger(&mut self, index: usize, trigger: &manifests::Trigger<'_>) -> Result<Simulated> {
+    fn trigger(&self, index: usize, trigger: &manifests::Trigger<'_>) -> Result<Simulated> {
         let of = format!("{}, trigger {index}", self.id);
         let located = |error: String| invalid(format!("{of}: {error}"));
-        let metadata = self.metadata(index, trigger)?;
+        let metadata = texts(&trigger.metadata).map_err(&located)?;
         let spec = self
             .engine
             .spec(TriggerRef {
@@ -157,27 +159,32 @@ impl Triggers<'_> {
         let shaped = shaped.map_err(|problem| located(problem.to_string()))?;
         Ok((target, shaped))
     }
+}
 
-    /// As KEDA sends it.
-    fn metadata(
-        &mut self,
-        index: usize,
-        trigger: &manifests::Trigger<'_>,
-    ) -> Result<BTreeMap<String, String>> {
-        let (mut notes, mut problems) = (Vec::new(), Vec::new());
-        let mut resolver = Resolver {
-            env: &|name| std::env::var(name).ok(),
-            path: format!("spec.triggers[{index}].metadata"),
-            of: format!("{}, trigger {index}", self.id),
-            notes: &mut notes,
-            problems: &mut problems,
+/// As KEDA sends it. What a variable has is not known here, and of no matter: credentials and
+/// addresses.
+fn texts(metadata: &Value) -> Result<BTreeMap<String, String>, String> {
+    let Value::Object(entries) = metadata else {
+        return Err("metadata: must be a map of texts".to_owned());
+    };
+    let mut texts = BTreeMap::new();
+    for (key, value) in entries {
+        let text = match value {
+            Value::Null => continue,
+            Value::String(_) if key.ends_with("FromEnv") => {
+                check::stand_in(key.trim_end_matches("FromEnv"))
+            }
+            Value::String(text) => text.clone(),
+            Value::Array(_) | Value::Object(_) => {
+                return Err(format!(
+                    "metadata.{key}: must be a text, not a list or a map"
+                ));
+            }
+            value => value.to_string(),
         };
-        let metadata = resolver.resolve(trigger.metadata.clone());
-        match problems.into_iter().next() {
-            Some(problem) => Err(invalid(format!("{}: {problem}", self.id))),
-            None => Ok(metadata),
-        }
+        texts.insert(key.clone(), text);
     }
+    Ok(texts)
 }
 
 /// What a trigger measures of the simulated queue.
