@@ -86,11 +86,16 @@ fn draw_into(svg: &mut String, courses: &[Course<'_>]) -> Drawn {
         let mut chart = ChartBuilder::on(area)
             .caption(panel.caption, ("sans-serif", 15))
             .margin(8)
+            .margin_right(24)
             .x_label_area_size(34)
             .y_label_area_size(60)
             .build_cartesian_2d(x, 0.0..top.max(1.0))?;
         let mut mesh = chart.configure_mesh();
-        mesh.light_line_style(TRANSPARENT).y_labels(5).x_labels(12);
+        mesh.light_line_style(TRANSPARENT)
+            .y_labels(5)
+            .x_labels(12)
+            .y_label_formatter(&number)
+            .x_label_formatter(&number);
         if index + 1 == PANELS.len() {
             mesh.x_desc(unit);
         }
@@ -112,6 +117,12 @@ fn draw_into(svg: &mut String, courses: &[Course<'_>]) -> Drawn {
     }
     root.present()?;
     Ok(())
+}
+
+/// Without a fraction that says nothing.
+fn number(number: &f64) -> String {
+    let rounded = (number * 100.0).round() / 100.0;
+    rounded.to_string()
 }
 
 /// Seconds and values: of as many points as become one, the largest.

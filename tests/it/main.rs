@@ -25,4 +25,5 @@ mod program;
 mod properties;
 mod redis;
 mod rolling_restart;
+mod simulate;
 mod temporal;

@@ -5,12 +5,19 @@ mod object;
 mod options;
 mod progress;
 mod report;
+mod vary;
 
-use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use self::{course::Course, object::Scaled, options::Workload, report::Report};
+use self::{
+    course::Course,
+    object::Scaled,
+    options::Workload,
+    report::Report,
+    vary::{Vary, variants},
+};
 use super::{runtime, to_json, to_stderr, to_stdout};
 use crate::{
     error::{Error, Kind, Result},
@@ -32,7 +39,7 @@ use crate::{
 ///   backlog-scaler simulate worker.yaml --load 'sine(10..40/s, 1h)' --length 1d \
 ///     --service-time 2s --concurrency 5 --startup 20s --price 0.08 --picture worker.svg
 ///
-///   backlog-scaler simulate target-20.yaml target-50.yaml --load monday.csv --service-time 2s
+///   backlog-scaler simulate worker.yaml --vary listLength=20,50 --load monday.csv --service-time 2s
 ///
 /// LOAD is items per second over time: a CSV file of times and rates, or a text. 40/s or 90/m is
 /// constant; step(A..B/s, AT); ramp(A..B/s, LENGTH) or ramp(A..B/s, START, LENGTH);
@@ -66,6 +73,11 @@ pub struct Simulate {
     /// measure the same queue.
     #[arg(long, value_name = "INDEX")]
     trigger: Vec<usize>,
+
+    /// Compare values of a key of the triggers, or of minReplicaCount, maxReplicaCount, cooldownPeriod
+    /// and the like: listLength=20,50. Given more than once, all combinations.
+    #[arg(long, value_name = "KEY=VALUE,…", value_parser = Vary::parse)]
+    vary: Vec<Vary>,
 
     /// What one replica costs for an hour.
     #[arg(long, value_name = "PRICE")]
@@ -133,16 +145,32 @@ impl Simulate {
             let engine = server::engine(&Settings::default(), &Telemetry::default())?;
             let mut scaled = Vec::new();
             for Input { name, text, .. } in inputs {
-                let file = File::new(name, text);
-                let read = object::read(&file, &engine, &self.trigger, several)?;
-                for note in read.notes {
-                    to_stderr("note", note);
+                let file = File::new(name.clone(), text);
+                let mut notes = BTreeSet::new();
+                for variant in variants(&file, &self.vary, &self.trigger)? {
+                    let file = File::new(name.clone(), variant.text);
+                    let read = object::read(&file, &engine, &self.trigger)?;
+                    notes.extend(read.notes);
+                    scaled.extend(read.objects.into_iter().map(|mut object| {
+                        let file = if several { name.as_str() } else { "" };
+                        object.name = title(file, &object.name, &variant.name);
+                        object
+                    }));
                 }
-                scaled.extend(read.objects);
+                notes.into_iter().for_each(|note| to_stderr("note", note));
             }
             Ok(scaled)
         })
     }
+}
+
+/// `f.yaml: shop/orders listLength=20`.
+fn title(file: &str, object: &str, variant: &str) -> String {
+    let file = match file {
+        "" => String::new(),
+        file => format!("{file}: "),
+    };
+    format!("{file}{object} {variant}").trim_end().to_owned()
 }
 
 fn write(path: &PathBuf, text: &str) -> Result<()> {

@@ -20,7 +20,7 @@ use crate::{
 
 /// A ScaledObject to simulate.
 pub struct Scaled {
-    /// `shop/orders`, with its file where there are several.
+    /// `shop/orders`.
     pub name: String,
     pub object: ScaledObject,
     pub triggers: Vec<Simulated>,
@@ -33,7 +33,7 @@ pub struct Read {
 }
 
 /// Reads a file's ScaledObjects. An error: something in it is wrong, or there is none.
-pub fn read(file: &File, engine: &Engine, only: &[usize], several: bool) -> Result<Read> {
+pub fn read(file: &File, engine: &Engine, only: &[usize]) -> Result<Read> {
     let found = Found::of(file);
     if let Some(problem) = found.problems.first() {
         return Err(invalid(problem.to_string()));
@@ -46,10 +46,6 @@ pub fn read(file: &File, engine: &Engine, only: &[usize], several: bool) -> Resu
             notes.push(format!("{id}: a ScaledJob is not simulated"));
             continue;
         }
-        let name = match several {
-            true => format!("{}: {id}", file.name()),
-            false => id.clone(),
-        };
         let spec = object.node.get("spec").map(|spec| spec.value());
         let spec = spec
             .transpose()
@@ -65,7 +61,7 @@ pub fn read(file: &File, engine: &Engine, only: &[usize], several: bool) -> Resu
         };
         let triggers = reader.read(&object.triggers, only)?;
         objects.push(Scaled {
-            name,
+            name: id,
             object: settings,
             triggers,
         });
