@@ -20,3 +20,4 @@ pub use checker::{Checker, Server};
 pub use codes::Code;
 pub use finding::{Finding, Severity};
 pub use settings::is_settings;
+pub use stand_in::value as stand_in;

@@ -6,6 +6,7 @@ mod health;
 mod keys;
 mod probe;
 mod serve;
+mod simulate;
 mod table;
 
 use std::{
@@ -37,6 +38,7 @@ enum Command {
     Check(check::Check),
     Keys(keys::Keys),
     Health(health::Health),
+    Simulate(simulate::Simulate),
     Completions(completions::Completions),
     #[command(hide = true)]
     Man(completions::Man),
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Keys(keys) => keys.run().map(|()| ExitCode::SUCCESS),
         Command::Health(health) => health.run(),
+        Command::Simulate(simulate) => simulate.run(),
         Command::Completions(completions) => completions.run().map(|()| ExitCode::SUCCESS),
         Command::Man(man) => man.run().map(|()| ExitCode::SUCCESS),
     };

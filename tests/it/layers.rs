@@ -70,6 +70,7 @@ const USES: [(&str, &[&str]); 15] = [
             "sampling",
             "server",
             "settings",
+            "simulation",
             "telemetry",
         ],
     ),

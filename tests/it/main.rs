@@ -26,5 +26,6 @@ mod program;
 mod properties;
 mod redis;
 mod rolling_restart;
+mod simulate;
 mod temporal;
 mod watching;
