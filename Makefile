@@ -97,6 +97,8 @@ book: ## build the documentation as a book, in target/book
 docs: ## write the reference pages and the chart's schema anew from the declared keys and settings
 	cargo run --quiet -- keys --output markdown > target/keys.md
 	mv target/keys.md docs/reference/keys.md
+	cargo run --quiet -- check --codes > target/checks.md
+	mv target/checks.md docs/reference/checks.md
 	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows
 
 clean: ## remove what was built here

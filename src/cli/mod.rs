@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
+mod check;
+mod completions;
 mod health;
 mod keys;
 mod probe;
@@ -33,9 +35,13 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Probe(probe::Probe),
+    Check(check::Check),
     Keys(keys::Keys),
     Health(health::Health),
     Simulate(simulate::Simulate),
+    Completions(completions::Completions),
+    #[command(hide = true)]
+    Man(completions::Man),
 }
 
 /// Bad configuration or input.
@@ -46,9 +52,12 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(serve) => serve.run().map(|()| ExitCode::SUCCESS),
         Command::Probe(probe) => probe.run(),
+        Command::Check(check) => check.run(),
         Command::Keys(keys) => keys.run().map(|()| ExitCode::SUCCESS),
         Command::Health(health) => health.run(),
         Command::Simulate(simulate) => simulate.run(),
+        Command::Completions(completions) => completions.run().map(|()| ExitCode::SUCCESS),
+        Command::Man(man) => man.run().map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         // The log may not be up, and this is for a person either way.

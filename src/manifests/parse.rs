@@ -82,6 +82,11 @@ impl Builder<'_> {
                 // The library writes `~` for a value that is not there.
                 let is_missing = range.is_empty() && style == ScalarStyle::Plain;
                 let text = if is_missing { "".into() } else { text };
+                let range = if is_missing {
+                    self.behind_colon(range)
+                } else {
+                    range
+                };
                 let kind = Kind::Scalar {
                     text: text.into(),
                     style: style_of(style),
@@ -125,6 +130,17 @@ impl Builder<'_> {
             true => before.trim_end().len()..before.trim_end().len(),
             false => range.start..range.start,
         }
+    }
+
+    /// Where the value of a key would be, of which the parser says where the key ends.
+    fn behind_colon(&self, range: Range<usize>) -> Range<usize> {
+        let rest = &self.text[range.start..];
+        let spaces = rest.len() - rest.trim_start_matches(' ').len();
+        let at = match rest[spaces..].starts_with(':') {
+            true => range.start + spaces + 1,
+            false => range.start,
+        };
+        at..at
     }
 
     fn begin(

@@ -197,14 +197,37 @@ fn unfit(key: &Key, value: &str) -> Option<String> {
 
 fn unknown(written: &str, known: &[&KeySet], listed: &mut bool) -> Problem {
     let base = written.strip_suffix(FROM_ENV).unwrap_or(written);
-    let names: Vec<&str> = known.iter().flat_map(|keys| keys.names()).collect();
+    let names = known.iter().flat_map(|keys| keys.names());
     Problem::key(
         written,
-        match nearest(base, names.iter().copied()) {
+        match nearest(base, names) {
             Some(name) => format!("unknown key; did you mean `{name}`?"),
             None if std::mem::replace(listed, true) => "unknown key".to_owned(),
-            None => format!("unknown key; known are {}", names.join(", ")),
+            None => format!("unknown key; {}", grouped(known)),
         },
+    )
+}
+
+/// The known keys in groups: those of what is measured and of the connection by name, the others by
+/// what they are for.
+fn grouped(known: &[&KeySet]) -> String {
+    let names = |keys: &KeySet| keys.names().collect::<Vec<_>>().join(", ");
+    let group = |keys: &&KeySet| match keys.0.first().map(|key| key.name.as_str()) {
+        // Of every trigger, whatever its backend.
+        Some("backend") => {
+            "of every trigger: `connection`, `signal`, `freshFor` and more".to_owned()
+        }
+        Some("tls") => "of TLS: `tls`, `ca`, `cert`, `key` and more".to_owned(),
+        _ => names(keys),
+    };
+    let groups: Vec<String> = known
+        .iter()
+        .filter(|keys| !keys.0.is_empty())
+        .map(group)
+        .collect();
+    format!(
+        "known are {}. `backlog-scaler keys BACKEND` explains each",
+        groups.join("; ")
     )
 }
 

@@ -110,6 +110,19 @@ fn the_page_of_keys_is_what_the_program_says() {
     );
 }
 
+#[test]
+fn the_page_of_checks_is_what_the_program_says() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
+        .args(["check", "--codes"])
+        .output()
+        .unwrap();
+    let says = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        page("docs/reference/checks.md") == says,
+        "`make docs` writes the page anew"
+    );
+}
+
 /// What a chart's `settings` may be is what the server reads.
 #[test]
 fn the_chart_knows_the_settings_by_their_own_schema() {

@@ -7,16 +7,16 @@ use std::{
 };
 
 /// The modules of `src`, each with those that it may use. A module uses itself as well.
-const USES: [(&str, &[&str]); 14] = [
+const USES: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("metadata", &["error"]),
+    ("manifests", &["error", "metadata"]),
     ("telemetry", &["error"]),
     ("network", &["error", "metadata"]),
     // Reads keys and hands them over: who connects with them is above it.
     ("kubernetes", &["error", "metadata", "network", "telemetry"]),
     ("sampling", &["error", "metadata", "network", "telemetry"]),
     ("backends", &["error", "metadata", "network", "sampling"]),
-    ("manifests", &["error", "metadata"]),
     ("simulation", &["error", "metadata", "sampling"]),
     ("keda", &["error", "metadata", "sampling", "telemetry"]),
     (
@@ -45,9 +45,22 @@ const USES: [(&str, &[&str]); 14] = [
         ],
     ),
     (
+        "check",
+        &[
+            "backends",
+            "error",
+            "manifests",
+            "metadata",
+            "sampling",
+            "settings",
+            "telemetry",
+        ],
+    ),
+    (
         "cli",
         &[
             "backends",
+            "check",
             "error",
             "keda",
             "kubernetes",

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod burst;
+mod check;
 mod cluster;
 mod connections;
 mod docs;
@@ -18,6 +19,7 @@ mod layers;
 mod lifecycle;
 mod listener;
 mod network;
+mod packaging;
 mod probe;
 mod program;
 mod properties;

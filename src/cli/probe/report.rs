@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use super::{
-    manifest::{Combination, MetricType, Object, Trigger, is_external},
-    replicas::{Overall, Scaled, Share, wanted},
+    manifest::{Combination, MetricType, Object, Scaled, Trigger, is_external},
+    replicas::{Overall, Share, wanted},
 };
 use crate::keda::client::TriggerResult;
 

@@ -9,7 +9,7 @@ use proptest::{
     prelude::*,
     sample::{Index, select},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
