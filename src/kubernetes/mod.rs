@@ -42,6 +42,7 @@ use tokio::task::JoinSet;
 pub use authentication::{Authentication, Provenance};
 pub use object::{ObjectId, Resource, WorkloadType, is_name};
 pub use options::Options;
+pub use reference::References;
 
 use crate::{
     error::{Error, Result},
@@ -51,7 +52,6 @@ use client::ApiServer;
 use collection::Collection;
 use fresh::FreshReads;
 use object::Resource as R;
-use reference::References;
 use retry::Revisions;
 use scalable::Scalable;
 use sources::Sources;
