@@ -40,8 +40,14 @@ const CLUSTER: &str = "ClusterTriggerAuthentication";
 /// Where a parameter of an authentication comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    Secret { name: String, key: String },
-    ConfigMap { name: String, key: String },
+    Secret {
+        name: String,
+        key: String,
+    },
+    ConfigMap {
+        name: String,
+        key: String,
+    },
     /// A variable of the scale target's container.
     Variable(String),
 }

@@ -117,7 +117,9 @@ impl NeededSettings {
             let value = value.map(|(_, value)| value.trim()).unwrap_or_default();
             let (new, value) = match fate {
                 Fate::Stays | Fate::Differs(_) => (key.as_str(), value),
-                Fate::Becomes { key, value: new, .. } => (*key, new.unwrap_or(value)),
+                Fate::Becomes {
+                    key, value: new, ..
+                } => (*key, new.unwrap_or(value)),
                 Fate::Goes(_) | Fate::ToConnection => continue,
             };
             if !is_of_connection(new) {
@@ -138,7 +140,9 @@ impl NeededSettings {
         }
         for (parameter, place) in &authentication.parameters {
             let given = |(key, _): &(String, String)| {
-                let base = ["FromEnv", "FromFile"].iter().find_map(|end| key.strip_suffix(end));
+                let base = ["FromEnv", "FromFile"]
+                    .iter()
+                    .find_map(|end| key.strip_suffix(end));
                 base.unwrap_or(key) == parameter
             };
             if !is_of_connection(parameter) || written.iter().any(given) {
@@ -147,11 +151,17 @@ impl NeededSettings {
             written.push(match place {
                 Place::Secret { name, key } => {
                     notes.insert(format!("/secrets/{name}: mount the Secret {name} there"));
-                    (format!("{parameter}FromFile"), format!("/secrets/{name}/{key}"))
+                    (
+                        format!("{parameter}FromFile"),
+                        format!("/secrets/{name}/{key}"),
+                    )
                 }
                 Place::ConfigMap { name, key } => {
                     notes.insert(format!("/config/{name}: mount the ConfigMap {name} there"));
-                    (format!("{parameter}FromFile"), format!("/config/{name}/{key}"))
+                    (
+                        format!("{parameter}FromFile"),
+                        format!("/config/{name}/{key}"),
+                    )
                 }
                 Place::Variable(name) => {
                     let note = "set the variable where backlog-scaler runs; it was one of the \
@@ -219,13 +229,23 @@ impl NeededSettings {
         // Writing to a string cannot fail.
         for (name, servers) in &self.servers {
             let servers: Vec<String> = servers.iter().map(|server| Edits::quoted(server)).collect();
-            let _ = writeln!(yaml, "    {}: [{}]", Edits::quoted(name), servers.join(", "));
+            let _ = writeln!(
+                yaml,
+                "    {}: [{}]",
+                Edits::quoted(name),
+                servers.join(", ")
+            );
         }
         if !self.connections.is_empty() {
             yaml += "connections:\n";
         }
         for connection in &self.connections {
-            let Connection { name, backend, reference, .. } = connection;
+            let Connection {
+                name,
+                backend,
+                reference,
+                ..
+            } = connection;
             let _ = writeln!(yaml, "  {name}:  # was: {reference}");
             for note in &connection.notes {
                 let _ = writeln!(yaml, "    # {note}");

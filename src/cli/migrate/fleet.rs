@@ -6,9 +6,10 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use serde_json::{Value, json};
 
 use super::{
-    figures::{self, Figures, FULL_METADATA, PAGE},
+    figures::{self, FULL_METADATA, Figures, PAGE},
     report::Counts,
-    rewrite::{Migration, Outcome},
+    rewrite::Migration,
+    site::Outcome,
 };
 use crate::cli::table;
 
@@ -73,20 +74,36 @@ impl Fleet {
         kind.triggers += 1;
         kind.frugal += usize::from(trigger.was == "kafka" && !trigger.full_metadata);
         kind.evaluations_per_second += 1.0 / trigger.polling_interval as f64 + 1.0 / HPA_PERIOD;
-        let users = self.connections.entry(trigger.connection.clone()).or_default();
+        let users = self
+            .connections
+            .entry(trigger.connection.clone())
+            .or_default();
         kind.connections += usize::from(users.is_empty());
         users.push(id);
     }
 
     /// For people.
     pub fn text(&self) -> String {
-        let Counts { moved, stay, others } = self.counts;
+        let Counts {
+            moved,
+            stay,
+            others,
+        } = self.counts;
         let mut text = format!(
             "{moved} of KEDA's own triggers would move, {stay} cannot; {others} are of other types.\n\n"
         );
         let header = [
-            "TRIGGERS", "", "CONNECTIONS", "THEN", "MEMORY", "THEN", "REQUESTS/S", "SERVER CPU", "THEN",
-            "KEDA'S CPU", "THEN",
+            "TRIGGERS",
+            "",
+            "CONNECTIONS",
+            "THEN",
+            "MEMORY",
+            "THEN",
+            "REQUESTS/S",
+            "SERVER CPU",
+            "THEN",
+            "KEDA'S CPU",
+            "THEN",
         ];
         let rows = self.kinds.iter().map(|kind| {
             let (memory, server, cpu) = (kind.memory(), kind.server_cpu(), kind.cpu());
@@ -221,7 +238,12 @@ fn percent(share: f64) -> String {
 const NAMED: usize = 5;
 
 fn listed(users: &[String]) -> String {
-    let named = users.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+    let named = users
+        .iter()
+        .take(NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
     match users.len().checked_sub(NAMED) {
         None | Some(0) => named,
         Some(more) => format!("{named}; and {more} more"),
@@ -251,27 +273,76 @@ mod tests {
         let ms = |micros: f64| format!("{:.1} ms", micros / 1000.0);
         let [r, k, a, t] = [REDIS, KAFKA, APACHE_KAFKA, TEMPORAL];
         let rows = [
-            format!("| memory over one trigger, KEDA's and ours | {} MiB | 52 MiB | {} MiB |", r.memory.0, r.memory.1),
-            format!("| memory over one trigger, KEDA's and ours | {} MiB | {} MiB | {} MiB |", k.memory.0, number(a.memory.0), k.memory.1),
-            format!("| memory over one trigger, KEDA's and ours | {} MiB | {} MiB |", t.memory.0, t.memory.1),
-            format!("| redis-server's CPU | {} µs | under 0.1 µs | {} µs |", r.server_cpu.0, r.server_cpu.1),
-            format!("| the broker's CPU | {} µs | {} | {} µs |", k.server_cpu.0, ms(a.server_cpu.0), k.server_cpu.1),
-            format!("| the server's CPU | {} | {} |", ms(t.server_cpu.0), ms(t.server_cpu.1)),
-            format!("| KEDA's CPU | {} µs | 161 µs | {} µs |", r.cpu.0, r.cpu.1 - 81.0),
+            format!(
+                "| memory over one trigger, KEDA's and ours | {} MiB | 52 MiB | {} MiB |",
+                r.memory.0, r.memory.1
+            ),
+            format!(
+                "| memory over one trigger, KEDA's and ours | {} MiB | {} MiB | {} MiB |",
+                k.memory.0,
+                number(a.memory.0),
+                k.memory.1
+            ),
+            format!(
+                "| memory over one trigger, KEDA's and ours | {} MiB | {} MiB |",
+                t.memory.0, t.memory.1
+            ),
+            format!(
+                "| redis-server's CPU | {} µs | under 0.1 µs | {} µs |",
+                r.server_cpu.0, r.server_cpu.1
+            ),
+            format!(
+                "| the broker's CPU | {} µs | {} | {} µs |",
+                k.server_cpu.0,
+                ms(a.server_cpu.0),
+                k.server_cpu.1
+            ),
+            format!(
+                "| the server's CPU | {} | {} |",
+                ms(t.server_cpu.0),
+                ms(t.server_cpu.1)
+            ),
+            format!(
+                "| KEDA's CPU | {} µs | 161 µs | {} µs |",
+                r.cpu.0,
+                r.cpu.1 - 81.0
+            ),
             "| our CPU | | 76 µs | 81 µs |".to_owned(),
-            format!("| KEDA's CPU | {} µs | {} | {} µs |", k.cpu.0, ms(a.cpu.0), k.cpu.1 - 108.0),
+            format!(
+                "| KEDA's CPU | {} µs | {} | {} µs |",
+                k.cpu.0,
+                ms(a.cpu.0),
+                k.cpu.1 - 108.0
+            ),
             "| our CPU | | | 108 µs |".to_owned(),
             format!("| KEDA's CPU | {} | {} |", ms(t.cpu.0), ms(t.cpu.1 - 700.0)),
             "| our CPU | | 0.7 ms |".to_owned(),
-            format!("| sockets to the broker | {} | {} | 1 |", number(k.sockets), number(a.sockets)),
-            format!("| its connections, of 1,000 triggers | {} | {} | {} | {} |", number(r.sockets), number(k.sockets), number(a.sockets), number(t.sockets)),
-            format!("| requests of an evaluation | {} (EVAL, of 3 commands) | {} | {} | {} (", r.requests, k.requests, a.requests, t.requests),
+            format!(
+                "| sockets to the broker | {} | {} | 1 |",
+                number(k.sockets),
+                number(a.sockets)
+            ),
+            format!(
+                "| its connections, of 1,000 triggers | {} | {} | {} | {} |",
+                number(r.sockets),
+                number(k.sockets),
+                number(a.sockets),
+                number(t.sockets)
+            ),
+            format!(
+                "| requests of an evaluation | {} (EVAL, of 3 commands) | {} | {} | {} (",
+                r.requests, k.requests, a.requests, t.requests
+            ),
             format!("{} MiB instead of {}", FULL_METADATA.1, FULL_METADATA.0),
-            "| reads a second: Redis, Kafka, Temporal | 9, 1, 2 batches (105 requests) |".to_owned(),
+            "| reads a second: Redis, Kafka, Temporal | 9, 1, 2 batches (105 requests) |"
+                .to_owned(),
         ];
         for row in rows {
             assert!(page.contains(&row), "{PAGE} has no longer {row}");
         }
-        assert_eq!((a.cpu.1, a.memory.1, a.server_cpu.1), (k.cpu.1, k.memory.1, k.server_cpu.1));
+        assert_eq!(
+            (a.cpu.1, a.memory.1, a.server_cpu.1),
+            (k.cpu.1, k.memory.1, k.server_cpu.1)
+        );
     }
 }

@@ -138,7 +138,10 @@ const SCALERS: [(&str, &[Keys]); 9] = [
     ("redis-sentinel", &[REDIS, DATABASE, SENTINEL, LISTS]),
     ("redis-streams", &[REDIS, DATABASE, STREAMS]),
     ("redis-cluster-streams", &[REDIS, STREAMS]),
-    ("redis-sentinel-streams", &[REDIS, DATABASE, SENTINEL, STREAMS]),
+    (
+        "redis-sentinel-streams",
+        &[REDIS, DATABASE, SENTINEL, STREAMS],
+    ),
     ("kafka", &[LAG, SARAMA]),
     ("apache-kafka", &[LAG]),
     ("temporal", &[TEMPORAL]),

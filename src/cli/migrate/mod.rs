@@ -2,6 +2,7 @@
 
 mod authentications;
 mod connections;
+mod edit;
 mod figures;
 mod fleet;
 mod kedas_keys;
@@ -9,8 +10,10 @@ mod output;
 mod plan;
 mod report;
 mod rewrite;
+mod site;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -57,7 +60,7 @@ use crate::{
 ///     | backlog-scaler migrate - --report
 ///
 /// JSON: {"moved", "cannotMove", "others", "settings", "files": [{file, changed, text, "triggers":
-/// [{object, index, line, column, backend, moved, connection, notes, "keys": [{key, becomes (same,
+/// [{object, index, line, column, backend, moved, connection, beside, notes, "keys": [{key, becomes (same,
 /// differs, renamed, removed or connection), newKey, newValue, why}], "refused": [{line, column,
 /// why}]}]}]}; "text" is the new text, with --diff the changes, with --in-place null.
 ///
@@ -83,7 +86,11 @@ pub struct Migrate {
     report: bool,
 
     /// The server as KEDA is to call it.
-    #[arg(long, value_name = "ADDRESS", default_value = "backlog-scaler.keda.svc:9090")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "backlog-scaler.keda.svc:9090"
+    )]
     scaler_address: String,
 
     /// `external-push`: KEDA is notified of the first work at once. Not for ScaledJobs.
@@ -146,7 +153,9 @@ impl Migrate {
         let invalid = |what: &str| Err(Error::new(Kind::Invalid, what, ""));
         let address = self.scaler_address.trim();
         // As KEDA's client takes it: a scheme of the web is none of gRPC.
-        let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        let port = address
+            .rsplit_once(':')
+            .map(|(_, port)| port.parse::<u16>());
         let is_socket = address.starts_with("unix:");
         let is_web = ["http:", "https:", "grpc:", "grpcs:", "tcp:"];
         let is_web = is_web.iter().any(|scheme| address.starts_with(scheme));
@@ -154,7 +163,9 @@ impl Migrate {
             return invalid("--scaler-address: must be host:port, dns:///host:port or unix:/path");
         }
         if self.in_place && self.files.iter().any(|path| path.as_os_str() == "-") {
-            return invalid("--in-place: stdin cannot be written; leave it out to get the result on stdout");
+            return invalid(
+                "--in-place: stdin cannot be written; leave it out to get the result on stdout",
+            );
         }
         Ok(())
     }
@@ -176,7 +187,8 @@ impl Migrate {
             }
         }
         let all = inputs.iter().zip(&migration.files);
-        let texts: Vec<Option<String>> = all.map(|(input, moved)| self.text(input, moved)).collect();
+        let texts: Vec<Option<String>> =
+            all.map(|(input, moved)| self.text(input, moved)).collect();
         if self.output == Output::Json {
             return to_stdout(&to_json(&report::json(files, migration, texts))?);
         }

@@ -61,20 +61,29 @@ mod tests {
     #[test]
     fn texts_are_documents_of_one_stream() {
         assert_eq!(joined(&["a: 1\n"]), "a: 1\n");
-        assert_eq!(joined(&["a: 1", "b: 1\n", "--- # c\nc: 1\n"]), "a: 1\n---\nb: 1\n--- # c\nc: 1\n");
+        assert_eq!(
+            joined(&["a: 1", "b: 1\n", "--- # c\nc: 1\n"]),
+            "a: 1\n---\nb: 1\n--- # c\nc: 1\n"
+        );
     }
 
     #[test]
     fn a_diff_is_unified() {
         let diff = diff("/x/f.yaml", "a: 1\nb: 2\n", "a: 1\nb: 3\n");
-        assert_eq!(diff, "--- a/x/f.yaml\n+++ b/x/f.yaml\n@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n");
+        assert_eq!(
+            diff,
+            "--- a/x/f.yaml\n+++ b/x/f.yaml\n@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n"
+        );
         assert_eq!(super::diff("f", "a\n", "a\n"), "");
     }
 
     #[test]
     fn a_file_is_replaced_with_its_mode_and_behind_its_link() {
         let folder = tempfile::tempdir().expect("is writable");
-        let (path, link) = (folder.path().join("f.yaml"), folder.path().join("link.yaml"));
+        let (path, link) = (
+            folder.path().join("f.yaml"),
+            folder.path().join("link.yaml"),
+        );
         fs::write(&path, "old").expect("is writable");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("is ours");
         symlink(&path, &link).expect("is writable");

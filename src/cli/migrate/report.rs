@@ -4,10 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{
-    plan::Fate,
-    rewrite::{Migration, Outcome},
-};
+use super::{plan::Fate, rewrite::Migration, site::Outcome};
 use crate::manifests::File;
 
 /// How many triggers moved, stay, and are of other types.
@@ -102,6 +99,7 @@ fn of_trigger(file: &str, trigger: &Outcome) -> String {
         .iter()
         .filter(|(_, fate)| *fate == Fate::Stays)
         .map(|(key, _)| key.as_str())
+        .chain(trigger.beside.iter().map(String::as_str))
         .collect();
     if !stay.is_empty() {
         say(format!("as before: {}", stay.join(", ")));
@@ -168,8 +166,8 @@ fn trigger_json(trigger: &Outcome) -> Value {
         json!({"key": key, "becomes": becomes, "newKey": new, "newValue": value, "why": why})
     });
     let refused = trigger.refused.iter();
-    let refused = refused
-        .map(|(at, why)| json!({"line": at.line, "column": at.column, "why": why}));
+    let refused =
+        refused.map(|(at, why)| json!({"line": at.line, "column": at.column, "why": why}));
     json!({
         "object": trigger.object,
         "index": trigger.index,
@@ -178,6 +176,7 @@ fn trigger_json(trigger: &Outcome) -> Value {
         "backend": trigger.was,
         "moved": trigger.refused.is_empty(),
         "keys": keys.collect::<Vec<_>>(),
+        "beside": trigger.beside,
         "notes": trigger.notes,
         "refused": refused.collect::<Vec<_>>(),
         "connection": trigger.connection,

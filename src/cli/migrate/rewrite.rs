@@ -7,10 +7,11 @@ use super::{
     connections::NeededSettings,
     kedas_keys::Scaler,
     plan::{Auth, FROM_ENV, Fate, Plan, Trigger, plan},
+    site::{Outcome, Site},
 };
 use crate::{
-    check::{Checker, Finding, Severity, codes},
-    manifests::{Edits, File, Found, NodeRef, Object, Position, Refused, Scaled},
+    check::Checker,
+    manifests::{Edits, File, Found, NodeRef, Position, Refused, Scaled},
     metadata::TriggerRef,
     sampling::TypeKeys,
 };
@@ -32,27 +33,6 @@ pub struct Moved {
     pub others: usize,
 }
 
-/// What became of one of KEDA's own triggers.
-pub struct Outcome {
-    /// `shop/worker`.
-    pub object: String,
-    pub index: usize,
-    pub position: Position,
-    /// The type that it had.
-    pub was: &'static str,
-    /// Each key with what became of it.
-    pub fates: Vec<(String, Fate)>,
-    pub notes: Vec<String>,
-    /// Why it stays as it is, each with its place; empty: it moved.
-    pub refused: Vec<(Position, String)>,
-    /// How often KEDA polls it, in seconds.
-    pub polling_interval: u64,
-    /// What it connects to, for people, once moved.
-    pub connection: String,
-    /// KEDA's own setting that saves memory of its Kafka scaler.
-    pub full_metadata: bool,
-}
-
 /// All files, and what the settings need for them.
 pub struct Migration {
     pub files: Vec<Moved>,
@@ -69,7 +49,7 @@ pub struct Migrator<'a> {
 }
 
 /// A trigger: its file, the number of its object in it, and its own in that.
-type Id = (usize, usize, usize);
+pub type Id = (usize, usize, usize);
 
 impl Migrator<'_> {
     /// Moves what can be moved. What the server would refuse stays as it is, and says why.
@@ -82,6 +62,7 @@ impl Migrator<'_> {
             let mut new = Vec::new();
             for (number, (file, found)) in files.iter().zip(&found).enumerate() {
                 let result = self.file(number, file, found, &stays, &mut settings);
+                // What cannot move must leave nothing in the settings either.
                 new.extend(self.check(number, file, found, &result));
                 moved.push(result);
             }
@@ -125,8 +106,17 @@ impl Migrator<'_> {
                 triggers.push(self.trigger(&site, known.collect(), &mut edits, settings));
             }
         }
-        // Each trigger's changes were tried alone, and triggers do not overlap.
-        let text = edits.apply().unwrap_or_else(|_| file.text().to_owned());
+        let text = match edits.apply() {
+            Ok(text) => text,
+            // Each trigger's changes were tried alone, and triggers do not overlap.
+            Err(Refused { at, reason }) => {
+                let why = format!("what is written here {reason}");
+                let refusal = (file.position(at), why);
+                let all = triggers.iter_mut();
+                all.for_each(|trigger| trigger.refuse(refusal.clone()));
+                file.text().to_owned()
+            }
+        };
         Moved {
             text,
             triggers,
@@ -147,7 +137,7 @@ impl Migrator<'_> {
             Ok(metadata) => metadata,
             Err(Refused { at, reason }) => {
                 let why = format!("metadata: {reason}");
-                outcome.refused.push((site.file.position(at), why));
+                outcome.refuse((site.file.position(at), why));
                 return outcome;
             }
         };
@@ -159,7 +149,7 @@ impl Migrator<'_> {
                 Some(Ok(authentication)) => Auth::Known(reference, authentication),
                 Some(Err(why)) => {
                     let why = format!("{reference} cannot be read: {why}");
-                    outcome.refused.push((outcome.position, why));
+                    outcome.refuse((outcome.position, why));
                     return outcome;
                 }
             },
@@ -181,10 +171,9 @@ impl Migrator<'_> {
             notes,
             refused,
         } = plan;
-        let refused = refused
-            .into_iter()
-            .map(|(key, why)| site.refusal(key.as_deref(), &why));
-        outcome.refused.extend(refused);
+        for (key, why) in refused {
+            outcome.refuse(site.refusal(key.as_deref(), &why));
+        }
         (outcome.fates, outcome.notes) = (fates, notes);
         if outcome.refused.is_empty() {
             let (fates, connection) = (&outcome.fates, connection.as_deref());
@@ -195,7 +184,7 @@ impl Migrator<'_> {
             let done = tried.and_then(|()| self.edit(site, fates, connection, edits));
             if let Err(Refused { at, reason }) = done {
                 let at = site.file.position(at);
-                outcome.refused.push((at, format!("what is written here {reason}")));
+                outcome.refuse((at, format!("what is written here {reason}")));
             }
         }
         outcome
@@ -221,6 +210,12 @@ impl Migrator<'_> {
                 ));
             }
         }
+        if self.options.kubernetes && site.has_twin() {
+            let why = "another trigger of this object has the same metadata and another \
+                       authentication: the server could not tell them apart";
+            plan.refused
+                .push((Some("authenticationRef".to_owned()), why.to_owned()));
+        }
         if let Auth::Unknown(reference) = trigger.authentication {
             match self.options.kubernetes {
                 true => plan.notes.push(format!(
@@ -229,7 +224,8 @@ impl Migrator<'_> {
                 false => plan.refused.push((
                     Some("authenticationRef".to_owned()),
                     format!(
-                        "{reference} is not among the files, and becomes a named connection with                          --kubernetes=off: name its file as well"
+                        "{reference} is not among the files, and becomes a named connection with \
+                         --kubernetes=off: name its file as well"
                     ),
                 )),
             }
@@ -264,50 +260,11 @@ impl Migrator<'_> {
                 let keys = keys.find(|keys| keys.trigger_type == site.scaler.name)?;
                 let namespace = &site.object.namespace;
                 let of = (reference, authentication);
+                let note = "authenticationRef: is no longer read, and can go";
+                plan.notes.push(note.to_owned());
                 Some(settings.name(keys, namespace, &trigger.metadata, of, plan))
             }
             Auth::Unknown(_) => None,
-        }
-    }
-
-    fn edit(
-        &self,
-        site: &Site<'_>,
-        fates: &[(String, Fate)],
-        connection: Option<&str>,
-        edits: &mut Edits<'_>,
-    ) -> Result<(), Refused> {
-        let node = site.node();
-        let missing = Refused {
-            at: node.span().start,
-            reason: "has no entry of its own for what changes",
-        };
-        let type_node = node.get("type").ok_or(missing.clone())?;
-        edits.replace_scalar(type_node, self.new_type(site.object))?;
-        let metadata = node.get("metadata").ok_or(missing)?;
-        let mut first = vec![
-            ("scalerAddress".to_owned(), self.options.scaler_address.clone()),
-            ("backend".to_owned(), site.scaler.name.to_owned()),
-        ];
-        first.extend(connection.map(|name| ("connection".to_owned(), name.to_owned())));
-        let goes = |(_, fate): &&(String, Fate)| matches!(fate, Fate::Goes(_) | Fate::ToConnection);
-        let removed: Vec<String> = fates.iter().filter(goes).map(|(key, _)| key.clone()).collect();
-        edits.put_first(node, "metadata", &first, &removed)?;
-        for (key, fate) in fates {
-            if let Fate::Becomes { key: new, value, .. } = fate {
-                if let (Some(text), Some(value)) = (metadata.get(key), value) {
-                    edits.replace_scalar(text, value)?;
-                }
-                edits.rename(metadata, key, new)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn new_type(&self, object: &Object<'_>) -> &'static str {
-        match self.options.push && object.scaled == Scaled::Object {
-            true => "external-push",
-            false => "external",
         }
     }
 
@@ -324,7 +281,9 @@ impl Migrator<'_> {
             .iter()
             .filter(|(key, _)| {
                 let mut fates = plan.fates.iter();
-                fates.any(|(name, fate)| name == key && matches!(fate, Fate::Stays | Fate::Differs(_)))
+                fates.any(|(name, fate)| {
+                    name == key && matches!(fate, Fate::Stays | Fate::Differs(_))
+                })
             })
             .cloned()
             .collect();
@@ -347,159 +306,5 @@ impl Migrator<'_> {
             connection += &format!(", variables of {}", site.id());
         }
         connection
-    }
-
-    /// What the server, KEDA or Kubernetes would refuse of the moved triggers of a file.
-    fn check(
-        &self,
-        number: usize,
-        file: &File,
-        found: &Found<'_>,
-        moved: &Moved,
-    ) -> Vec<(Id, Position, String)> {
-        let after = File::new(file.name(), moved.text.as_str());
-        let findings = self.checker.check(&after, true);
-        let errors = findings
-            .iter()
-            .filter(|finding| finding.code.severity == Severity::Error)
-            // These were so before, and are notes.
-            .filter(|finding| {
-                let before = [&codes::UNQUOTED_VALUE, &codes::TEMPLATE];
-                before.iter().all(|code| code.name != finding.code.name)
-            });
-        let errors: Vec<&Finding> = errors.collect();
-        if errors.is_empty() {
-            return Vec::new();
-        }
-        let found_after = Found::of(&after);
-        let mut refused = Vec::new();
-        let objects = found.objects.iter().zip(&found_after.objects);
-        for (o, (before, object)) in objects.enumerate() {
-            for (t, trigger) in object.triggers.iter().enumerate() {
-                let span = trigger.node.span();
-                let (start, end) = (after.position(span.start), after.position(span.end));
-                let within = errors.iter().filter(|f| start <= f.start && f.start <= end);
-                let Some(scaler) = Scaler::of(&before.triggers[t].trigger_type) else {
-                    continue;
-                };
-                let site = Site {
-                    file,
-                    object: before,
-                    index: t,
-                    scaler,
-                };
-                for finding in within {
-                    let why = format!("{}: {}. {}", finding.key, finding.message, sentence(&finding.fix));
-                    let (at, why) = site.refusal_at(&finding.key, why.trim_end_matches(". ").to_owned());
-                    refused.push(((number, o, t), at, why));
-                }
-            }
-        }
-        refused
-    }
-}
-
-/// A fix as a sentence of its own.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    match letters.next() {
-        Some(first) => first.to_uppercase().chain(letters).collect(),
-        None => String::new(),
-    }
-}
-
-/// Where a trigger is.
-struct Site<'a> {
-    file: &'a File,
-    object: &'a Object<'a>,
-    index: usize,
-    scaler: Scaler,
-}
-
-/// KEDA's default (`ScaledObjectSpec`).
-const POLLING_INTERVAL: u64 = 30;
-
-impl<'a> Site<'a> {
-    fn node(&self) -> NodeRef<'a> {
-        self.object.triggers[self.index].node
-    }
-
-    fn id(&self) -> String {
-        format!("{}/{}", self.object.namespace, self.object.name)
-    }
-
-    fn outcome(&self) -> Outcome {
-        let node = self.node();
-        let at = node.entry("type").map_or(node.span(), |(key, _)| key.span());
-        let spec = self.object.node.get("spec");
-        let interval = spec.and_then(|spec| spec.text_of("pollingInterval"));
-        let metadata = node.get("metadata");
-        let full = metadata.and_then(|metadata| metadata.text_of("fullMetadata"));
-        Outcome {
-            object: self.id(),
-            index: self.index,
-            position: self.file.position(at.start),
-            was: self.scaler.name,
-            fates: Vec::new(),
-            notes: Vec::new(),
-            refused: Vec::new(),
-            polling_interval: interval
-                .and_then(|text| text.parse().ok())
-                .filter(|seconds| *seconds > 0)
-                .unwrap_or(POLLING_INTERVAL),
-            connection: String::new(),
-            full_metadata: full != Some("false"),
-        }
-    }
-
-    /// The metadata in order, if all of it is written in one place.
-    fn metadata(&self) -> Result<Vec<(String, String)>, Refused> {
-        let node = self.node();
-        let refused = |node: NodeRef<'_>, reason| Refused {
-            at: node.span().start,
-            reason,
-        };
-        let metadata = node.get("metadata");
-        let metadata = metadata.ok_or(refused(node, "is missing"))?;
-        if metadata.is_shared() {
-            let reason = "is an alias, or has an anchor that aliases refer to; write it out first";
-            return Err(refused(metadata, reason));
-        }
-        let mut texts = Vec::new();
-        for (key, value) in metadata.entries() {
-            let name = key.text().unwrap_or_default();
-            if name == "<<" {
-                return Err(refused(key, "merges another mapping; write it out first"));
-            }
-            match value.text() {
-                _ if value.is_null() => {}
-                Some(text) => texts.push((name.to_owned(), text.to_owned())),
-                None => return Err(refused(value, "has a value that is no text")),
-            }
-        }
-        Ok(texts)
-    }
-
-    fn refusal(&self, key: Option<&str>, why: &str) -> (Position, String) {
-        match key {
-            Some(key) => self.refusal_at(key, format!("{key}: {why}")),
-            None => self.refusal_at("type", why.to_owned()),
-        }
-    }
-
-    /// A reason, with the place of a key of the metadata or of the trigger.
-    fn refusal_at(&self, key: &str, why: String) -> (Position, String) {
-        let node = self.node();
-        let metadata = node.get("metadata");
-        let names = [key.to_owned(), format!("{key}{FROM_ENV}")];
-        let in_metadata = metadata.and_then(|metadata| {
-            let mut names = names.iter();
-            names.find_map(|name| metadata.entry(name))
-        });
-        let entry = in_metadata
-            .or_else(|| node.entry(key))
-            .or_else(|| node.entry("metadata"));
-        let at = entry.map_or(node.span(), |(key, _)| key.span());
-        (self.file.position(at.start), why)
     }
 }

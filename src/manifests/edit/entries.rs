@@ -140,18 +140,34 @@ mod tests {
 
     #[test]
     fn lines_come_and_go_in_a_block() {
-        let text = "m: # of it\n  # about a\n  a: 1 # one\n  b: |\n    two\n    lines\n  c: 3\nn: 1\n";
+        let text =
+            "m: # of it\n  # about a\n  a: 1 # one\n  b: |\n    two\n    lines\n  c: 3\nn: 1\n";
         for (removed, expected) in [
-            (&[][..], "m: # of it\n  x: \"1:2\"\n  y: z\n  # about a\n  a: 1 # one\n  b: |\n    two\n    lines\n  c: 3\nn: 1\n"),
-            (&["a"], "m: # of it\n  x: \"1:2\"\n  y: z\n  # about a\n  b: |\n    two\n    lines\n  c: 3\nn: 1\n"),
-            (&["b", "c"], "m: # of it\n  x: \"1:2\"\n  y: z\n  # about a\n  a: 1 # one\nn: 1\n"),
-            (&["a", "b", "c"], "m: # of it\n  x: \"1:2\"\n  y: z\n  # about a\nn: 1\n"),
+            (
+                &[][..],
+                "m: # of it\n  x: \"1:2\"\n  y: z\n  # about a\n  a: 1 # one\n  b: |\n    two\n    lines\n  c: 3\nn: 1\n",
+            ),
+            (
+                &["a"],
+                "m: # of it\n  x: \"1:2\"\n  y: z\n  # about a\n  b: |\n    two\n    lines\n  c: 3\nn: 1\n",
+            ),
+            (
+                &["b", "c"],
+                "m: # of it\n  x: \"1:2\"\n  y: z\n  # about a\n  a: 1 # one\nn: 1\n",
+            ),
+            (
+                &["a", "b", "c"],
+                "m: # of it\n  x: \"1:2\"\n  y: z\n  # about a\nn: 1\n",
+            ),
         ] {
             assert_eq!(edited(text, removed).as_deref(), Ok(expected));
             let crlf = edited(&text.replace('\n', "\r\n"), removed);
             assert_eq!(crlf.as_deref(), Ok(expected.replace('\n', "\r\n").as_str()));
         }
-        assert_eq!(edited("m:\n  a: 1", &[]).as_deref(), Ok("m:\n  x: \"1:2\"\n  y: z\n  a: 1"));
+        assert_eq!(
+            edited("m:\n  a: 1", &[]).as_deref(),
+            Ok("m:\n  x: \"1:2\"\n  y: z\n  a: 1")
+        );
     }
 
     #[test]
@@ -174,7 +190,10 @@ mod tests {
     #[test]
     fn json_stays_json() {
         let json = serde_json::json!({"m": {"a": "1", "b": "2"}, "n": 1});
-        for text in [json.to_string(), serde_json::to_string_pretty(&json).expect("is JSON")] {
+        for text in [
+            json.to_string(),
+            serde_json::to_string_pretty(&json).expect("is JSON"),
+        ] {
             for removed in [&[][..], &["a"], &["b"], &["a", "b"]] {
                 let after = edited(&text, removed).expect("can be edited");
                 let mut expected = json.clone();

@@ -47,7 +47,10 @@ fn tls(planner: &mut Planner<'_>) {
     };
     match planner.text("unsafeSsl").map(parse_bool) {
         Some(Some(true)) if !in_use => {
-            planner.goes("unsafeSsl", "KEDA ignores it without TLS; here it would be refused");
+            planner.goes(
+                "unsafeSsl",
+                "KEDA ignores it without TLS; here it would be refused",
+            );
         }
         Some(_) => planner.becomes("unsafeSsl", "tlsSkipVerify", None, OF_HOP),
         // KEDA would take it for its own connection.

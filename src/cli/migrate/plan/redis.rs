@@ -41,7 +41,8 @@ fn addresses(planner: &mut Planner<'_>) {
     for key in ["host", "hosts", "port", "ports"] {
         for written in [key.to_owned(), format!("{key}{FROM_ENV}")] {
             if planner.stays(&written) && !planner.is_blank(&written) {
-                let why = "KEDA puts it behind the addresses that are given, of which the first serve";
+                let why =
+                    "KEDA puts it behind the addresses that are given, of which the first serve";
                 planner.goes(&written, why);
             }
         }
@@ -78,20 +79,28 @@ fn tls(planner: &mut Planner<'_>) {
             let value = if on { "enable" } else { "disable" };
             planner.becomes("enableTLS", "tls", Some(value), OF_HOP);
         }
-        (Some(_), None) => planner.refuse(Some("enableTLS"), "KEDA refuses it, as it is no boolean"),
+        (Some(_), None) => {
+            planner.refuse(Some("enableTLS"), "KEDA refuses it, as it is no boolean")
+        }
     }
     let in_use = on == Some(true) || given.is_none() && planner.authentication.may_have("tls");
     let skips = planner.text("unsafeSsl").and_then(parse_bool);
     match skips {
         Some(true) if !in_use => {
-            planner.goes("unsafeSsl", "KEDA ignores it without TLS; here it would be refused");
+            planner.goes(
+                "unsafeSsl",
+                "KEDA ignores it without TLS; here it would be refused",
+            );
         }
         _ if planner.text("unsafeSsl").is_none() => planner.goes("unsafeSsl", "is empty"),
         _ => planner.becomes("unsafeSsl", "tlsSkipVerify", None, OF_HOP),
     }
     if let Auth::Known(reference, authentication) = planner.authentication {
         let keys = ["ca", "cert", "key"];
-        let given: Vec<&str> = keys.into_iter().filter(|key| authentication.has(key)).collect();
+        let given: Vec<&str> = keys
+            .into_iter()
+            .filter(|key| authentication.has(key))
+            .collect();
         if !in_use && !given.is_empty() {
             let keys = given.join(", ");
             let why = format!(
@@ -117,6 +126,9 @@ fn stream(planner: &mut Planner<'_>) {
         );
     }
     if !grouped {
-        planner.goes("pendingEntriesCount", "KEDA ignores it without a consumer group");
+        planner.goes(
+            "pendingEntriesCount",
+            "KEDA ignores it without a consumer group",
+        );
     }
 }

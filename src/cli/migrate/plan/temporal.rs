@@ -5,7 +5,10 @@ use super::{Auth, OF_HOP, Planner, parse_bool};
 pub fn plan(planner: &mut Planner<'_>) {
     let auth = planner.authentication;
     if auth.has("apiKey") {
-        planner.goes("apiKeyFromEnv", "KEDA takes that of the authentication before it");
+        planner.goes(
+            "apiKeyFromEnv",
+            "KEDA takes that of the authentication before it",
+        );
     } else if matches!(auth, Auth::Unknown(_)) && planner.by_variable("apiKey") {
         planner.note("if the authentication has an apiKey too, KEDA takes that, and here apiKeyFromEnv counts");
     }
@@ -42,6 +45,12 @@ fn tls(planner: &mut Planner<'_>) {
         }
         Some(Some(false)) if api_key => {
             planner.becomes("enableTLS", "tls", Some("disable"), OF_HOP);
+            if certificate {
+                planner.note(
+                    "with a client certificate in the authentication KEDA uses TLS all the same: then \
+                     remove `tls: disable`",
+                );
+            }
             true
         }
         Some(Some(false)) => {
@@ -53,7 +62,10 @@ fn tls(planner: &mut Planner<'_>) {
     match planner.text("unsafeSsl").map(parse_bool) {
         None => planner.goes("unsafeSsl", "is empty"),
         Some(Some(true)) if !in_use => {
-            planner.goes("unsafeSsl", "KEDA ignores it without TLS; here it would be refused");
+            planner.goes(
+                "unsafeSsl",
+                "KEDA ignores it without TLS; here it would be refused",
+            );
         }
         Some(_) => planner.becomes("unsafeSsl", "tlsSkipVerify", None, OF_HOP),
     }
