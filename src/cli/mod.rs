@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod health;
 mod keys;
+mod migrate;
 mod probe;
 mod serve;
 mod simulate;
@@ -36,6 +37,7 @@ enum Command {
     Serve(serve::Serve),
     Probe(probe::Probe),
     Check(check::Check),
+    Migrate(migrate::Migrate),
     Keys(keys::Keys),
     Health(health::Health),
     Simulate(simulate::Simulate),
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run().map(|()| ExitCode::SUCCESS),
         Command::Probe(probe) => probe.run(),
         Command::Check(check) => check.run(),
+        Command::Migrate(migrate) => migrate.run(),
         Command::Keys(keys) => keys.run().map(|()| ExitCode::SUCCESS),
         Command::Health(health) => health.run(),
         Command::Simulate(simulate) => simulate.run(),

@@ -1,5 +1,7 @@
 //! Changes of a file's text that leave everything else as it is: comments, order, quotes, indentation.
 
+mod entries;
+
 use std::{fmt, ops::Range};
 
 use super::{

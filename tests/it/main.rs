@@ -19,6 +19,7 @@ mod keda;
 mod layers;
 mod lifecycle;
 mod listener;
+mod migrate;
 mod network;
 mod packaging;
 mod probe;

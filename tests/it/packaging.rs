@@ -17,7 +17,14 @@ fn run(args: &[&str]) -> String {
 fn completions_know_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = run(&["completions", shell]);
-        for word in ["probe", "check", "serve", "completions", "strict"] {
+        for word in [
+            "probe",
+            "check",
+            "serve",
+            "completions",
+            "strict",
+            "migrate",
+        ] {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }
@@ -38,6 +45,7 @@ fn every_command_has_a_manual_page() {
         ("backlog-scaler.1", "backlog\\-scaler\\-probe(1)"),
         ("backlog-scaler-probe.1", "\\-\\-watch"),
         ("backlog-scaler-check.1", "\\-\\-strict"),
+        ("backlog-scaler-migrate.1", "\\-\\-in\\-place"),
         ("backlog-scaler-serve.1", "\\-\\-config"),
     ] {
         let text = fs::read_to_string(man.join(page)).unwrap();

@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_outage_is_from_one_time_until_another() {
-        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         assert_eq!(outage("10m..15m"), Ok((minutes(10), minutes(15))));
         for text in ["10m", "15m..10m", "10m..x", ".."] {
             assert!(outage(text).is_err(), "{text}");
