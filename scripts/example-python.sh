@@ -3,7 +3,7 @@
 #   scripts/example-python.sh NAME            installs what is missing; NAME is a folder of deploy/examples
 #   scripts/example-python.sh NAME --where    prints the path of its Python
 #   scripts/example-python.sh NAME --check    whether everything is there; installs nothing
-# The versions are those of the example's requirements.txt. Needs python3 with venv; takes about ten
+# The versions, and where it has them the hashes, are those of the example's requirements.txt. Needs python3 with venv; takes about ten
 # seconds the first time, and nothing when it is there already. Nothing outside of the cache is changed.
 set -eu
 
