@@ -8,6 +8,7 @@ mod crd;
 mod document;
 mod edit;
 mod find;
+mod object;
 mod objects;
 mod parse;
 mod tree;
@@ -17,9 +18,8 @@ pub use crd::MetricType;
 pub use document::{Document, File, Position, Unreadable};
 pub use edit::{Edits, Refused};
 pub use find::{Input, collect};
-pub use objects::{
-    Bounds, Cause, Combination, Found, Object, Problem, Scaled, Skipped, Trigger, is_external,
-};
+pub use object::{Bounds, Cause, Combination, Object, Problem, Scaled, Skipped, Trigger};
+pub use objects::{Found, is_external};
 pub use tree::{NodeRef, Style, Tree};
 
 #[cfg(test)]

@@ -332,7 +332,10 @@ fn bad_settings_end_the_program_with_code_2_and_the_keys_path() {
     };
     let cases = [
         ("listen: {grpc: 9090}", "error: listen.grpc: "),
-        ("listne: {}", "unknown field `listne`"),
+        (
+            "listne: {}",
+            "error: listne: unknown setting `listne`; did you mean `listen`?",
+        ),
         (
             "engine: {callTimeout: 0}",
             "error: engine.callTimeout: must be at least 1ms",
