@@ -9,6 +9,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{
@@ -16,10 +17,11 @@ use super::{
     authentication::{Authentication, AuthenticationSource, with_keys},
     limits::{InlineConnections, Limits},
     named_connections::{Checked, NamedConnection, NamedConnections},
+    outcomes::Outcomes,
     query_slot::Freshness,
     registry::{Bound, ConnectionSource, RegisteredType, Registry},
-    trigger::{Outcomes, Trigger},
-    trigger_cache::{CacheLimits, Kept, TriggerCache, TriggerKey},
+    trigger::Trigger,
+    trigger_cache::{CacheLimits, Kept, TriggerCache, TriggerKey, Usage},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -43,6 +45,7 @@ pub struct Engine {
     /// Where authentications are looked up, if they are.
     authentications: OnceLock<Arc<dyn AuthenticationSource>>,
     authenticated: Authenticated,
+    started: Instant,
 }
 
 /// What KEDA is told of a trigger before it has a value.
@@ -83,6 +86,7 @@ impl Engine {
             refusals: LogLimit::default(),
             authentications: OnceLock::new(),
             authenticated: Authenticated::new(limits_of_triggers),
+            started: Instant::now(),
         });
         tokio::spawn(evict_idle(Arc::downgrade(&engine), evict_every));
         Ok(engine)
@@ -267,6 +271,19 @@ impl Engine {
         self.triggers.all()
     }
 
+    /// The first trigger that is wanted, with its metadata.
+    pub(super) fn find_trigger(
+        &self,
+        wanted: impl Fn(&Kept) -> bool,
+    ) -> Option<(Kept, BTreeMap<String, String>)> {
+        self.triggers.find(wanted)
+    }
+
+    /// How much of the limits on triggers is used.
+    pub(super) fn usage_of_triggers(&self) -> Vec<Usage> {
+        self.triggers.usage()
+    }
+
     /// The trigger types and their keys.
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -307,6 +324,7 @@ impl Engine {
         };
         Ok(Trigger {
             trigger_type: trigger_type.name(),
+            signal: common.signal,
             freshness: self.freshness(trigger_type, &common),
             push_interval: push_interval.unwrap_or_default(),
             metric_name: common.metric_name.map_or(bound.metric_name, |name| name.0),
@@ -315,7 +333,7 @@ impl Engine {
             shaper: bound.shaper,
             bytes: bound.bytes,
             fingerprint: metadata.fingerprint(&known),
-            outcomes: Outcomes::default(),
+            outcomes: Outcomes::new(self.limits.history, self.started),
             authentication: None,
         })
     }

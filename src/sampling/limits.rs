@@ -37,6 +37,8 @@ pub struct Limits {
     pub metadata_entries: usize,
     /// Whether triggers may bring their own connections, and to which servers.
     pub inline_connections: InlineConnections,
+    /// How long the values of triggers are kept for people; zero: not at all.
+    pub history: Duration,
 }
 
 /// How many connections to backends may be open.
@@ -103,6 +105,7 @@ impl Default for Limits {
             connections: ConnectionLimits::default(),
             metadata_entries: 200,
             inline_connections: InlineConnections::Allow,
+            history: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

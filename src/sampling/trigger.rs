@@ -1,12 +1,6 @@
 //! A parsed trigger, bound to the slot of its query.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
@@ -14,13 +8,20 @@ use tokio::time::Instant;
 use super::{
     authentication::Authentication,
     backend::{Backend, Reading},
+    batch::Completion,
+    connection_name::ConnectionName,
     evaluation::Evaluation,
+    history::Past,
+    outcomes::{Outcomes, TriggerStatus},
     query_slot::{Freshness, QuerySlot, SlotSample},
     shaper::{Purpose, Shaper},
     signal_rule::{Observation, SignalRule},
     subscription::Subscription,
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    metadata::signal::Signal,
+};
 
 /// A trigger: its metric, and how to evaluate it.
 pub struct Trigger {
@@ -30,6 +31,8 @@ pub struct Trigger {
     pub metric_name: String,
     /// The wanted backlog per replica.
     pub target: f64,
+    /// What its value is.
+    pub signal: Signal,
     /// How old a sample may be.
     pub freshness: Freshness,
     /// How often its query is read while a stream subscribes to it.
@@ -44,39 +47,6 @@ pub struct Trigger {
     pub(super) outcomes: Outcomes,
     /// Where its credentials come from, if not from its metadata; held, so that it is kept up to date.
     pub(super) authentication: Option<Arc<dyn Authentication>>,
-}
-
-/// How evaluations of a trigger ended.
-#[derive(Default)]
-pub(super) struct Outcomes {
-    errors: [AtomicU64; Kind::ALL.len()],
-    /// The last one was on a sample that is not stale.
-    up: AtomicBool,
-}
-
-impl Outcomes {
-    fn record(&self, outcome: &Result<Evaluation>) {
-        let error = match outcome {
-            Ok(evaluation) => evaluation.stale.as_ref(),
-            Err(error) => Some(error),
-        };
-        if let Some(error) = error {
-            let at = Kind::ALL.iter().position(|kind| *kind == error.kind());
-            self.errors[at.expect("is one of all")].fetch_add(1, Relaxed);
-        }
-        self.up.store(error.is_none(), Relaxed);
-    }
-
-    /// Whether the last evaluation was on a sample that is not stale.
-    pub fn up(&self) -> bool {
-        self.up.load(Relaxed)
-    }
-
-    /// How many evaluations met an error, by kind.
-    pub fn errors(&self) -> impl Iterator<Item = (Kind, u64)> {
-        let counts = self.errors.iter().map(|count| count.load(Relaxed));
-        Kind::ALL.into_iter().zip(counts).filter(|(_, n)| *n > 0)
-    }
 }
 
 impl Trigger {
@@ -94,7 +64,7 @@ impl Trigger {
             None => self.query.next(&self.freshness, now).await,
         };
         let outcome = self.shaped(outcome, Purpose::Call);
-        self.outcomes.record(&outcome);
+        self.outcomes.record_reply(&outcome);
         outcome
     }
 
@@ -128,6 +98,38 @@ impl Trigger {
         self.shaper.as_ref()?.replacement()
     }
 
+    /// How the last evaluation ended.
+    pub fn status(&self) -> TriggerStatus {
+        self.outcomes.status()
+    }
+
+    /// The values of the past, as far as they are kept.
+    pub fn past(&self, now: Instant) -> Past {
+        self.outcomes.past(now)
+    }
+
+    /// How many evaluations met an error, by kind.
+    pub fn errors(&self) -> impl Iterator<Item = (Kind, u64)> {
+        self.outcomes.errors()
+    }
+
+    /// The keys that may change its value.
+    pub fn shaping(&self) -> Vec<&'static str> {
+        self.shaper
+            .as_ref()
+            .map_or(Vec::new(), |shaper| shaper.keys())
+    }
+
+    /// Its connection, as in errors and metrics.
+    pub fn connection(&self) -> ConnectionName<'_> {
+        self.query.connection()
+    }
+
+    /// What it measures there.
+    pub fn measures(&self) -> String {
+        self.query.measures()
+    }
+
     fn shaped(&self, outcome: Result<Evaluation>, purpose: Purpose) -> Result<Evaluation> {
         let Some(shaper) = &self.shaper else {
             return outcome;
@@ -158,6 +160,8 @@ pub(super) trait Evaluate: Send + Sync {
         shaper: Option<Arc<Shaper>>,
     ) -> Subscription;
     fn last(&self) -> Option<Evaluation>;
+    fn connection(&self) -> ConnectionName<'_>;
+    fn measures(&self) -> String;
     fn hold(&self, error: Error) -> Result<Evaluation>;
 }
 
@@ -235,6 +239,14 @@ impl<B: Backend> Evaluate for BoundQuery<B> {
             stale: None,
         };
         self.evaluate(sample, Instant::now()).ok()
+    }
+
+    fn connection(&self) -> ConnectionName<'_> {
+        self.slot.connection().full_name()
+    }
+
+    fn measures(&self) -> String {
+        self.slot.query().to_string()
     }
 
     fn hold(&self, error: Error) -> Result<Evaluation> {

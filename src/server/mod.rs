@@ -9,6 +9,7 @@ mod incoming;
 mod listeners;
 mod request_body;
 mod secrets;
+mod status;
 mod stream;
 mod tls;
 
@@ -168,7 +169,7 @@ fn engine_with(
     connections: &BTreeMap<String, NamedConnection>,
     telemetry: &Telemetry,
 ) -> Result<Arc<Engine>> {
-    let limits = settings.engine.limits()?;
+    let limits = settings.engine.limits(settings.admin.history()?)?;
     let registry = backends::register(Registry::new(&limits, telemetry.clone()));
     Engine::start(registry, connections, limits)
 }

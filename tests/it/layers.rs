@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The modules of `src`, each with those that it may use. A module uses itself as well.
-const USES: [(&str, &[&str]); 13] = [
+const USES: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("metadata", &["error"]),
     ("telemetry", &["error"]),
@@ -18,6 +18,7 @@ const USES: [(&str, &[&str]); 13] = [
     ("backends", &["error", "metadata", "network", "sampling"]),
     ("simulation", &["error", "metadata", "sampling"]),
     ("keda", &["error", "metadata", "sampling", "telemetry"]),
+    ("status", &["error", "metadata", "sampling"]),
     (
         "settings",
         &[
@@ -40,6 +41,7 @@ const USES: [(&str, &[&str]); 13] = [
             "network",
             "sampling",
             "settings",
+            "status",
             "telemetry",
         ],
     ),
