@@ -28,11 +28,12 @@ run: ## build and serve: a sample Redis to try, or your settings alone with CONF
 	@CONFIG='$(CONFIG)' scripts/run.sh
 
 test: ## install what tests need, then run everything
-	@scripts/packages.sh build test-build redis redis-clients openssl java kerberos kerberos-server
+	@scripts/packages.sh build test-build redis redis-clients browser openssl java kerberos kerberos-server
 	@scripts/tools.sh $(TOOLS) keda-judge grpcurl cargo-deny mdbook
 	@tests/servers/kafka/install.sh
 	@tests/servers/temporal/install.sh
 	@tests/servers/redis-clients/install.sh
+	@tests/servers/axe/install.sh
 	cargo fmt --all --check
 	$(TOOLS)/bin/cargo-deny deny check bans licenses sources
 	$(TOOLS)/bin/mdbook build docs

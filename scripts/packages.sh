@@ -7,6 +7,7 @@
 #   redis            redis-server, which is the sentinel too
 #   openssl          the openssl command, with which tests make encrypted keys
 #   java             Java and Maven, with which tests install and run Kafka
+#   browser          Chromium and its driver, in which tests look at the status page, and Node.js for axe-core
 #   redis-clients    Node.js, Python and Ruby for tests/servers/redis-clients, and Sidekiq
 # On other systems it names what is missing and what to install.
 set -eu
@@ -45,6 +46,10 @@ for set in "$@"; do
     redis) need redis-server redis-server; need redis-cli redis-tools ;;
     openssl) need openssl openssl ;;
     java) need java default-jre-headless; need mvn maven ;;
+    browser)
+        need chromium chromium; need chromedriver chromium-driver
+        need node nodejs; need npm npm
+        ;;
     redis-clients)
         need node nodejs; need npm npm; need python3 python3
         works python3-venv python3 -c 'import ensurepip, venv'

@@ -23,4 +23,5 @@ mod program;
 mod properties;
 mod redis;
 mod rolling_restart;
+mod status;
 mod temporal;
