@@ -17,7 +17,7 @@ IMAGE := backlog-scaler:dev
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
-.PHONY: help run test test-charts test-cluster picture image dist bench bench-load fuzz book docs clean
+.PHONY: help run test test-charts test-cluster picture screenshots image dist bench bench-load fuzz book docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,11 @@ test-cluster: ## real KEDA on a real Kubernetes control plane, on loopback, with
 	cargo build --release
 	BACKLOG_SCALER_TEST_ALL=1 BACKLOG_SCALER=$(RELEASE) CLUSTER_TOOLS="$$(tests/cluster/install.sh --where)" DEPLOY_TOOLS=$(CURDIR)/$(TOOLS) cargo test --test it -- cluster:: --nocapture --test-threads=1
 
+screenshots: ## make the pictures of the status page anew, from seven minutes of load in a real browser
+	@scripts/packages.sh build test-build redis browser
+	@tests/servers/axe/install.sh
+	BACKLOG_SCALER_TEST_ALL=1 UPDATE_SCREENSHOTS=1 cargo test --test it -- status::browser::pictures
+
 picture: ## draw the README's picture anew, from what make test-cluster has recorded
 	@[ -e target/cluster/scenario-1.csv ] || $(MAKE) --no-print-directory test-cluster
 	mkdir -p docs/images
@@ -98,7 +103,7 @@ book: ## build the documentation as a book, in target/book
 docs: ## write the reference pages and the chart's schema anew from the declared keys and settings
 	cargo run --quiet -- keys --output markdown > target/keys.md
 	mv target/keys.md docs/reference/keys.md
-	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows
+	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows status::schema::the_schema_in_the_docs
 
 clean: ## remove what was built here
 	cargo clean

@@ -21,7 +21,8 @@ use super::{
     query_slot::Freshness,
     registry::{Bound, ConnectionSource, RegisteredType, Registry},
     trigger::Trigger,
-    trigger_cache::{CacheLimits, Kept, TriggerCache, TriggerKey, Usage},
+    trigger_cache::{CacheLimits, Kept, TriggerCache, Usage},
+    trigger_key::TriggerKey,
 };
 use crate::{
     error::{Error, Kind, Result},

@@ -67,6 +67,7 @@ mod subscription;
 pub(crate) mod tests;
 mod trigger;
 mod trigger_cache;
+mod trigger_key;
 mod trigger_type;
 mod window;
 

@@ -11,7 +11,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::trigger::Trigger;
+use super::{trigger::Trigger, trigger_key::TriggerKey};
 use crate::{
     error::{Error, Kind, Result},
     metadata::TriggerRef,
@@ -63,11 +63,6 @@ struct Taken {
     bytes: usize,
 }
 
-/// All that KEDA sent, rather than a hash of it, so that no two triggers are confused. One flat
-/// buffer, because comparing a map of strings visits a dozen places in memory.
-#[derive(PartialEq, Eq, Hash)]
-pub(super) struct TriggerKey(Box<[u8]>);
-
 struct Entry {
     namespace: String,
     name: String,
@@ -112,51 +107,6 @@ impl Usage {
     /// There is hardly room for more: nine tenths are used.
     pub fn is_near_limit(&self) -> bool {
         self.used >= self.limit / 10 * 9
-    }
-}
-
-impl TriggerKey {
-    pub fn of(request: &TriggerRef) -> Self {
-        let pairs = || {
-            request
-                .metadata
-                .iter()
-                .flat_map(|(key, value)| [key, value])
-        };
-        let texts = || {
-            [&request.namespace, &request.name]
-                .into_iter()
-                .chain(pairs())
-        };
-        let length = texts().map(|text| size_of::<usize>() + text.len()).sum();
-        let mut key = Vec::with_capacity(length);
-        for text in texts() {
-            // With its length, so that no two maps read the same.
-            key.extend_from_slice(&text.len().to_ne_bytes());
-            key.extend_from_slice(text.as_bytes());
-        }
-        TriggerKey(key.into_boxed_slice())
-    }
-
-    /// The metadata map that it was made of.
-    fn metadata(&self) -> BTreeMap<String, String> {
-        let mut texts = self.texts().skip(2);
-        let mut metadata = BTreeMap::new();
-        while let (Some(key), Some(value)) = (texts.next(), texts.next()) {
-            metadata.insert(key, value);
-        }
-        metadata
-    }
-
-    /// Namespace, name, and each key with its value.
-    fn texts(&self) -> impl Iterator<Item = String> {
-        let mut rest = &*self.0;
-        std::iter::from_fn(move || {
-            let (length, after) = rest.split_first_chunk()?;
-            let (text, after) = after.split_at_checked(usize::from_ne_bytes(*length))?;
-            rest = after;
-            Some(String::from_utf8_lossy(text).into_owned())
-        })
     }
 }
 

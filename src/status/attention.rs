@@ -3,9 +3,10 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::{
+    convert::{connection_id, error_text, help_path, status_of},
     id_text,
     model::{About, Attention, ErrorText, TriggerStatus},
-    snapshot::{Snapshot, connection_id, error_text, help_path, status_of},
+    snapshot::Snapshot,
 };
 use crate::{
     error::Kind,

@@ -1,9 +1,9 @@
 //! The status page: what people want to know of a running server, as HTML and as JSON.
 //!
 //! - `Snapshot` holds what the engine knows at one moment; nothing is read from a backend for it.
+//! - `convert` makes JSON of it, whose structs and schema are in `model`. Its names are stable.
 //! - [`ListQuery`] is which triggers to show, from the query of an address: search, filters, order,
-//!   page.
-//! - `model` is the JSON of `/api/v1/`, with its schema. Its names are stable.
+//!   page. `selection` finds them.
 //! - `attention` finds what needs a person first.
 //! - `pages` are the same data as HTML, without a template at run time.
 //!
@@ -13,11 +13,13 @@
 mod attention;
 mod clock;
 mod commands;
+mod convert;
 mod help;
 mod list_query;
 mod model;
 mod numbers;
 pub mod pages;
+mod selection;
 mod snapshot;
 
 use std::sync::Arc;
@@ -44,7 +46,7 @@ pub fn triggers(engine: &Arc<Engine>, query: &str) -> Result<Triggers> {
 
 /// One trigger with its history, as JSON; `None`: it is not known, or no longer.
 pub fn trigger(engine: &Arc<Engine>, id: u64) -> Option<TriggerDetail> {
-    snapshot::trigger(engine, id)
+    convert::detail(engine, id)
 }
 
 /// Every connection, as JSON.
@@ -60,7 +62,7 @@ pub fn connection(engine: &Arc<Engine>, id: u64) -> Option<Connections> {
 /// Why a request fails, as JSON.
 pub fn failure(error: &Error) -> Failure {
     Failure {
-        error: snapshot::error_text(error),
+        error: convert::error_text(error),
     }
 }
 

@@ -78,7 +78,7 @@ pub fn help() -> String {
 
 /// A page that says why there is none.
 pub fn failure(title: &str, error: &Error) -> String {
-    let error: ErrorText = super::snapshot::error_text(error);
+    let error: ErrorText = super::convert::error_text(error);
     let page = html! {
         h1 { (title) }
         (parts::error(&error))

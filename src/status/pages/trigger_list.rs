@@ -10,10 +10,10 @@ use crate::{
     sampling::Inspected,
     status::{
         Snapshot,
+        convert::trigger_of,
         list_query::{ListQuery, Sort, StatusFilter, name_of},
         model::{Trigger, TriggerStatus},
         numbers::{self, number},
-        snapshot::trigger_of,
     },
 };
 
