@@ -117,7 +117,7 @@ fn table(snapshot: &Snapshot, query: &ListQuery, list: &[&Inspected]) -> Markup 
         false => vec![list],
     };
     html! {
-        div.scroll role="region" aria-labelledby="triggers" tabindex="0" {
+        div.scroll role="region" aria-label="Table of triggers" tabindex="0" {
             table {
                 thead { tr {
                     (sorted_head(query, Sort::Object, "Object"))

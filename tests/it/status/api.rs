@@ -109,7 +109,7 @@ async fn what_needs_a_person_comes_with_its_reason() {
     let [refused, lost] = [&attention[0], &attention[1]];
     assert_eq!(refused["name"], "shop/typo");
     let what = refused["error"]["what"].as_str().unwrap();
-    assert!(what.contains("did you mean listLength?"), "{what}");
+    assert!(what.contains("did you mean `listLength`?"), "{what}");
     assert_eq!(
         (&lost["triggers"], &lost["error"]["kind"]),
         (&30.into(), &"unreachable".into())

@@ -35,12 +35,7 @@ impl Called {
             Redis::start().await,
             Scaler::start().await,
         );
-        for (list, jobs) in [
-            ("orders", 42),
-            ("invoices", 7),
-            ("thumbnails", 130),
-            ("empty", 0),
-        ] {
+        for (list, jobs) in [("orders", 42), ("invoices", 7), ("thumbnails", 130)] {
             redis.rpush(list, jobs).await;
         }
         other.rpush("letters", 12).await;
@@ -309,7 +304,7 @@ async fn what_the_rules_of_accessibility_find_is_found() {
 }
 
 /// How long the load for the pictures takes: a line needs some points.
-const LOAD: Duration = Duration::from_secs(6 * 60);
+const LOAD: Duration = Duration::from_secs(150);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_for_the_documentation() {
@@ -331,7 +326,9 @@ async fn pictures_for_the_documentation() {
                 panic!("{length:?}");
             };
             let missing = wanted.parse::<i64>().unwrap() + 1 - length;
-            called.redis.rpush(list, missing.max(0) as usize).await;
+            if missing > 0 {
+                called.redis.rpush(list, missing as usize).await;
+            }
         }
         if second + 40 == seconds {
             called.other.kill();
