@@ -1,4 +1,4 @@
-//! The connections to the API server, and the requests for single objects.
+//! The connections to the API server, and the requests for single objects, read or written.
 //!
 //! The requests of single objects do without kube's own: it logs a response that it cannot parse,
 //! which for a Secret would be the secret, and it bounds neither responses nor lines of a watch.
@@ -10,10 +10,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{header::CONTENT_TYPE, request::Builder};
 use http_body::Body as _;
 use kube::{Client, Config, client::Body};
 use parking_lot::Mutex;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
@@ -69,15 +70,15 @@ impl Connection {
         &self,
         permits: &Semaphore,
         request: Request<'_>,
-        path: &str,
+        (http, body): (Builder, Vec<u8>),
     ) -> Result<std::result::Result<Body, Status>> {
         let mut is_open = self.is_open.lock().await;
         let _permit = permits.acquire().await;
         if *is_open {
             drop(is_open);
-            return in_time(request, send(&self.client, request, path)).await;
+            return in_time(request, send(&self.client, request, http, body)).await;
         }
-        let response = in_time(request, send(&self.client, request, path)).await;
+        let response = in_time(request, send(&self.client, request, http, body)).await;
         *is_open = response.is_ok();
         response
     }
@@ -115,8 +116,7 @@ impl ApiServer {
     /// Reads one object. `None`: there is none.
     pub async fn get(&self, id: &ObjectId) -> Result<Option<Bytes>> {
         let request = Request::of("get", id);
-        let path = id.path();
-        let response = self.requests.send(&self.permits, request, &path);
+        let response = self.requests.send(&self.permits, request, get(id.path()));
         let body = match response.await? {
             Ok(body) => body,
             // Without a name in the details it is the resource that is not known.
@@ -137,9 +137,46 @@ impl ApiServer {
     ) -> Result<Lines> {
         let request = Request::of("watch", id);
         let path = id.watch_path(resource_version, WATCH_SECONDS);
-        match connection.send(&self.permits, request, &path).await? {
+        match connection.send(&self.permits, request, get(path)).await? {
             Ok(body) => Ok(Lines::new(body)),
             Err(status) => Err(request.refused(status.code, &status.message)),
+        }
+    }
+
+    /// Creates one object.
+    pub async fn create(&self, id: &ObjectId, object: &impl Serialize) -> Result<()> {
+        let request = Request::of("create", id);
+        let http = http::Request::post(id.collection()).header(CONTENT_TYPE, "application/json");
+        match self.write(request, http, object).await? {
+            Ok(()) => Ok(()),
+            Err(status) => Err(request.refused(status.code, &status.message)),
+        }
+    }
+
+    /// Merges a patch (RFC 7386) into one object. `false`: there is no such object.
+    pub async fn patch(&self, id: &ObjectId, patch: &impl Serialize) -> Result<bool> {
+        let request = Request::of("patch", id);
+        let merge = "application/merge-patch+json";
+        let http = http::Request::patch(id.path()).header(CONTENT_TYPE, merge);
+        match self.write(request, http, patch).await? {
+            Ok(()) => Ok(true),
+            Err(status) if status.code == 404 && !status.details.name.is_empty() => Ok(false),
+            Err(status) => Err(request.refused(status.code, &status.message)),
+        }
+    }
+
+    async fn write(
+        &self,
+        request: Request<'_>,
+        http: Builder,
+        object: &impl Serialize,
+    ) -> Result<std::result::Result<(), Status>> {
+        let body = serde_json::to_vec(object).map_err(|_| request.unwritten("as JSON"))?;
+        let response = self.requests.send(&self.permits, request, (http, body));
+        match response.await? {
+            // Read to its end, so that its connection can be used again.
+            Ok(body) => in_time(request, whole(body, request)).await.map(|_| Ok(())),
+            Err(status) => Ok(Err(status)),
         }
     }
 }
@@ -172,16 +209,22 @@ struct StatusDetails {
     name: String,
 }
 
+/// A request without a body.
+fn get(path: String) -> (Builder, Vec<u8>) {
+    (http::Request::get(path), Vec::new())
+}
+
 /// The body of a response, or the status of one that is an error.
 async fn send(
     client: &Client,
     request: Request<'_>,
-    path: &str,
+    http: Builder,
+    body: Vec<u8>,
 ) -> Result<std::result::Result<Body, Status>> {
-    let http = http::Request::get(path)
+    let http = http
         .header(http::header::ACCEPT, "application/json")
-        .body(Body::empty())
-        .map_err(|_| request.unreadable("was never requested: its path is not valid"))?;
+        .body(Body::from(body))
+        .map_err(|_| request.unwritten("as HTTP"))?;
     let response = client.send(http).await;
     let response = response.map_err(|error| request.failed(&error))?;
     let code = response.status();

@@ -1,5 +1,5 @@
-//! Reads from the Kubernetes API how a trigger authenticates. Optional: nothing is connected to unless
-//! the settings say so.
+//! Reads from the Kubernetes API how a trigger authenticates and how many replicas its scale target has,
+//! and writes events there. Optional: nothing is connected to unless the settings say so.
 //!
 //! KEDA sends no parameters of a TriggerAuthentication to an external scaler. It sends the namespace and
 //! the name of a ScaledObject and the metadata of one of its triggers, which is enough to find them:
@@ -11,6 +11,9 @@
 //!    is ever requested: a Role may name those that this server may read.
 //! 5. [`allowed`] decides where the keys may be sent.
 //!
+//! [`standing`] says whether a call's metadata are those of a trigger, for [`events`] about it, and
+//! [`replicas`] follow its scale target.
+//!
 //! When the API server is away, what is known stays in use.
 
 mod allowed;
@@ -20,6 +23,7 @@ mod collection;
 mod connect;
 mod environment;
 mod errors;
+mod events;
 mod expansion;
 mod fresh;
 mod matching;
@@ -28,20 +32,25 @@ mod options;
 mod pod_template;
 mod read;
 mod reference;
+mod replicas;
 mod requests;
 mod resolve;
 mod retry;
 mod scalable;
 mod source;
 mod sources;
+mod standing;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
 pub use authentication::{Authentication, Provenance};
+pub use events::{Event, EventWriter};
 pub use object::{ObjectId, Resource, WorkloadType, is_name};
 pub use options::Options;
+pub use replicas::Replicas;
+pub use standing::Standing;
 
 use crate::{
     error::{Error, Result},
@@ -179,6 +188,11 @@ impl Kubernetes {
         problems.extend(self.cluster_authentications.problems());
         problems.extend(self.sources.problems());
         problems
+    }
+
+    /// The figures of this client.
+    pub fn metrics(&self) -> &KubernetesMetrics {
+        &self.metrics
     }
 
     /// How many Secrets, ConfigMaps and scale targets are watched.

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use tower::{BoxError, Layer, Service};
 
 use crate::{error::Kind, telemetry::KubernetesMetrics};
@@ -45,7 +45,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (verb, resource) = classify(request.uri());
+        let (verb, resource) = classify(request.method(), request.uri());
         let metrics = self.metrics.clone();
         let response = self.inner.call(request);
         Box::pin(async move {
@@ -73,7 +73,7 @@ fn kind(status: StatusCode) -> Option<Kind> {
 
 /// The verb and the resource of a request, as labels: `get` of one object, `list` or `watch` of a
 /// collection.
-fn classify(uri: &Uri) -> (&'static str, &'static str) {
+fn classify(method: &Method, uri: &Uri) -> (&'static str, &'static str) {
     let mut parts = uri.path().split('/').filter(|part| !part.is_empty());
     // /api/v1 or /apis/group/version.
     let of_group = parts.next() == Some("apis");
@@ -89,10 +89,13 @@ fn classify(uri: &Uri) -> (&'static str, &'static str) {
         Some("clustertriggerauthentications") => "clustertriggerauthentications",
         Some("secrets") => "secrets",
         Some("configmaps") => "configmaps",
+        Some("events") => "events",
         _ => "workloads",
     };
     let query = uri.query().unwrap_or_default();
     let verb = match rest.next() {
+        _ if method == Method::POST => "create",
+        _ if method == Method::PATCH => "patch",
         Some(_) => "get",
         None if query.split('&').any(|pair| pair == "watch=true") => "watch",
         None => "list",
@@ -125,7 +128,14 @@ mod tests {
                 ("get", "clustertriggerauthentications"),
             ),
         ] {
-            assert_eq!(classify(&uri.parse().unwrap()), expected, "{uri}");
+            let classified = classify(&Method::GET, &uri.parse().unwrap());
+            assert_eq!(classified, expected, "{uri}");
         }
+        let events = "/apis/events.k8s.io/v1/namespaces/shop/events";
+        let created = classify(&Method::POST, &events.parse().unwrap());
+        assert_eq!(created, ("create", "events"));
+        let one = format!("{events}/worker.1");
+        let patched = classify(&Method::PATCH, &one.parse().unwrap());
+        assert_eq!(patched, ("patch", "events"));
     }
 }

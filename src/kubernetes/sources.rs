@@ -69,12 +69,7 @@ impl Sources {
     /// was, and the last request failed.
     pub async fn read(&self, id: ObjectId) -> Result<Arc<Source>> {
         let source = self.open(id)?;
-        let mut state = source.state.clone();
-        let known = state
-            .wait_for(|state| state.content.is_some() || state.error.is_some())
-            .await;
-        let state = known.map(|state| state.clone());
-        let state = state.map_err(|_| Error::new(Kind::Internal, "a watch has ended", ""))?;
+        let state = source.known().await?;
         if matches!(state.content.as_deref(), None | Some(Content::Missing)) {
             self.linger(source.clone());
         }
@@ -112,7 +107,8 @@ impl Sources {
         errors.collect()
     }
 
-    fn open(&self, id: ObjectId) -> Result<Arc<Source>> {
+    /// An object that is watched from now on. An error: too many are.
+    pub fn open(&self, id: ObjectId) -> Result<Arc<Source>> {
         let mut open = self.open.lock();
         if let Some(source) = open.get(&id).and_then(Weak::upgrade) {
             return Ok(source);
@@ -181,12 +177,42 @@ impl Source {
         self.state.borrow().clone()
     }
 
+    /// What is known, once that is anything: the object, or a failure.
+    pub async fn known(&self) -> Result<State> {
+        let mut state = self.state.clone();
+        let known = state
+            .wait_for(|state| state.content.is_some() || state.error.is_some())
+            .await;
+        let state = known.map(|state| state.clone());
+        state.map_err(|_| Error::new(Kind::Internal, "a watch has ended", ""))
+    }
+
+    /// How many replicas a scale target is to have, as far as the API server is heard of; `Ok(None)`:
+    /// not read yet.
+    pub fn replicas(&self) -> Result<Option<u32>> {
+        let state = self.state.borrow();
+        match (&state.error, &state.content, state.replicas) {
+            (Some(error), ..) => Err(error.clone()),
+            (None, None, _) => Ok(None),
+            (None, Some(content), None) => Err(without_replicas(&self.id, content)),
+            (None, Some(_), replicas) => Ok(replicas),
+        }
+    }
+
     /// Reports what changes from now on.
     pub fn changes(&self) -> watch::Receiver<State> {
         let mut changes = self.state.clone();
         changes.mark_unchanged();
         changes
     }
+}
+
+fn without_replicas(id: &ObjectId, content: &Content) -> Error {
+    let what = match content {
+        Content::Missing => "does not exist",
+        _ => "has no number at `spec.replicas`",
+    };
+    Error::new(Kind::NotFound, format!("{id} {what}"), "")
 }
 
 impl Drop for Source {

@@ -20,6 +20,8 @@ pub(super) struct Outcomes {
     errors: [AtomicU64; Kind::ALL.len()],
     /// The last one was on a sample that is not stale.
     up: AtomicBool,
+    /// The observer of states knows the trigger to be well.
+    pub known_well: AtomicBool,
     recorded: Mutex<Recorded>,
 }
 
@@ -66,6 +68,7 @@ impl Outcomes {
         Outcomes {
             errors: Default::default(),
             up: AtomicBool::default(),
+            known_well: AtomicBool::default(),
             recorded: Mutex::new(Recorded {
                 status: Status::Waiting,
                 since: Instant::now(),

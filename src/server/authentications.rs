@@ -79,6 +79,11 @@ impl Authentications {
         }
     }
 
+    /// The client that they are read with.
+    pub fn kubernetes(&self) -> Arc<Kubernetes> {
+        self.kubernetes.clone()
+    }
+
     fn kept(&self, trigger: &TriggerRef) -> Option<Arc<Held>> {
         let mut found = self.found.lock();
         let kept = found.get_mut(trigger)?;

@@ -4,9 +4,12 @@
 
 mod admin;
 mod authentications;
+mod event_states;
+mod events;
 mod grpc;
 mod incoming;
 mod listeners;
+mod replicas;
 mod request_body;
 mod secrets;
 mod status;
@@ -20,7 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use authentications::Authentications;
+use events::Events;
 pub use listeners::{GrpcListener, Listeners};
+use replicas::TargetSource;
 use secrets::Secrets;
 use tls::{Place, TlsAcceptor};
 
@@ -45,7 +50,12 @@ pub async fn run(
     let connections = settings.named_connections()?;
     let engine = engine_with(settings, &connections, &telemetry)?;
     if let Some(options) = settings.kubernetes.options()? {
+        let writes_events = options.events;
         let source = Authentications::start(options, &settings.engine, &telemetry).await?;
+        engine.use_replicas(Arc::new(TargetSource::new(source.kubernetes())));
+        if writes_events {
+            engine.use_observer(Events::start(source.kubernetes()));
+        }
         engine.use_authentications(source);
     }
     warn_of_open_connections(&connections);

@@ -106,6 +106,11 @@ impl Points {
         Ok(Points { rates, between })
     }
 
+    /// The time of the last point.
+    pub(super) fn end(&self) -> Duration {
+        self.rates.last().map_or(Duration::ZERO, |(at, _)| *at)
+    }
+
     fn rate(&self, time: Duration) -> f64 {
         let next = self.rates.partition_point(|(at, _)| *at <= time);
         let Some((start, from)) = next.checked_sub(1).map(|last| self.rates[last]) else {

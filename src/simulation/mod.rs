@@ -35,13 +35,16 @@ mod arrivals;
 mod hpa;
 mod keda;
 mod load;
+mod load_text;
 mod queue;
 mod run;
 mod shaped;
+mod spec;
 #[cfg(test)]
 mod tests;
 mod timeline;
 mod triggers;
+mod waits;
 mod workers;
 
 use std::time::Duration;
@@ -57,6 +60,7 @@ use run::Run;
 pub use shaped::ShapedTrigger;
 pub use timeline::{Point, Summary, Timeline, TriggerPoint};
 pub use triggers::{Failing, Report, Trigger, backlog, drain_time, failing, oldest_age};
+pub use waits::WaitPercentiles;
 pub use workers::{ItemTime, WorkerModel};
 
 use crate::error::{Error, Kind, Result};

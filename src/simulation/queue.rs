@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use super::waits::{WaitPercentiles, Waits};
+
 /// What is known of the queue and its workers at a time: what a trigger can measure.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct QueueState {
@@ -40,6 +42,7 @@ pub(super) struct Queue {
     arrived: u64,
     completed: u64,
     longest_wait: Duration,
+    waits: Waits,
 }
 
 impl Queue {
@@ -51,6 +54,7 @@ impl Queue {
             arrived: 0,
             completed: 0,
             longest_wait: Duration::ZERO,
+            waits: Waits::default(),
         }
     }
 
@@ -63,7 +67,9 @@ impl Queue {
     /// The oldest item, for a worker.
     pub fn take(&mut self, now: Duration) -> Option<Item> {
         let item = self.waiting.pop_front()?;
-        self.longest_wait = self.longest_wait.max(now.saturating_sub(item.arrived));
+        let wait = now.saturating_sub(item.arrived);
+        self.longest_wait = self.longest_wait.max(wait);
+        self.waits.add(wait);
         Some(item)
     }
 
@@ -88,6 +94,13 @@ impl Queue {
     /// The longest that an item has waited for a worker, or waits already.
     pub fn longest_wait(&self, now: Duration) -> Duration {
         self.longest_wait.max(self.oldest_age(now))
+    }
+
+    /// How long items waited for a worker, or wait already.
+    pub fn wait_percentiles(&mut self, now: Duration) -> WaitPercentiles {
+        let waiting = self.waiting.iter();
+        let waiting = waiting.map(|item| now.saturating_sub(item.arrived));
+        std::mem::take(&mut self.waits).percentiles(waiting)
     }
 
     /// What is known at a time, which is not before that of an earlier call.

@@ -81,7 +81,8 @@ impl Run {
         }
         let max_age = self.queue.longest_wait(now);
         let worker_time = self.workers.worker_time(now);
-        let summary = Summary::of(&points, initial_replicas, max_age, worker_time);
+        let waits = self.queue.wait_percentiles(now);
+        let summary = Summary::of(&points, initial_replicas, (max_age, waits), worker_time);
         Timeline { points, summary }
     }
 

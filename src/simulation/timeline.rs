@@ -2,7 +2,7 @@
 
 use std::{iter, time::Duration};
 
-use super::{queue::QueueState, triggers::Report};
+use super::{queue::QueueState, triggers::Report, waits::WaitPercentiles};
 
 /// The course of a simulation.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +60,8 @@ pub struct Summary {
     pub time_to_drain: Option<Duration>,
     /// The longest that an item waited for a worker.
     pub max_age: Duration,
+    /// How long items waited for a worker.
+    pub waits: WaitPercentiles,
     /// The largest backlog.
     pub max_backlog: u64,
     /// The largest number of replicas.
@@ -79,12 +81,12 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of points from the start to the end, and the replicas before the first. `max_age` and
+    /// Of points from the start to the end, and the replicas before the first. The waits and
     /// `worker_time` are exact, which points are not: a short wait may be between two of them.
     pub(super) fn of(
         points: &[Point],
         initial_replicas: u32,
-        max_age: Duration,
+        (max_age, waits): (Duration, WaitPercentiles),
         worker_time: Duration,
     ) -> Self {
         let last = points.last();
@@ -95,6 +97,7 @@ impl Summary {
         Summary {
             time_to_drain: time_to_drain(points),
             max_age,
+            waits,
             max_backlog: largest(points, |point| point.queue.backlog),
             max_replicas: largest(points, |point| point.replicas),
             scale_ups: scale_ups.count() as u32,
@@ -138,6 +141,15 @@ fn flaps(changes: impl Iterator<Item = (u32, u32)>) -> u32 {
 mod tests {
     use super::*;
 
+    const WAITS: (Duration, WaitPercentiles) = (
+        Duration::ZERO,
+        WaitPercentiles {
+            p50: Duration::ZERO,
+            p95: Duration::ZERO,
+            p99: Duration::ZERO,
+        },
+    );
+
     /// A point of each second, with so many items arrived and left, and replicas.
     fn points(all: &[(u64, u64, u32)]) -> Vec<Point> {
         let points = all.iter().enumerate().map(|(second, point)| {
@@ -169,7 +181,7 @@ mod tests {
             ("to and fro", [3, 2, 3, 2, 3], (3, 2, 2)),
         ] {
             let points = points(&replicas.map(|replicas| (0, 0, replicas)));
-            let summary = Summary::of(&points, 2, Duration::ZERO, Duration::ZERO);
+            let summary = Summary::of(&points, 2, WAITS, Duration::ZERO);
             let found = (summary.scale_ups, summary.scale_downs, summary.flaps);
             assert_eq!(found, (ups, downs, flaps), "{given}");
         }
@@ -190,7 +202,7 @@ mod tests {
             ),
             ("nothing came", [(0, 0, 1); 4], Some(0)),
         ] {
-            let summary = Summary::of(&points(&all), 1, Duration::ZERO, Duration::ZERO);
+            let summary = Summary::of(&points(&all), 1, WAITS, Duration::ZERO);
             let then = then.map(Duration::from_secs);
             assert_eq!(summary.time_to_drain, then, "{given}");
         }

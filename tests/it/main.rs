@@ -25,3 +25,4 @@ mod redis;
 mod rolling_restart;
 mod status;
 mod temporal;
+mod watching;

@@ -8,8 +8,8 @@ use crate::status::model::{ConnectionHealth, ErrorText, PastError, TriggerStatus
 pub fn error(error: &ErrorText) -> Markup {
     html! {
         div.error {
-            p.what { (error.what) }
-            @if !error.next.is_empty() { p.next { (error.next) } }
+            p.what { (with_code(&error.what)) }
+            @if !error.next.is_empty() { p.next { (with_code(&error.next)) } }
             p.more { a href=(error.help) { "What " code { (error.kind) } " means" } }
         }
     }
@@ -50,7 +50,7 @@ pub fn health(health: ConnectionHealth) -> Markup {
     html! { span class=(class) { (word) } }
 }
 
-/// Our own text, with what stands between backticks as code.
+/// Text of ours, with what stands between backticks as code.
 pub fn with_code(text: &str) -> Markup {
     html! {
         @for (at, part) in text.split('`').enumerate() {

@@ -2,9 +2,11 @@
 
 mod changes;
 mod door;
+mod events;
 mod many;
 mod objects;
 mod permissions;
+mod replicas;
 mod scaling;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

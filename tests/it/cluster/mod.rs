@@ -23,6 +23,7 @@ mod scaling;
 mod sidecar;
 mod signals;
 mod tls;
+mod watching;
 
 use std::{
     io::Write,

@@ -39,12 +39,12 @@ use crate::cluster::{
 };
 
 /// The settings of a server that reads this cluster.
-fn settings(cluster: &ControlPlane) -> String {
+pub fn settings(cluster: &ControlPlane) -> String {
     let kubeconfig = cluster.kubectl.config().display();
     format!("kubernetes: {{enabled: true, kubeconfig: \"{kubeconfig}\"}}\n")
 }
 
-fn apply_in(cluster: &ControlPlane, namespace: &str, mut object: Value) {
+pub fn apply_in(cluster: &ControlPlane, namespace: &str, mut object: Value) {
     object["metadata"]["namespace"] = namespace.into();
     cluster.kubectl.apply(&object.to_string());
 }
@@ -74,7 +74,7 @@ fn replace_trigger(namespace: &Namespace, trigger: &Value) {
 }
 
 /// GetMetrics, as KEDA calls it.
-async fn value(
+pub async fn value(
     address: &str,
     namespace: &str,
     metadata: impl IntoIterator<Item = (String, String)>,
@@ -92,7 +92,7 @@ async fn value(
     Ok(response.into_inner().metric_values[0].metric_value_float)
 }
 
-fn metadata(trigger: &Value) -> Vec<(String, String)> {
+pub fn metadata(trigger: &Value) -> Vec<(String, String)> {
     let pairs = trigger["metadata"].as_object().expect("metadata");
     pairs
         .iter()
