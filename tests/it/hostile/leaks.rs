@@ -391,7 +391,7 @@ async fn no_secret_is_on_the_pages(program: &Program) {
     }
     let connections = ids(&look("/api/v1/connections".to_owned()).await, "connections");
     assert!(
-        triggers.len() > 500 && connections.len() > 10,
+        triggers.len() > 300 && connections.len() > 10,
         "{}",
         triggers.len()
     );
