@@ -17,7 +17,7 @@ IMAGE := backlog-scaler:dev
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
-.PHONY: help run example load-test test test-charts test-cluster picture image dist bench bench-load fuzz book docs clean
+.PHONY: help run example load-test test test-charts test-cluster picture screenshots image dist bench bench-load fuzz book docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -39,12 +39,13 @@ load-test: ## simulate the load test of such a system, and draw it anew: NAME=do
 	cargo run --quiet --package testkit --bin load-test -- 'deploy/examples/$(NAME)' 'docs/images/$(NAME)-load-test.svg'
 
 test: ## install what tests need, then run everything
-	@scripts/packages.sh build test-build redis redis-clients openssl java kerberos kerberos-server
+	@scripts/packages.sh build test-build redis redis-clients browser openssl java kerberos kerberos-server
 	@scripts/tools.sh $(TOOLS) keda-judge grpcurl cargo-deny mdbook
 	@tests/servers/kafka/install.sh
 	@tests/servers/temporal/install.sh
 	@tests/servers/redis-clients/install.sh
 	@for example in deploy/examples/*/local.yaml; do scripts/example-python.sh "$$(basename "$$(dirname "$$example")")" || exit; done
+	@tests/servers/axe/install.sh
 	cargo fmt --all --check
 	$(TOOLS)/bin/cargo-deny deny check bans licenses sources
 	$(TOOLS)/bin/mdbook build docs
@@ -70,6 +71,11 @@ test-cluster: ## real KEDA on a real Kubernetes control plane, on loopback, with
 	@tests/cluster/install.sh
 	cargo build --release
 	BACKLOG_SCALER_TEST_ALL=1 BACKLOG_SCALER=$(RELEASE) CLUSTER_TOOLS="$$(tests/cluster/install.sh --where)" DEPLOY_TOOLS=$(CURDIR)/$(TOOLS) cargo test --test it -- cluster:: --nocapture --test-threads=1
+
+screenshots: ## make the pictures of the status page anew, from some minutes of load in a real browser
+	@scripts/packages.sh build test-build redis browser
+	@tests/servers/axe/install.sh
+	BACKLOG_SCALER_TEST_ALL=1 UPDATE_SCREENSHOTS=1 cargo test --test it -- status::browser::pictures
 
 picture: ## draw the README's picture anew, from what make test-cluster has recorded
 	@[ -e target/cluster/scenario-1.csv ] || $(MAKE) --no-print-directory test-cluster
@@ -114,6 +120,7 @@ docs: ## write the reference pages, the chart's schema, and the tables and pictu
 	mv target/checks.md docs/reference/checks.md
 	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows
 	UPDATE_EXAMPLES=1 cargo test --quiet --test it -- examples::pipeline_load
+	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows status::schema::the_schema_in_the_docs
 
 clean: ## remove what was built here
 	cargo clean

@@ -1,17 +1,20 @@
 //! The hot path: a GetMetrics on a fresh sample, through the service, without transport.
 //!
 //! Between a ScaledObject's metadata map and the response lie the lookup of its trigger, the sample,
-//! the rule and the figures of the call. A real Redis gives the samples, once.
+//! the rule and the figures of the call. A real Redis gives the samples, once. Then the pages that show
+//! all these triggers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use backlog_scaler::{
     keda::{
         Service, Streams,
         proto::{GetMetricsRequest, ScaledObjectRef, external_scaler_server::ExternalScaler},
     },
+    sampling::Engine,
     server,
     settings::Settings,
+    status::{self, pages},
     telemetry::Telemetry,
 };
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -28,7 +31,7 @@ fn hot_path(criterion: &mut Criterion) {
     }
     let runtime = Runtime::new().expect("a runtime");
     let redis = runtime.block_on(Redis::start());
-    let service = runtime.block_on(async { service() });
+    let (service, engine) = runtime.block_on(async { service() });
 
     let mut group = criterion.benchmark_group("GetMetrics from a fresh sample");
     group.throughput(Throughput::Elements(1));
@@ -45,17 +48,32 @@ fn hot_path(criterion: &mut Criterion) {
         });
     }
     group.finish();
+
+    let mut group = criterion.benchmark_group("Status page over 10,000 triggers");
+    for (name, query) in [
+        ("overview", ""),
+        ("search, sorted by value", "q=worker+jobs-99&sort=value"),
+        ("a thousand rows", "perPage=1000"),
+    ] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| pages::overview(&engine, query).expect("a page"));
+        });
+    }
+    group.bench_function("a thousand triggers as JSON", |bencher| {
+        bencher.iter(|| status::triggers(&engine, "perPage=1000").expect("a page"));
+    });
+    group.finish();
 }
 
 /// The service over an engine of its own, with the settings' defaults.
-fn service() -> Service {
+fn service() -> (Service, Arc<Engine>) {
     let telemetry = Telemetry::default();
     let engine = server::engine(&Settings::default(), &telemetry).expect("the defaults are valid");
     let streams = Streams {
         shutdown: Default::default(),
         max_age: Duration::from_secs(60),
     };
-    Service::new(engine, telemetry, streams)
+    (Service::new(engine.clone(), telemetry, streams), engine)
 }
 
 /// What KEDA sends: its own key for our address is part of the metadata.

@@ -114,6 +114,16 @@ impl Error {
         self.0.kind
     }
 
+    /// What happened, and where.
+    pub fn what(&self) -> &str {
+        &self.0.what
+    }
+
+    /// What to do about it; may be empty.
+    pub fn next(&self) -> &str {
+        &self.0.next
+    }
+
     /// The same error, said to have happened `place` (`redis 127.0.0.1:6379, list jobs`).
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         let inner = Arc::make_mut(&mut self.0);

@@ -12,6 +12,8 @@
 //! 4. [`backends`] read the queues, each in a folder of its own. No other module uses their client
 //!    libraries.
 //!
+//! [`status`] shows people, and their programs, what the engine knows.
+//!
 //! Around them: [`network`] decides which servers may be connected to, [`kubernetes`] reads from the
 //! API server how a trigger authenticates, [`settings`] is the server's own configuration, [`server`]
 //! its listeners and its life cycle, [`telemetry`] its logs and metrics, [`manifests`] reads and edits
@@ -33,4 +35,5 @@ pub mod sampling;
 pub mod server;
 pub mod settings;
 pub mod simulation;
+pub mod status;
 pub mod telemetry;

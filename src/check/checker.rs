@@ -50,7 +50,7 @@ impl Checker {
     pub fn of(wanted: &Settings) -> Result<Self> {
         let connections = settings::sketch(wanted).0;
         Ok(Checker {
-            engine: engine(&connections, wanted.engine.limits()?)?,
+            engine: engine(&connections, wanted.engine.limits(wanted.admin.history()?)?)?,
             knows_connections: true,
             server: Some(Server {
                 tls: wanted.listen.tls.is_some(),

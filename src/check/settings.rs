@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     manifests::{File, NodeRef},
     metadata::problem::{Problem, Problems},
-    sampling::{NamedConnection, Registry},
+    sampling::{Limits, NamedConnection, Registry},
     settings::{self, Settings, Wrong},
 };
 
@@ -22,7 +22,14 @@ pub fn is_settings(file: &File) -> bool {
         return false;
     };
     let root = tree.root();
-    let sections = ["listen", "log", "engine", "connections", "kubernetes"];
+    let sections = [
+        "listen",
+        "log",
+        "admin",
+        "engine",
+        "connections",
+        "kubernetes",
+    ];
     let has = |name: &str| root.get(name).is_some_and(NodeRef::is_mapping);
     root.get("kind").is_none() && sections.into_iter().any(has)
 }
@@ -82,7 +89,7 @@ fn check_document(
 /// What is wrong with settings that can be read.
 fn problems(settings: &Settings, registry: &Registry) -> Vec<Problem> {
     let mut problems = Problems::default();
-    if let Some(limits) = problems.keep(settings.engine.limits().map_err(of_error)) {
+    if let Some(limits) = problems.keep(limits(settings).map_err(of_error)) {
         problems.keep(registry.check_limits(&limits));
     }
     problems.keep(settings.kubernetes.options().map_err(of_error));
@@ -140,6 +147,10 @@ fn invalid(file: &File, root: NodeRef<'_>, path: &str, reason: &str) -> Finding 
         }
         None => finding,
     }
+}
+
+fn limits(settings: &Settings) -> Result<Limits, Error> {
+    settings.engine.limits(settings.admin.history()?)
 }
 
 fn of_error(error: Error) -> Problem {

@@ -18,7 +18,7 @@ use super::{
 
 /// Keys of a trigger that are KEDA's own: they describe the hop from KEDA to this server, never the
 /// backend (`pkg/scalers/external_scaler.go`).
-const KEDAS_OWN: [&str; 6] = [
+pub const KEDAS_OWN: [&str; 6] = [
     "scalerAddress",
     "enableTLS",
     "unsafeSsl",
@@ -30,6 +30,11 @@ const KEDAS_OWN: [&str; 6] = [
 /// KEDA resolves `xFromEnv` from the scale target's container environment and sends the value
 /// under that very name.
 const FROM_ENV: &str = "FromEnv";
+
+/// The key that a user means who wrote `xFromEnv`.
+pub fn base_of(written: &str) -> &str {
+    written.strip_suffix(FROM_ENV).unwrap_or(written)
+}
 
 /// The keys of one map that are known and have a value, and what is wrong with the others.
 #[derive(Clone, Debug)]
@@ -196,7 +201,7 @@ fn unfit(key: &Key, value: &str) -> Option<String> {
 }
 
 fn unknown(written: &str, known: &[&KeySet], listed: &mut bool) -> Problem {
-    let base = written.strip_suffix(FROM_ENV).unwrap_or(written);
+    let base = base_of(written);
     let names = known.iter().flat_map(|keys| keys.names());
     Problem::key(
         written,

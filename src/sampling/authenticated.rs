@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use super::{trigger::Trigger, trigger_cache::TriggerKey};
+use super::{trigger::Trigger, trigger_key::TriggerKey};
 
 /// What is used for each trigger, by what KEDA sends of it.
 pub(super) struct Authenticated(Mutex<LruCache<TriggerKey, Weak<Trigger>>>);

@@ -14,10 +14,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     backend::Backend,
     connection_budget::Reservation,
+    connection_figures::Counts,
+    connection_name::ConnectionName,
     connection_pool::{ConnectionId, OpenConnections},
     connection_state::ConnectionState,
     connection_task::ConnectionTask,
     deadlines::Deadlines,
+    inspection::InspectedConnection,
     look_ahead::LookAhead,
     push_schedule::PushSchedule,
     query_slot::QuerySlot,
@@ -147,6 +150,37 @@ impl<B: Backend> SharedConnection<B> {
 
     pub(super) fn read_log(&self) -> &ReadLog {
         &self.read_log
+    }
+
+    /// The figures of this very connection.
+    pub(super) fn counts(&self) -> &Counts {
+        self.state.counts()
+    }
+
+    /// All that it is called.
+    pub(super) fn full_name(&self) -> ConnectionName<'_> {
+        ConnectionName {
+            backend: B::NAME,
+            address: self.state.name(),
+            named: match &self.id {
+                ConnectionId::Named(name) => Some(name),
+                ConnectionId::Inline(_) => None,
+            },
+        }
+    }
+
+    /// What is known of it now.
+    pub(super) fn inspect(&self) -> InspectedConnection {
+        let name = self.full_name();
+        InspectedConnection {
+            id: name.id(),
+            backend: name.backend,
+            address: name.address.to_owned(),
+            named: name.named.map(str::to_owned),
+            figures: self.counts().figures(),
+            shared_queries: self.slots.lock().len(),
+            waiting: self.state.waiting(),
+        }
     }
 
     pub(super) fn metrics(&self) -> &ConnectionMetrics {

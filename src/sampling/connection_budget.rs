@@ -47,6 +47,11 @@ impl ConnectionBudget {
         }
     }
 
+    /// How many connections are open, and how many may be.
+    pub fn usage(&self) -> (usize, usize) {
+        (self.open.lock().all, self.limits.all.get())
+    }
+
     /// A place for one more connection. An error names the limit.
     pub fn reserve(self: &Arc<Self>, shares: Vec<Share>) -> Result<Reservation> {
         let mut open = self.open.lock();

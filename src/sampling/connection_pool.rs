@@ -14,6 +14,7 @@ use super::{
     connection_budget::{ConnectionBudget, Share},
     connection_state::ConnectionState,
     connection_task::{ConnectionTask, Target},
+    inspection::InspectedConnection,
     limits::Limits,
     query_slot::QuerySlot,
 };
@@ -145,6 +146,16 @@ impl<B: Backend> ConnectionPool<B> {
         if let Some(shared) = shared {
             shared.replace(connection);
         }
+    }
+
+    /// What is known of each connection.
+    pub fn inspect(&self) -> Vec<InspectedConnection> {
+        // Without the lock: a connection that is dropped here takes it.
+        let open: Vec<_> = {
+            let open = self.open.0.lock();
+            open.values().filter_map(Weak::upgrade).collect()
+        };
+        open.iter().map(|shared| shared.inspect()).collect()
     }
 
     /// How many connections are held.

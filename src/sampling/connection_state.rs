@@ -8,8 +8,8 @@ use tokio::{sync::Notify, time::Instant};
 use tracing::{info, warn};
 
 use super::{
-    backend::Backend, batch::Completion, look_ahead::LookAhead, push_schedule::PushSchedule,
-    query_slot::QuerySlot,
+    backend::Backend, batch::Completion, connection_figures::Counts, look_ahead::LookAhead,
+    push_schedule::PushSchedule, query_slot::QuerySlot,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -21,6 +21,7 @@ use crate::{
 pub(super) struct ConnectionState<B: Backend> {
     name: String,
     status: ConnectionStatus,
+    counts: Counts,
     queue: Mutex<Queue<B>>,
     queued: Notify,
     look_ahead: LookAhead<B>,
@@ -53,6 +54,7 @@ impl<B: Backend> ConnectionState<B> {
         ConnectionState {
             name,
             status,
+            counts: Counts::default(),
             queue: Mutex::new(Queue {
                 waiting: Vec::new(),
                 suspects: Vec::new(),
@@ -75,6 +77,17 @@ impl<B: Backend> ConnectionState<B> {
 
     pub fn metrics(&self) -> &ConnectionMetrics {
         self.status.metrics()
+    }
+
+    /// The figures of this very connection.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// How many queries wait for a batch.
+    pub fn waiting(&self) -> usize {
+        let queue = self.queue.lock();
+        queue.waiting.len() + queue.suspects.len()
     }
 
     /// Puts a slot into the next batch, or returns why the connection is lost.
@@ -113,6 +126,7 @@ impl<B: Backend> ConnectionState<B> {
     /// What the backend allows itself from now on, if it limits its own rate.
     pub fn set_budget(&self, budget: Option<Budget>) {
         self.status.set_budget(budget);
+        self.counts.set_budget(budget);
         *self.busy_until.lock() = budget.map(|budget| Instant::now() + budget.expected_wait);
     }
 
@@ -150,6 +164,7 @@ impl<B: Backend> ConnectionState<B> {
     /// A batch of suspects was lost: they fail, and other queries wait for the next connection.
     pub fn fail_suspects(&self, error: &Error) {
         self.status.set(false);
+        self.counts.lost(error);
         self.metrics().count_error(error.kind());
         self.queue.lock().together = 1;
         for slot in self.take_abandoned() {
@@ -178,6 +193,7 @@ impl<B: Backend> ConnectionState<B> {
     pub fn retry_abandoned(&self, error: &Error) {
         let slots = self.take_abandoned();
         self.status.set(false);
+        self.counts.lost(error);
         self.metrics().count_error(error.kind());
         let (again, failed): (Slots<B>, Slots<B>) =
             slots.into_iter().partition(|slot| slot.may_retry());
@@ -214,6 +230,7 @@ impl<B: Backend> ConnectionState<B> {
         };
         self.metrics().count_error(error.kind());
         self.status.set(false);
+        self.counts.lost(error);
         if before.is_none_or(|before| before.kind() != error.kind()) {
             warn!(
                 kind = error.kind().label(),
@@ -228,6 +245,7 @@ impl<B: Backend> ConnectionState<B> {
     /// The connection is up (again).
     pub fn recovered(&self) {
         self.status.set(true);
+        self.counts.opened();
         if self.queue.lock().lost.take().is_some() {
             info!(connection = self.name, "connected again");
         }

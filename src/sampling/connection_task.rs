@@ -330,6 +330,7 @@ impl<B: Backend> ConnectionTask<B> {
         let expected = self.state.look_ahead().take(now, until, most);
         let metrics = self.state.metrics();
         metrics.look_ahead_queries.inc_by(expected.len() as u64);
+        self.state.counts().looked_ahead(expected.len());
         slots.extend(expected);
     }
 
@@ -351,6 +352,7 @@ impl<B: Backend> ConnectionTask<B> {
             let sampling = self.backend.sample(client, batch, deadline);
             let outcome = guard(deadline, limit, "reading", sampling).await;
             self.state.metrics().observe_batch(size, started.elapsed());
+            self.state.counts().batch(size, started.elapsed());
             outcome.map_err(|error| error.at(self.state.name()))
         })
     }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{
@@ -17,12 +18,14 @@ use super::{
     evaluation::Evaluation,
     limits::{InlineConnections, Limits},
     named_connections::{Checked, NamedConnection, NamedConnections},
+    outcomes::Outcomes,
     query_slot::Freshness,
     registry::{Bound, ConnectionSource, RegisteredType, Registry},
     replicas::ReplicaSource,
     state_observer::{StateObserver, TriggerState},
-    trigger::{Outcomes, Trigger},
-    trigger_cache::{CacheLimits, Kept, TriggerCache, TriggerKey},
+    trigger::Trigger,
+    trigger_cache::{CacheLimits, Kept, TriggerCache, Usage},
+    trigger_key::TriggerKey,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -46,6 +49,7 @@ pub struct Engine {
     /// Where authentications are looked up, if they are.
     authentications: OnceLock<Arc<dyn AuthenticationSource>>,
     authenticated: Authenticated,
+    started: Instant,
     /// Who knows the replicas of scale targets, if anybody does.
     replicas: OnceLock<Arc<dyn ReplicaSource>>,
     /// Who reports changes of the states of triggers, if anybody does.
@@ -90,6 +94,7 @@ impl Engine {
             refusals: LogLimit::default(),
             authentications: OnceLock::new(),
             authenticated: Authenticated::new(limits_of_triggers),
+            started: Instant::now(),
             replicas: OnceLock::new(),
             observer: OnceLock::new(),
         });
@@ -338,6 +343,19 @@ impl Engine {
         self.triggers.all()
     }
 
+    /// The first trigger that is wanted, with its metadata.
+    pub(super) fn find_trigger(
+        &self,
+        wanted: impl Fn(&Kept) -> bool,
+    ) -> Option<(Kept, BTreeMap<String, String>)> {
+        self.triggers.find(wanted)
+    }
+
+    /// How much of the limits on triggers is used.
+    pub(super) fn usage_of_triggers(&self) -> Vec<Usage> {
+        self.triggers.usage()
+    }
+
     /// The trigger types and their keys.
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -378,6 +396,7 @@ impl Engine {
         };
         Ok(Trigger {
             trigger_type: trigger_type.name(),
+            signal: common.signal,
             freshness: self.freshness(trigger_type, &common),
             push_interval: push_interval.unwrap_or_default(),
             metric_name: common.metric_name.map_or(bound.metric_name, |name| name.0),
@@ -386,7 +405,7 @@ impl Engine {
             shaper: bound.shaper,
             bytes: bound.bytes,
             fingerprint: metadata.fingerprint(&known),
-            outcomes: Outcomes::default(),
+            outcomes: Outcomes::new(self.limits.history, self.started),
             authentication: None,
         })
     }

@@ -39,6 +39,8 @@ pub struct Limits {
     pub inline_connections: InlineConnections,
     /// Servers that are reached elsewhere: of the command line alone, and no setting.
     pub hosts: HostMap,
+    /// How long the values of triggers are kept for people; zero: not at all.
+    pub history: Duration,
 }
 
 /// How many connections to backends may be open.
@@ -106,6 +108,7 @@ impl Default for Limits {
             metadata_entries: 200,
             inline_connections: InlineConnections::Allow,
             hosts: HostMap::default(),
+            history: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

@@ -17,6 +17,9 @@
 //! - A trigger with keys for it has a `Shaper`, which applies its `Shaping` to what the rule made of
 //!   a sample. `SampleObservers` are those of a slot that remember its samples.
 //!
+//! People look at it by `Inspected` triggers and connections, which cost no read; each trigger keeps its
+//! `Outcomes` and a short `History`.
+//!
 //! Everything is owned by its users: a trigger holds its slot, a slot its connection, a connection
 //! its tasks. When the last trigger is evicted, the connection closes. The way back is by design
 //! and weak: a connection finds its slots, and the pool its connections, by `Weak` references; a
@@ -32,18 +35,23 @@ mod batch;
 mod check;
 mod connection;
 mod connection_budget;
+mod connection_figures;
+mod connection_name;
 mod connection_pool;
 mod connection_state;
 mod connection_task;
 mod deadlines;
 mod engine;
 mod evaluation;
+mod history;
+mod inspection;
 mod limits;
 mod look_ahead;
 mod metric_name;
 mod metrics;
 mod name_limits;
 mod named_connections;
+mod outcomes;
 mod push_schedule;
 mod pushed_queries;
 mod query_slot;
@@ -62,6 +70,7 @@ mod subscription;
 pub(crate) mod tests;
 mod trigger;
 mod trigger_cache;
+mod trigger_key;
 mod trigger_type;
 mod window;
 
@@ -69,12 +78,17 @@ pub use authentication::{Authentication, AuthenticationSource};
 pub use backend::{Backend, Batch, Budget, CountRule, Pace, Reading, Rule, Total};
 pub use batch::{BatchQuery, Measured};
 pub use check::Credentials;
+pub use connection_figures::{ConnectionFigures, Health};
+pub use connection_name::ConnectionName;
 pub use engine::{Engine, Spec};
 pub use evaluation::{Evaluation, Shaped};
+pub use history::{Past, Point, Replied};
+pub use inspection::{Bound, Inspected, InspectedConnection, Refused, ShownKey, ShownValue};
 pub use limits::{ConnectionLimits, InlineConnections, Limits};
 pub use metrics::trigger_metrics;
 pub use name_limits::QueriedName;
 pub use named_connections::NamedConnection;
+pub use outcomes::{LastError, Status, TriggerStatus};
 pub use pushed_queries::PushedQueries;
 pub use query_slot::{Freshness, QuerySlot};
 pub use registry::{Registry, TypeKeys};
@@ -84,4 +98,5 @@ pub(crate) use signal_rule::Observation;
 pub use state_observer::{StateObserver, TriggerState};
 pub use subscription::Subscription;
 pub use trigger::Trigger;
+pub use trigger_cache::Usage;
 pub use trigger_type::{ConnectionKeys, Plan, TriggerKeys, TriggerType, TriggerTypes};

@@ -79,6 +79,8 @@ struct State<S> {
     deadline: Option<Instant>,
     /// How many results came so far: shows a waiting call that its result is in.
     results: u64,
+    /// A batch took it along before it was requested.
+    taken_along: bool,
     /// When the query is requested.
     rhythm: Rhythm,
     /// When a request is expected next.
@@ -124,6 +126,7 @@ impl<B: Backend> QuerySlot<B> {
                 retried: false,
                 deadline: None,
                 results: 0,
+                taken_along: false,
                 rhythm: Rhythm::default(),
                 expected: None,
                 fresh_for: Duration::ZERO,
@@ -134,6 +137,10 @@ impl<B: Backend> QuerySlot<B> {
             subscribers: Subscribers::default(),
             observers: SampleObservers::default(),
         }
+    }
+
+    pub(super) fn connection(&self) -> &SharedConnection<B> {
+        &self.connection
     }
 
     /// The last good sample, whatever its age.
@@ -154,7 +161,11 @@ impl<B: Backend> QuerySlot<B> {
         if state.rhythm.record(now) {
             self.expect_next(&mut state, now);
         }
-        state.fresh(freshness, now)
+        let sample = state.fresh(freshness, now);
+        if std::mem::take(&mut state.taken_along) && sample.is_some() {
+            self.connection.counts().look_ahead_hit();
+        }
+        sample
     }
 
     /// Has the next request after `after` expected by the connection.
@@ -186,6 +197,7 @@ impl<B: Backend> QuerySlot<B> {
             return Decision::Leave;
         }
         state.pending = true;
+        state.taken_along = true;
         Decision::Take
     }
 

@@ -9,6 +9,7 @@ use super::{
     connection_budget::ConnectionBudget,
     connection_pool::{ConnectionPool, Owner},
     engine::Spec,
+    inspection::InspectedConnection,
     limits::Limits,
     metric_name::metric_name,
     name_limits::NameLimits,
@@ -120,6 +121,16 @@ impl Registry {
         })
     }
 
+    /// What is known of each connection of every backend.
+    pub(super) fn inspect_connections(&self) -> Vec<InspectedConnection> {
+        let types = self.types.iter();
+        types.flat_map(|t| t.inspect_connections()).collect()
+    }
+
+    pub(super) fn connection_budget(&self) -> &ConnectionBudget {
+        &self.budget
+    }
+
     /// The trigger type that a trigger's metadata names.
     pub(super) fn of(
         &self,
@@ -214,6 +225,8 @@ pub(super) trait RegisteredType: Send + Sync {
     ) -> Result<(), Problems>;
     /// The servers that get the credentials of a connection.
     fn recipients(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<Vec<HostPort>, Problems>;
+    /// What is known of the backend's connections, by the first of its types; none by the others.
+    fn inspect_connections(&self) -> Vec<InspectedConnection>;
     /// Has an open connection of this name use other keys, once they are proven.
     fn replace_connection(&self, source: ConnectionSource<'_>) -> Result<(), Problems>;
     /// Binds a trigger to the slot of its query. All problems are returned together, after those
@@ -376,6 +389,13 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
     fn recipients(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<Vec<HostPort>, Problems> {
         let connection = self.this().connection(metadata, tls)?;
         Ok(B::recipients(&connection))
+    }
+
+    fn inspect_connections(&self) -> Vec<InspectedConnection> {
+        match self.index {
+            0 => self.pool.inspect(),
+            _ => Vec::new(),
+        }
     }
 
     fn replace_connection(&self, source: ConnectionSource<'_>) -> Result<(), Problems> {

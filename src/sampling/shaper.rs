@@ -66,6 +66,23 @@ impl Shaper {
         }
     }
 
+    /// The keys of the trigger that it applies.
+    pub fn keys(&self) -> Vec<&'static str> {
+        let shaping = &self.shaping;
+        let keys = [
+            ("smoothing", shaping.smoothing.is_some()),
+            (
+                "minimumWhileInFlight",
+                shaping.in_flight_per_replica.is_some(),
+            ),
+            ("scaleDownBelow", shaping.scale_down_below.is_some()),
+            ("activityHold", shaping.activity_hold.is_some()),
+            ("onOutage", shaping.on_outage != OnOutage::Error),
+        ];
+        let given = keys.into_iter().filter(|(_, given)| *given);
+        given.map(|(key, _)| key).collect()
+    }
+
     /// Has `scaleDownBelow`, if the trigger has it, hold the replicas that are known there.
     pub fn follow_replicas(&self, replicas: impl FnOnce() -> Arc<dyn TargetReplicas>) {
         if self.shaping.scale_down_below.is_some() {

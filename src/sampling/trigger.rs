@@ -1,10 +1,7 @@
 //! A parsed trigger, bound to the slot of its query.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -14,7 +11,11 @@ use tokio::time::Instant;
 use super::{
     authentication::Authentication,
     backend::{Backend, Reading},
+    batch::Completion,
+    connection_name::ConnectionName,
     evaluation::Evaluation,
+    history::Past,
+    outcomes::{Outcomes, TriggerStatus},
     query_slot::{Freshness, QuerySlot, SlotSample},
     replicas::TargetReplicas,
     shaper::{Purpose, Shaper},
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    metadata::TriggerRef,
+    metadata::{TriggerRef, signal::Signal},
 };
 
 /// A trigger: its metric, and how to evaluate it.
@@ -35,6 +36,8 @@ pub struct Trigger {
     pub metric_name: String,
     /// The wanted backlog per replica.
     pub target: f64,
+    /// What its value is.
+    pub signal: Signal,
     /// How old a sample may be.
     pub freshness: Freshness,
     /// How often its query is read while a stream subscribes to it.
@@ -49,41 +52,6 @@ pub struct Trigger {
     pub(super) outcomes: Outcomes,
     /// Where its credentials come from, if not from its metadata; held, so that it is kept up to date.
     pub(super) authentication: Option<Arc<dyn Authentication>>,
-}
-
-/// How evaluations of a trigger ended.
-#[derive(Default)]
-pub(super) struct Outcomes {
-    errors: [AtomicU64; Kind::ALL.len()],
-    /// The last one was on a sample that is not stale.
-    up: AtomicBool,
-    /// The observer of states knows the trigger to be well.
-    known_well: AtomicBool,
-}
-
-impl Outcomes {
-    fn record(&self, outcome: &Result<Evaluation>) {
-        let error = match outcome {
-            Ok(evaluation) => evaluation.stale.as_ref(),
-            Err(error) => Some(error),
-        };
-        if let Some(error) = error {
-            let at = Kind::ALL.iter().position(|kind| *kind == error.kind());
-            self.errors[at.expect("is one of all")].fetch_add(1, Relaxed);
-        }
-        self.up.store(error.is_none(), Relaxed);
-    }
-
-    /// Whether the last evaluation was on a sample that is not stale.
-    pub fn up(&self) -> bool {
-        self.up.load(Relaxed)
-    }
-
-    /// How many evaluations met an error, by kind.
-    pub fn errors(&self) -> impl Iterator<Item = (Kind, u64)> {
-        let counts = self.errors.iter().map(|count| count.load(Relaxed));
-        Kind::ALL.into_iter().zip(counts).filter(|(_, n)| *n > 0)
-    }
 }
 
 impl Trigger {
@@ -104,7 +72,7 @@ impl Trigger {
             None => self.query.next(&self.freshness, now).await,
         };
         let outcome = self.shaped(outcome, Purpose::Call);
-        self.outcomes.record(&outcome);
+        self.outcomes.record_reply(&outcome);
         outcome
     }
 
@@ -176,6 +144,38 @@ impl Trigger {
         self.shaper.as_ref()?.replacement()
     }
 
+    /// How the last evaluation ended.
+    pub fn status(&self) -> TriggerStatus {
+        self.outcomes.status()
+    }
+
+    /// The values of the past, as far as they are kept.
+    pub fn past(&self, now: Instant) -> Past {
+        self.outcomes.past(now)
+    }
+
+    /// How many evaluations met an error, by kind.
+    pub fn errors(&self) -> impl Iterator<Item = (Kind, u64)> {
+        self.outcomes.errors()
+    }
+
+    /// The keys that may change its value.
+    pub fn shaping(&self) -> Vec<&'static str> {
+        self.shaper
+            .as_ref()
+            .map_or(Vec::new(), |shaper| shaper.keys())
+    }
+
+    /// Its connection, as in errors and metrics.
+    pub fn connection(&self) -> ConnectionName<'_> {
+        self.query.connection()
+    }
+
+    /// What it measures there.
+    pub fn measures(&self) -> String {
+        self.query.measures()
+    }
+
     fn shaped(&self, outcome: Result<Evaluation>, purpose: Purpose) -> Result<Evaluation> {
         let Some(shaper) = &self.shaper else {
             return outcome;
@@ -206,6 +206,8 @@ pub(super) trait Evaluate: Send + Sync {
         shaper: Option<Arc<Shaper>>,
     ) -> Subscription;
     fn last(&self) -> Option<Evaluation>;
+    fn connection(&self) -> ConnectionName<'_>;
+    fn measures(&self) -> String;
     fn hold(&self, error: Error) -> Result<Evaluation>;
 }
 
@@ -284,6 +286,14 @@ impl<B: Backend> Evaluate for BoundQuery<B> {
             stale: None,
         };
         self.evaluate(sample, Instant::now()).ok()
+    }
+
+    fn connection(&self) -> ConnectionName<'_> {
+        self.slot.connection().full_name()
+    }
+
+    fn measures(&self) -> String {
+        self.slot.query().to_string()
     }
 
     fn hold(&self, error: Error) -> Result<Evaluation> {

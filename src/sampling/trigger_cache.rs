@@ -1,7 +1,7 @@
 //! Parsed triggers, kept while they are in use, and the ones that were refused.
 
 use std::{
-    collections::{HashMap, hash_map::RandomState},
+    collections::{BTreeMap, HashMap, hash_map::RandomState},
     num::NonZeroUsize,
     sync::Arc,
     time::Duration,
@@ -11,7 +11,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::trigger::Trigger;
+use super::{trigger::Trigger, trigger_key::TriggerKey};
 use crate::{
     error::{Error, Kind, Result},
     metadata::TriggerRef,
@@ -53,20 +53,15 @@ struct State {
     in_use: Lru<Entry>,
     refused: Lru<Refused>,
     bytes: usize,
-    per_namespace: HashMap<String, Usage>,
+    per_namespace: HashMap<String, Taken>,
 }
 
 /// What the triggers of one namespace take.
 #[derive(Clone, Copy, Default)]
-struct Usage {
+struct Taken {
     triggers: usize,
     bytes: usize,
 }
-
-/// All that KEDA sent, rather than a hash of it, so that no two triggers are confused. One flat
-/// buffer, because comparing a map of strings visits a dozen places in memory.
-#[derive(PartialEq, Eq, Hash)]
-pub(super) struct TriggerKey(Box<[u8]>);
 
 struct Entry {
     namespace: String,
@@ -81,6 +76,7 @@ struct Refused {
     namespace: String,
     name: String,
     error: Error,
+    since: Instant,
     used: Instant,
 }
 
@@ -90,31 +86,27 @@ pub(super) struct Kept {
     pub name: String,
     /// The trigger, or why it was refused.
     pub trigger: Result<Arc<Trigger>>,
+    /// When it was refused first, if it is.
+    pub refused_since: Option<Instant>,
     /// When it was requested last.
     pub used: Instant,
 }
 
-impl TriggerKey {
-    pub fn of(request: &TriggerRef) -> Self {
-        let pairs = || {
-            request
-                .metadata
-                .iter()
-                .flat_map(|(key, value)| [key, value])
-        };
-        let texts = || {
-            [&request.namespace, &request.name]
-                .into_iter()
-                .chain(pairs())
-        };
-        let length = texts().map(|text| size_of::<usize>() + text.len()).sum();
-        let mut key = Vec::with_capacity(length);
-        for text in texts() {
-            // With its length, so that no two maps read the same.
-            key.extend_from_slice(&text.len().to_ne_bytes());
-            key.extend_from_slice(text.as_bytes());
-        }
-        TriggerKey(key.into_boxed_slice())
+/// How much of a limit is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The setting.
+    pub setting: &'static str,
+    /// The namespace that it is about; `None`: the whole server.
+    pub namespace: Option<String>,
+    pub used: usize,
+    pub limit: usize,
+}
+
+impl Usage {
+    /// There is hardly room for more: nine tenths are used.
+    pub fn is_near_limit(&self) -> bool {
+        self.used >= self.limit / 10 * 9
     }
 }
 
@@ -191,6 +183,7 @@ impl TriggerCache {
             namespace: request.namespace.clone(),
             name: request.name.clone(),
             error,
+            since: Instant::now(),
             used: Instant::now(),
         };
         self.state.lock().refused.put(key, refused).is_none()
@@ -216,24 +209,81 @@ impl TriggerCache {
     /// The triggers, the most recently used first, then the refused ones.
     pub fn all(&self) -> Vec<Kept> {
         let state = self.state.lock();
-        let kept = state.in_use.iter().chain(state.new.iter());
-        let kept = kept.map(|(_, entry)| Kept {
-            namespace: entry.namespace.clone(),
-            name: entry.name.clone(),
-            trigger: Ok(entry.trigger.clone()),
-            used: entry.used,
+        state.all().map(|(_, kept)| kept).collect()
+    }
+
+    /// The first trigger that is wanted, with its metadata.
+    pub fn find(&self, wanted: impl Fn(&Kept) -> bool) -> Option<(Kept, BTreeMap<String, String>)> {
+        let state = self.state.lock();
+        let (key, kept) = state.all().find(|(_, kept)| wanted(kept))?;
+        Some((kept, key.metadata()))
+    }
+
+    /// How much of the limits is used: of those of the server, and of those of namespaces where there
+    /// is hardly room for more.
+    pub fn usage(&self) -> Vec<Usage> {
+        let state = self.state.lock();
+        let (kept, limits) = (state.new.len() + state.in_use.len(), &self.limits);
+        let usage = |setting, namespace: Option<&String>, used, limit| Usage {
+            setting,
+            namespace: namespace.cloned(),
+            used,
+            limit,
+        };
+        let of_server = [
+            usage("engine.triggers", None, kept, limits.triggers.get()),
+            usage("engine.triggerBytes", None, state.bytes, limits.bytes),
+        ];
+        let namespaces = state.per_namespace.iter();
+        let of_namespaces = namespaces.flat_map(|(namespace, taken)| {
+            let (triggers, bytes) = (limits.triggers_per_namespace, limits.bytes_per_namespace);
+            let namespace = Some(namespace);
+            [
+                usage(
+                    "engine.triggersPerNamespace",
+                    namespace,
+                    taken.triggers,
+                    triggers,
+                ),
+                usage(
+                    "engine.triggerBytesPerNamespace",
+                    namespace,
+                    taken.bytes,
+                    bytes,
+                ),
+            ]
         });
-        let refused = state.refused.iter().map(|(_, refused)| Kept {
-            namespace: refused.namespace.clone(),
-            name: refused.name.clone(),
-            trigger: Err(refused.error.clone()),
-            used: refused.used,
-        });
-        kept.chain(refused).collect()
+        let of_namespaces = of_namespaces.filter(Usage::is_near_limit);
+        of_server.into_iter().chain(of_namespaces).collect()
     }
 }
 
 impl State {
+    fn all(&self) -> impl Iterator<Item = (&TriggerKey, Kept)> {
+        let kept = self.in_use.iter().chain(self.new.iter());
+        let kept = kept.map(|(key, entry)| {
+            let kept = Kept {
+                namespace: entry.namespace.clone(),
+                name: entry.name.clone(),
+                trigger: Ok(entry.trigger.clone()),
+                refused_since: None,
+                used: entry.used,
+            };
+            (key, kept)
+        });
+        let refused = self.refused.iter().map(|(key, refused)| {
+            let kept = Kept {
+                namespace: refused.namespace.clone(),
+                name: refused.name.clone(),
+                trigger: Err(refused.error.clone()),
+                refused_since: Some(refused.since),
+                used: refused.used,
+            };
+            (key, kept)
+        });
+        kept.chain(refused)
+    }
+
     fn put(
         &mut self,
         key: TriggerKey,
@@ -249,7 +299,7 @@ impl State {
             let one = self.pop_new_of(&entry.namespace);
             let one = one.or_else(|| self.pop_idle(limits.idle_after));
             evicted.push(one.ok_or_else(|| {
-                let Usage { triggers, bytes } = self.usage_of(&entry.namespace);
+                let Taken { triggers, bytes } = self.usage_of(&entry.namespace);
                 let namespace = &entry.namespace;
                 let what = format!(
                     "namespace {namespace} has {triggers} triggers in use, of {bytes} bytes"
@@ -292,7 +342,7 @@ impl State {
         }
     }
 
-    fn usage_of(&self, namespace: &str) -> Usage {
+    fn usage_of(&self, namespace: &str) -> Taken {
         let usage = self.per_namespace.get(namespace);
         usage.copied().unwrap_or_default()
     }

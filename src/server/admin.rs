@@ -1,4 +1,4 @@
-//! Admin HTTP: `/metrics`, `/livez`, `/readyz`.
+//! Admin HTTP: the status page, `/metrics`, `/livez`, `/readyz`.
 
 use std::{convert::Infallible, io, iter, path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,9 +11,10 @@ use axum::{
         header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE},
     },
     middleware::{Next, from_fn_with_state},
-    response::{IntoResponse, Response},
+    response::{AppendHeaders, IntoResponse, Response},
     routing::get,
 };
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::stream;
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
@@ -24,17 +25,13 @@ use super::{
     Life,
     incoming::{Accepted, ConnectionLimits, incoming},
     listeners::GrpcListener,
+    status,
     tls::TlsAcceptor,
 };
 use crate::{
     sampling::{Engine, trigger_metrics},
     telemetry::{Exposition, Telemetry},
 };
-
-const INDEX: &str = "backlog-scaler\n\n\
-    /metrics  figures for Prometheus\n\
-    /livez    200 while the process runs\n\
-    /readyz   200 while it serves, 503 while it drains\n";
 
 /// Who uses these pages keeps few connections: Prometheus, the kubelet, a person.
 const LIMITS: ConnectionLimits = ConnectionLimits {
@@ -49,7 +46,7 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
 pub struct Guard {
     /// Plain text if left out.
     pub tls: Option<TlsAcceptor>,
-    /// A file with the bearer token that figures require.
+    /// A file with the token that figures and the status page require.
     pub token_file: Option<PathBuf>,
 }
 
@@ -58,11 +55,12 @@ pub async fn serve(listener: TcpListener, guard: Guard, figures: Figures, life: 
     let ended = life.ended.clone();
     // The kubelet's probes cannot have a token.
     let open = Router::new()
-        .route("/", get(INDEX))
         .route("/livez", get("ok\n"))
         .route("/readyz", get(readyz))
         .with_state(life);
+    let pages = status::routes(figures.engine.clone());
     let guarded = Router::new().route("/metrics", get(metrics).with_state(figures));
+    let guarded = guarded.merge(pages);
     let guarded = match guard.token_file {
         None => guarded,
         Some(file) => guarded.layer(from_fn_with_state(Arc::new(file), require_token)),
@@ -113,21 +111,37 @@ async fn require_token(State(file): State<Arc<PathBuf>>, request: Request, next:
     match has_token(request.headers(), token.trim()) {
         true => next.run(request).await,
         false => {
-            let text = "a bearer token is required: Authorization: Bearer …\n";
-            let challenge = [(WWW_AUTHENTICATE, "Bearer")];
-            (StatusCode::UNAUTHORIZED, challenge, text).into_response()
+            let text =
+                "a token is required: Authorization: Bearer …, or as the password of any user\n";
+            // A browser can only be asked for a password.
+            let challenges = [
+                "Bearer",
+                "Basic realm=\"backlog-scaler\", charset=\"UTF-8\"",
+            ];
+            let challenges = challenges.map(|challenge| (WWW_AUTHENTICATE, challenge));
+            let challenges = AppendHeaders(challenges);
+            (StatusCode::UNAUTHORIZED, challenges, text).into_response()
         }
     }
 }
 
-/// Compares in constant time: how long a refusal takes says nothing about the token.
+/// Whether the token is given, or is the password of whatever user. Compares in constant time: how long a refusal takes says nothing about the token.
 fn has_token(headers: &HeaderMap, token: &str) -> bool {
     let given = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok());
     let given = given.and_then(|value| value.split_once(' '));
-    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    given.is_some_and(|(_, given)| {
-        !token.is_empty() && bool::from(given.trim().as_bytes().ct_eq(token.as_bytes()))
-    })
+    let given = given.and_then(|(scheme, given)| match scheme {
+        scheme if scheme.eq_ignore_ascii_case("bearer") => Some(given.trim().as_bytes().to_vec()),
+        scheme if scheme.eq_ignore_ascii_case("basic") => password(given.trim()),
+        _ => None,
+    });
+    given.is_some_and(|given| !token.is_empty() && bool::from(given.ct_eq(token.as_bytes())))
+}
+
+/// The password of Basic authentication (RFC 7617).
+fn password(credentials: &str) -> Option<Vec<u8>> {
+    let decoded = BASE64_STANDARD.decode(credentials).ok()?;
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    Some(decoded[colon + 1..].to_vec())
 }
 
 /// A broken backend does not make the server unready: the others would lose theirs as well.

@@ -12,6 +12,7 @@ mod listeners;
 mod replicas;
 mod request_body;
 mod secrets;
+mod status;
 mod stream;
 mod tls;
 
@@ -226,7 +227,7 @@ fn engine_with(
     telemetry: &Telemetry,
     hosts: &HostMap,
 ) -> Result<Arc<Engine>> {
-    let mut limits = settings.engine.limits()?;
+    let mut limits = settings.engine.limits(settings.admin.history()?)?;
     limits.hosts = hosts.clone();
     let registry = backends::register(Registry::new(&limits, telemetry.clone()));
     Engine::start(registry, connections, limits)

@@ -14,14 +14,15 @@ pub struct Listen {
     /// For KEDA: `host:port` or `unix:/path`.
     #[schemars(with = "String")]
     pub grpc: Address,
-    /// For metrics and health: `host:port`, `unix:/path` is not possible here. `off` for none.
+    /// For the status page, metrics and health: `host:port`, `unix:/path` is not possible here. `off` for none.
     #[schemars(with = "String")]
     pub admin: Admin,
     /// TLS for KEDA. Left out, plain text.
     pub tls: Option<ServerTls>,
     /// TLS for the admin listener. Left out, plain text.
     pub admin_tls: Option<ServerTls>,
-    /// A file with the bearer token that `/metrics` requires. Read at each request.
+    /// A file with the token that `/metrics` and the status page require: a bearer token, or the
+    /// password of any user. Read at each request.
     pub admin_token_file: Option<PathBuf>,
     /// A connection closes gracefully after this, so that new replicas get their share.
     pub connection_max_age: Span,

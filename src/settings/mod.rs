@@ -3,6 +3,7 @@
 //! Everything has a default, so that the server runs with no file at all. Unknown keys and wrong
 //! types are errors that name the key's path.
 
+mod admin;
 mod connections;
 mod inline_connections;
 mod kubernetes;
@@ -15,6 +16,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use admin::AdminSettings;
 pub use connections::{ConnectionSettings, Scalar};
 pub use kubernetes::KubernetesSettings;
 pub use listen::{Address, Listen, ServerTls};
@@ -35,6 +37,8 @@ use crate::{
 pub struct Settings {
     /// Where the server listens.
     pub listen: Listen,
+    /// The status page.
+    pub admin: AdminSettings,
     /// The log.
     pub log: Log,
     /// What bounds reads and memory.
@@ -134,8 +138,8 @@ impl Default for EngineSettings {
 }
 
 impl EngineSettings {
-    /// The engine's limits, checked.
-    pub fn limits(&self) -> Result<Limits> {
+    /// The engine's limits, checked. Values of triggers are kept for the length of `history`.
+    pub fn limits(&self, history: Duration) -> Result<Limits> {
         for (path, span) in [
             ("callTimeout", self.call_timeout),
             ("idleAfter", self.idle_after),
@@ -175,6 +179,7 @@ impl EngineSettings {
             metadata_entries: self.metadata_entries,
             inline_connections: self.inline_connections.clone(),
             hosts: HostMap::default(),
+            history,
         })
     }
 }

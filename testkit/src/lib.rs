@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails shows the line")]
 #![allow(clippy::disallowed_methods, reason = "real servers take real time")]
 
+pub mod browser;
 pub mod certs;
 pub mod example;
 pub mod job_queues;

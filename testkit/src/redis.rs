@@ -19,9 +19,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
+pub use redis::Value;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo,
-    RedisConnectionInfo, RedisResult, Value,
+    RedisConnectionInfo, RedisResult,
 };
 use tempfile::TempDir;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The modules of `src`, each with those that it may use. A module uses itself as well.
-const USES: [(&str, &[&str]); 15] = [
+const USES: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("metadata", &["error"]),
     ("manifests", &["error", "metadata"]),
@@ -19,6 +19,7 @@ const USES: [(&str, &[&str]); 15] = [
     ("backends", &["error", "metadata", "network", "sampling"]),
     ("simulation", &["error", "metadata", "sampling"]),
     ("keda", &["error", "metadata", "sampling", "telemetry"]),
+    ("status", &["error", "metadata", "sampling"]),
     (
         "settings",
         &[
@@ -41,6 +42,7 @@ const USES: [(&str, &[&str]); 15] = [
             "network",
             "sampling",
             "settings",
+            "status",
             "telemetry",
         ],
     ),

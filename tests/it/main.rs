@@ -28,5 +28,6 @@ mod properties;
 mod redis;
 mod rolling_restart;
 mod simulate;
+mod status;
 mod temporal;
 mod watching;

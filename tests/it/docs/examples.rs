@@ -23,7 +23,14 @@ enum Shown {
     Objects(Vec<Value>),
 }
 
-const SETTINGS: [&str; 5] = ["listen", "log", "engine", "connections", "kubernetes"];
+const SETTINGS: [&str; 6] = [
+    "admin",
+    "listen",
+    "log",
+    "engine",
+    "connections",
+    "kubernetes",
+];
 const KUSTOMIZATION: [&str; 4] = ["resources", "components", "images", "configMapGenerator"];
 /// Fields of ScaledObjects above the triggers, in blocks that begin with them.
 const SPEC: [&str; 1] = ["advanced"];

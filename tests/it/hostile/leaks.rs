@@ -1,5 +1,5 @@
 //! Secrets in everything that can hold one, and everything that the program says about them: errors,
-//! log, metrics, `probe`. No secret is in any of it.
+//! log, metrics, `probe`, the status page. No secret is in any of it.
 
 use std::{collections::HashMap, io::Write, process::Stdio, sync::LazyLock};
 
@@ -351,6 +351,58 @@ async fn no_secret_is_in_errors_log_or_metrics() {
         assert_eq!(log.contains(" TRACE "), level.contains("hyper"), "{log}");
         assert_no_secret("metrics", &metrics);
         assert_no_secret("log", &log);
+        if level == "trace" {
+            no_secret_is_on_the_pages(&program).await;
+        }
+    }
+}
+
+/// Looks at every page of the status page, and at the JSON of each.
+async fn no_secret_is_on_the_pages(program: &Program) {
+    let look = async |path: String| {
+        let (status, text) = page(&program.admin, &path).await;
+        assert_eq!(status, 200, "{path}: {text}");
+        assert_no_secret(&path, &text);
+        text
+    };
+    let ids = |json: &str, kind: &str| {
+        let json: serde_json::Value = serde_json::from_str(json).unwrap();
+        let all = json[kind].as_array().unwrap().iter();
+        let ids = all.map(|found| found["id"].as_str().unwrap().to_owned());
+        ids.collect::<std::collections::BTreeSet<_>>()
+    };
+    for path in [
+        "/",
+        "/?perPage=1000",
+        "/connections",
+        "/help",
+        "/api/v1/overview",
+    ] {
+        look(path.to_owned()).await;
+    }
+    let mut triggers = std::collections::BTreeSet::new();
+    for page in 1.. {
+        let json = look(format!("/api/v1/triggers?perPage=1000&page={page}")).await;
+        let found = ids(&json, "triggers");
+        if found.is_empty() {
+            break;
+        }
+        triggers.extend(found);
+    }
+    let connections = ids(&look("/api/v1/connections".to_owned()).await, "connections");
+    assert!(
+        triggers.len() > 300 && connections.len() > 10,
+        "{}",
+        triggers.len()
+    );
+    for id in triggers {
+        for path in [format!("/triggers/{id}"), format!("/api/v1/triggers/{id}")] {
+            look(path).await;
+        }
+    }
+    for id in connections {
+        look(format!("/connections/{id}")).await;
+        look(format!("/api/v1/connections/{id}")).await;
     }
 }
 
