@@ -17,7 +17,7 @@ IMAGE := backlog-scaler:dev
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
-.PHONY: help run test test-charts test-cluster picture screenshots image dist bench bench-load fuzz book docs clean
+.PHONY: help run example load-test test test-charts test-cluster picture screenshots image dist bench bench-load fuzz book docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,17 @@ run: ## build and serve: a sample Redis to try, or your settings alone with CONF
 	cargo build --release $(if $(FEATURES),--features '$(FEATURES)')
 	@CONFIG='$(CONFIG)' scripts/run.sh
 
+# Of make example: the system. RATE, SECONDS, SPEED and WORKERS go over its local.yaml; they get other names
+# on the way, as some shells have a SECONDS of their own.
+NAME :=
+example: ## a system of deploy/examples on this machine: NAME=documents; RATE=5 SECONDS=60 SPEED=10 WORKERS=4
+	@EXAMPLE_RATE='$(RATE)' EXAMPLE_SECONDS='$(SECONDS)' EXAMPLE_SPEED='$(SPEED)' EXAMPLE_WORKERS='$(WORKERS)' scripts/example.sh '$(NAME)'
+
+load-test: ## simulate the load test of such a system, and draw it anew: NAME=documents
+	@scripts/packages.sh build test-build
+	mkdir -p docs/images
+	cargo run --quiet --package testkit --bin load-test -- 'deploy/examples/$(NAME)' 'docs/images/$(NAME)-load-test.svg'
+
 test: ## install what tests need, then run everything
 	@scripts/packages.sh build test-build redis redis-clients browser openssl java kerberos kerberos-server
 	@scripts/tools.sh $(TOOLS) keda-judge grpcurl cargo-deny mdbook
@@ -34,6 +45,7 @@ test: ## install what tests need, then run everything
 	@tests/servers/temporal/install.sh
 	@tests/servers/redis-clients/install.sh
 	@tests/servers/axe/install.sh
+	@for example in deploy/examples/*/local.yaml; do scripts/example-python.sh "$$(basename "$$(dirname "$$example")")" || exit; done
 	cargo fmt --all --check
 	$(TOOLS)/bin/cargo-deny deny check bans licenses sources
 	$(TOOLS)/bin/mdbook build docs
@@ -46,6 +58,7 @@ test: ## install what tests need, then run everything
 test-charts: ## render the chart and the overlays in deploy/, and compare them with what they should be; test alerts and dashboard
 	@scripts/tools.sh $(TOOLS) helm kustomize actionlint compose dashboard promtool
 	scripts/charts.sh $(TOOLS)
+	scripts/examples.sh $(TOOLS)
 
 # The release build in the place where it is after cargo build --release.
 RELEASE := $(CURDIR)/target/release/backlog-scaler
@@ -100,10 +113,13 @@ book: ## build the documentation as a book, in target/book
 	@scripts/tools.sh $(TOOLS) mdbook
 	$(TOOLS)/bin/mdbook build docs
 
-docs: ## write the reference pages and the chart's schema anew from the declared keys and settings
+docs: ## write the reference pages, the chart's schema, and the tables and pictures of the examples anew
 	cargo run --quiet -- keys --output markdown > target/keys.md
 	mv target/keys.md docs/reference/keys.md
+	cargo run --quiet -- check --codes > target/checks.md
+	mv target/checks.md docs/reference/checks.md
 	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows status::schema::the_schema_in_the_docs
+	UPDATE_EXAMPLES=1 cargo test --quiet --test it -- examples::pipeline_load
 
 clean: ## remove what was built here
 	cargo clean

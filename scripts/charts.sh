@@ -114,7 +114,8 @@ if [ "$update" = --update ]; then
     cp "$work/rules" "$rules"
 fi
 
-for pair in base:default overlays/tls:tls overlays/prometheus:prometheus; do
+for pair in base:default overlays/tls:tls overlays/prometheus:prometheus overlays/kubernetes:kubernetes \
+    overlays/kubernetes-namespaces:kubernetes-role; do
     overlay=${pair%:*}
     case=${pair#*:}
     if ! "$tools/kustomize" build "deploy/kustomize/$overlay" >"$work/overlay.yaml"; then

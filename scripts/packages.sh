@@ -8,6 +8,7 @@
 #   openssl          the openssl command, with which tests make encrypted keys
 #   java             Java and Maven, with which tests install and run Kafka
 #   browser          Chromium and its driver, in which tests look at the status page, and Node.js for axe-core
+#   python           Python with venv, for the workers of deploy/examples
 #   redis-clients    Node.js, Python and Ruby for tests/servers/redis-clients, and Sidekiq
 # On other systems it names what is missing and what to install.
 set -eu
@@ -49,6 +50,10 @@ for set in "$@"; do
     browser)
         need chromium chromium; need chromedriver chromium-driver
         need node nodejs; need npm npm
+        ;;
+    python)
+        need python3 python3
+        works python3-venv python3 -c 'import ensurepip, venv'
         ;;
     redis-clients)
         need node nodejs; need npm npm; need python3 python3

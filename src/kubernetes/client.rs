@@ -18,16 +18,19 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
-    connect::{client, config},
+    connect::{Access, client},
     errors::Request,
-    object::ObjectId,
-    options::Options,
+    object::{ObjectId, Resource},
 };
 use crate::{error::Result, telemetry::KubernetesMetrics};
 
 /// A response, or a line of a watch, may have this many bytes. An object has at most 1.5 MiB (etcd's
 /// limit for a request); base64 and JSON make a third more of a Secret.
 const LARGEST: usize = 4 * 1024 * 1024;
+
+/// Objects of one page of a list, and the bytes that it may have: most objects have some kilobytes.
+const PAGE: usize = 100;
+const LARGEST_PAGE: usize = 32 * 1024 * 1024;
 
 /// The deadline of a request, but for watches.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,9 +88,9 @@ impl Connection {
 }
 
 impl ApiServer {
-    /// Reads the configuration; connects with the first request.
-    pub async fn new(options: &Options, metrics: KubernetesMetrics) -> Result<Self> {
-        let config = config(options).await?;
+    /// Connects with the first request.
+    pub fn new(access: Access, metrics: KubernetesMetrics) -> Result<Self> {
+        let config = access.into_config();
         let requests = connection(&config, &metrics)?;
         Ok(ApiServer {
             config,
@@ -125,7 +128,32 @@ impl ApiServer {
             }
             Err(status) => return Err(request.refused(status.code, &status.message)),
         };
-        in_time(request, whole(body, request)).await.map(Some)
+        in_time(request, whole(body, request, LARGEST))
+            .await
+            .map(Some)
+    }
+
+    /// One page of the objects of a kind, in a namespace or in all, from where the last one has ended.
+    pub async fn list(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        from: Option<&str>,
+    ) -> Result<Bytes> {
+        let request = Request {
+            verb: "list",
+            resource,
+            namespace,
+            name: None,
+        };
+        let path = resource.page_path(namespace, PAGE, from);
+        let response = self
+            .requests
+            .send(&self.permits, request, get(path))
+            .await?;
+        let refused = |status: Status| request.refused(status.code, &status.message);
+        let body = response.map_err(refused)?;
+        in_time(request, whole(body, request, LARGEST_PAGE)).await
     }
 
     /// Watches one object from a resource version, or from its present state.
@@ -175,7 +203,9 @@ impl ApiServer {
         let response = self.requests.send(&self.permits, request, (http, body));
         match response.await? {
             // Read to its end, so that its connection can be used again.
-            Ok(body) => in_time(request, whole(body, request)).await.map(|_| Ok(())),
+            Ok(body) => in_time(request, whole(body, request, LARGEST))
+                .await
+                .map(|_| Ok(())),
             Err(status) => Ok(Err(status)),
         }
     }
@@ -231,7 +261,7 @@ async fn send(
     if code.is_success() {
         return Ok(Ok(response.into_body()));
     }
-    let body = whole(response.into_body(), request).await?;
+    let body = whole(response.into_body(), request, LARGEST).await?;
     let mut status: Status = serde_json::from_slice(&body).unwrap_or_default();
     status.code = code.as_u16();
     Ok(Err(status))
@@ -249,12 +279,13 @@ async fn frame(body: &mut Body) -> Option<Result<Bytes, kube::Error>> {
     }
 }
 
-async fn whole(mut body: Body, request: Request<'_>) -> Result<Bytes> {
+async fn whole(mut body: Body, request: Request<'_>, most: usize) -> Result<Bytes> {
     let mut read = Vec::new();
     while let Some(data) = frame(&mut body).await {
         let data = data.map_err(|error| request.failed(&error))?;
-        if read.len() + data.len() > LARGEST {
-            return Err(request.unreadable("has more than 4 MiB"));
+        if read.len() + data.len() > most {
+            let most = most / 1024 / 1024;
+            return Err(request.unreadable(&format!("has more than {most} MiB")));
         }
         read.extend_from_slice(&data);
     }

@@ -155,6 +155,19 @@ impl<T: PartialEq> Collection<T> {
         self.changes.subscribe()
     }
 
+    /// Returns once everything is known, or the last request has failed.
+    pub async fn settled(&self) {
+        let mut changes = self.changes.subscribe();
+        let is_settled = |scope: &Mutex<Scope<T>>| {
+            let scope = scope.lock();
+            scope.is_synced || scope.error.is_some()
+        };
+        while !self.scopes.values().all(is_settled) {
+            // The sender is in `self`: it does not end.
+            let _ = changes.changed().await;
+        }
+    }
+
     /// Whether everything is known.
     pub fn is_synced(&self) -> bool {
         self.scopes.values().all(|scope| scope.lock().is_synced)

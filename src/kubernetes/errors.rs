@@ -2,6 +2,7 @@
 //! the message of a status, which names objects and permissions.
 
 use kube::{core::Status, runtime::watcher};
+use tokio::time::error::Elapsed;
 
 use super::object::{ObjectId, Resource};
 use crate::error::{Error, Kind};
@@ -122,6 +123,7 @@ impl<'a> Request<'a> {
     pub fn failed(&self, error: &kube::Error) -> Error {
         use kube::Error as E;
         match error {
+            E::Service(error) if error.is::<Elapsed>() => self.timed_out(),
             E::Api(status) => self.refused(status.code, &status.message),
             E::HyperError(_) | E::Service(_) | E::ReadEvents(_) => Error::new(
                 Kind::Unreachable,

@@ -26,6 +26,8 @@ mod errors;
 mod events;
 mod expansion;
 mod fresh;
+mod kubeconfig;
+mod listing;
 mod matching;
 mod object;
 mod options;
@@ -46,9 +48,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 pub use authentication::{Authentication, Provenance};
+pub use connect::Access;
 pub use events::{Event, EventWriter};
 pub use object::{ObjectId, Resource, WorkloadType, is_name};
 pub use options::Options;
+pub use reference::References;
 pub use replicas::Replicas;
 pub use standing::Standing;
 
@@ -60,7 +64,6 @@ use client::ApiServer;
 use collection::Collection;
 use fresh::FreshReads;
 use object::Resource as R;
-use reference::References;
 use retry::Revisions;
 use scalable::Scalable;
 use sources::Sources;
@@ -87,7 +90,13 @@ impl Kubernetes {
     /// Starts the watches and returns at once. An error: the settings or the kubeconfig are wrong. An API
     /// server that is away is none; it is tried again.
     pub async fn start(options: Options, metrics: KubernetesMetrics) -> Result<Self> {
-        let api = Arc::new(ApiServer::new(&options, metrics.clone()).await?);
+        let access = Access::of(&options).await?;
+        Kubernetes::new(access, options, metrics)?.watch()
+    }
+
+    /// Without watches of KEDA's objects, and without a request.
+    pub fn new(access: Access, options: Options, metrics: KubernetesMetrics) -> Result<Self> {
+        let api = Arc::new(ApiServer::new(access, metrics.clone())?);
         let revisions = Arc::new(Revisions::default());
         let scalables = |resource| {
             let (namespaces, revisions) = (&options.namespaces, revisions.clone());
@@ -110,7 +119,7 @@ impl Kubernetes {
                 metrics.clone(),
             ))
         };
-        let kubernetes = Kubernetes {
+        Ok(Kubernetes {
             scaled_objects: scalables(R::ScaledObjects),
             scaled_jobs: scalables(R::ScaledJobs),
             authentications: references(R::TriggerAuthentications, &options.namespaces),
@@ -126,11 +135,11 @@ impl Kubernetes {
             api,
             metrics,
             revisions,
-        };
-        kubernetes.watch()
+        })
     }
 
-    fn watch(mut self) -> Result<Self> {
+    /// Starts the watches of KEDA's objects.
+    pub fn watch(mut self) -> Result<Self> {
         let mut tasks = JoinSet::new();
         follow(&mut tasks, &self.scaled_objects, R::ScaledObjects, &self)?;
         follow(&mut tasks, &self.scaled_jobs, R::ScaledJobs, &self)?;
@@ -178,6 +187,14 @@ impl Kubernetes {
             && self.scaled_jobs.is_synced()
             && self.authentications.is_synced()
             && self.cluster_authentications.is_synced()
+    }
+
+    /// Returns once KEDA's objects are all known, or it is known why they are not.
+    pub async fn settled(&self) {
+        self.scaled_objects.settled().await;
+        self.scaled_jobs.settled().await;
+        self.authentications.settled().await;
+        self.cluster_authentications.settled().await;
     }
 
     /// The last failures, of watches that have not recovered.

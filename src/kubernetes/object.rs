@@ -114,6 +114,26 @@ impl Resource {
         }
     }
 
+    /// The path of the collection of a namespace, or of the cluster.
+    fn path(&self, namespace: Option<&str>) -> String {
+        let root = match self.group() {
+            "" => "/api",
+            _ => "/apis",
+        };
+        let (version, plural) = (self.api_version(), self.plural());
+        match namespace {
+            Some(namespace) => format!("{root}/{version}/namespaces/{namespace}/{plural}"),
+            None => format!("{root}/{version}/{plural}"),
+        }
+    }
+
+    /// The path of a page of a `list`, from the `continue` token of the one before.
+    pub fn page_path(&self, namespace: Option<&str>, limit: usize, from: Option<&str>) -> String {
+        let from = from.map(|token| format!("&continue={token}"));
+        let path = self.path(namespace);
+        format!("{path}?limit={limit}{}", from.unwrap_or_default())
+    }
+
     /// The plural with its group, as `kubectl` takes it: `deployments.apps`.
     pub fn qualified(&self) -> String {
         match self.group() {
@@ -157,15 +177,7 @@ impl ObjectId {
 
     /// The path of the collection that the object is in, and of a `create`.
     pub fn collection(&self) -> String {
-        let root = match self.resource.group() {
-            "" => "/api",
-            _ => "/apis",
-        };
-        let (version, plural) = (self.resource.api_version(), self.resource.plural());
-        match &self.namespace {
-            Some(namespace) => format!("{root}/{version}/namespaces/{namespace}/{plural}"),
-            None => format!("{root}/{version}/{plural}"),
-        }
+        self.resource.path(self.namespace.as_deref())
     }
 
     /// The path of a `get` and of a `patch`.

@@ -1,15 +1,23 @@
-//! Counts the requests to the API server, whoever makes them.
+//! Counts the requests to the API server, whoever makes them, and bounds the time until each has a
+//! response.
 
 use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{Method, Request, Response, StatusCode, Uri};
+use tokio::time::{error::Elapsed, timeout};
 use tower::{BoxError, Layer, Service};
 
 use crate::{error::Kind, telemetry::KubernetesMetrics};
+
+/// A response begins within this, also that of a watch, and that of a page of a list. Otherwise the
+/// connection is given up: an API server that accepts connections and is frozen would hold a watch
+/// forever, as nothing else bounds a TLS handshake.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Wraps a client's service.
 pub struct CountRequests(pub KubernetesMetrics);
@@ -49,9 +57,13 @@ where
         let metrics = self.metrics.clone();
         let response = self.inner.call(request);
         Box::pin(async move {
-            let response = response.await.map_err(Into::into);
+            let response = match timeout(RESPONSE_TIMEOUT, response).await {
+                Ok(response) => response.map_err(Into::into),
+                Err(elapsed) => Err(elapsed.into()),
+            };
             let error = match &response {
                 Ok(response) => kind(response.status()),
+                Err(error) if error.is::<Elapsed>() => Some(Kind::TimedOut),
                 Err(_) => Some(Kind::Unreachable),
             };
             metrics.count_request(verb, resource, error);

@@ -217,9 +217,13 @@ impl Kubernetes {
         let values = self.variables(owner, &wanted, depends_on).await.ok()?;
         let mut unread = false;
         let same = keys.iter().zip(values).all(|((.., sent), value)| {
-            let Ok(value) = value else {
-                unread = true;
-                return true;
+            let value = match value {
+                Ok(value) => value,
+                Err(no_value) if no_value.is_unset => None,
+                Err(_) => {
+                    unread = true;
+                    return true;
+                }
             };
             // KEDA sends no key without a value, nor with an empty one.
             let value = value.as_ref().map(Secret::expose);

@@ -232,3 +232,37 @@ impl Drop for Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::{object::Resource, tests::without_api_server};
+
+    fn secret(namespace: &str, number: usize) -> ObjectId {
+        let name = format!("redis-{number}");
+        ObjectId::new(Resource::Secrets, Some(namespace), &name).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_namespace_leaves_room_for_the_others() {
+        let kubernetes = without_api_server("redis", &[]).await;
+        let sources = &kubernetes.sources;
+        let open = |number| sources.open(secret("shop", number));
+        let mut held: Vec<_> = (0..MOST_OF_NAMESPACE)
+            .map(|number| open(number).expect("has room"))
+            .collect();
+        let error = open(MOST_OF_NAMESPACE).err().expect("is full");
+        assert_eq!(error.kind(), Kind::Exhausted);
+        assert_eq!(
+            error.to_string(),
+            "Secret shop/redis-4000: 4000 Secrets, ConfigMaps and scale targets of its namespace are \
+             watched already. Have its triggers share authentications and Secrets."
+        );
+        assert!(open(7).is_ok(), "one that is watched already is shared");
+        assert!(sources.open(secret("mail", 0)).is_ok());
+        held.truncate(MOST_OF_NAMESPACE - 1);
+        assert!(open(MOST_OF_NAMESPACE).is_ok(), "one has gone");
+        drop(held);
+        assert_eq!(sources.len(), 0, "nobody uses them");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
-use crate::network::{Network, Rules};
+use crate::network::{HostMap, Network, Rules};
 
 /// What bounds the engine, in time and memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Limits {
     pub inline_connections: InlineConnections,
     /// How long the values of triggers are kept for people; zero: not at all.
     pub history: Duration,
+    /// Servers that are reached elsewhere: of the command line alone, and no setting.
+    pub hosts: HostMap,
 }
 
 /// How many connections to backends may be open.
@@ -106,6 +108,7 @@ impl Default for Limits {
             metadata_entries: 200,
             inline_connections: InlineConnections::Allow,
             history: Duration::from_secs(24 * 60 * 60),
+            hosts: HostMap::default(),
         }
     }
 }

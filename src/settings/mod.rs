@@ -20,12 +20,13 @@ pub use admin::AdminSettings;
 pub use connections::{ConnectionSettings, Scalar};
 pub use kubernetes::KubernetesSettings;
 pub use listen::{Address, Listen, ServerTls};
-pub use load::{ENV_PREFIX, load};
+pub use load::{ENV_PREFIX, Wrong, load, load_text};
 pub use schema::schema;
 
 use crate::{
     error::{Error, Kind, Result},
     metadata::values::{PushInterval, Span},
+    network::HostMap,
     sampling::{ConnectionLimits, InlineConnections, Limits, NamedConnection},
     telemetry::logs,
 };
@@ -137,8 +138,8 @@ impl Default for EngineSettings {
 }
 
 impl EngineSettings {
-    /// The engine's limits, checked. Values of triggers are kept for the length of `history`.
-    pub fn limits(&self, history: Duration) -> Result<Limits> {
+    /// The engine's limits, checked. How long values are kept is up to the status page's settings.
+    pub fn limits(&self) -> Result<Limits> {
         for (path, span) in [
             ("callTimeout", self.call_timeout),
             ("idleAfter", self.idle_after),
@@ -177,7 +178,8 @@ impl EngineSettings {
             },
             metadata_entries: self.metadata_entries,
             inline_connections: self.inline_connections.clone(),
-            history,
+            history: Duration::ZERO,
+            hosts: HostMap::default(),
         })
     }
 }

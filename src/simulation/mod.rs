@@ -6,7 +6,8 @@
 //!   own shaping (`scaleDownBelow`, `activityHold`, …) around one.
 //! - [`ScaledObject`] has KEDA's settings, with the HPA's [`Behavior`]; [`HpaController`] those of
 //!   the cluster.
-//! - [`Simulation`] runs them together and yields a [`Timeline`].
+//! - [`Simulation`] runs them together and yields a [`Timeline`]. Its [`Autoscaler`] also decides for
+//!   workers that are real.
 //!
 //! Everything is pure: there is no I/O, no chance and no clock, and the same simulation yields the
 //! same timeline. Time is a [`Duration`] since the start. Items arrive and are completed at exact
@@ -32,10 +33,12 @@
 //! ```
 
 mod arrivals;
+mod autoscaler;
 mod hpa;
 mod keda;
 mod load;
 mod load_text;
+mod picture;
 mod queue;
 mod run;
 mod shaped;
@@ -49,12 +52,13 @@ mod workers;
 
 use std::time::Duration;
 
-use hpa::Milli;
+pub use autoscaler::Autoscaler;
 pub use hpa::{
-    Behavior, HpaController, MetricTarget, Policy, PolicyType, ScalingRules, SelectPolicy,
+    Behavior, HpaController, MetricTarget, Policy, PolicyType, Scale, ScalingRules, SelectPolicy,
 };
 pub use keda::{Fallback, FallbackBehavior, ScaledObject};
 pub use load::{Between, Load, Points};
+pub use picture::{Course, draw};
 pub use queue::QueueState;
 use run::Run;
 pub use shaped::ShapedTrigger;
@@ -63,7 +67,7 @@ pub use triggers::{Failing, Report, Trigger, backlog, drain_time, failing, oldes
 pub use waits::WaitPercentiles;
 pub use workers::{ItemTime, WorkerModel};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 /// A load, the workers for it, and what scales them.
 pub struct Simulation {
@@ -131,25 +135,14 @@ impl Simulation {
 
     /// Runs for a length of time.
     ///
-    /// An error of kind [`Kind::Invalid`] if KEDA would refuse the ScaledObject, if there is no
+    /// An error of kind [`Invalid`](crate::error::Kind::Invalid) if KEDA would refuse the ScaledObject, if there is no
     /// trigger, or if a target is not above 0.
     pub fn run(self, length: Duration) -> Result<Timeline> {
-        self.check()?;
-        Ok(Run::new(self).until(length))
+        self.run_with(length, |_| {})
     }
 
-    fn check(&self) -> Result<()> {
-        self.scaled_object.check()?;
-        let invalid = |what: String, next| Err(Error::new(Kind::Invalid, what, next));
-        if self.triggers.is_empty() {
-            return invalid("there is no trigger".to_owned(), "Add one.");
-        }
-        for (target, _) in &self.triggers {
-            if Milli::of(target.number()) == Milli(0) {
-                let what = format!("a target is {}", target.number());
-                return invalid(what, "It must be above 0, and is rounded to thousandths.");
-            }
-        }
-        Ok(())
+    /// The same, and tells each simulated second.
+    pub fn run_with(self, length: Duration, progress: impl FnMut(Duration)) -> Result<Timeline> {
+        Ok(Run::new(self)?.until(length, progress))
     }
 }

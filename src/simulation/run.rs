@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::{
-    MetricTarget, Point, QueueState, STEP, Simulation, Summary, Timeline, Trigger, TriggerPoint,
+    Autoscaler, Point, QueueState, STEP, Simulation, Summary, Timeline, Trigger, TriggerPoint,
     arrivals::Arrivals,
-    hpa::{Hpa, Scale},
-    keda::{Keda, Observed},
+    hpa::Scale,
     queue::{Item, Queue},
     workers::Workers,
 };
+use crate::{error::Result, sampling::Reading};
 
 /// A simulation that runs.
 pub(super) struct Run {
@@ -18,18 +18,12 @@ pub(super) struct Run {
     workers: Workers,
     replicas: u32,
     triggers: Triggers,
-    hpa: Hpa,
-    /// What the HPA's metrics led to last.
-    wanted: Option<u32>,
-    polls: Periodic,
-    syncs: Periodic,
-    /// KEDA's polls request the triggers even while the HPA does.
-    needs_polls: bool,
+    autoscaler: Autoscaler,
 }
 
 impl Run {
-    /// At the start, before its first step.
-    pub fn new(simulation: Simulation) -> Self {
+    /// At the start, before its first step. Errors as those of [`Autoscaler::new`].
+    pub fn new(simulation: Simulation) -> Result<Self> {
         let Simulation {
             load,
             workers: model,
@@ -40,6 +34,10 @@ impl Run {
             initial_replicas,
             rate_window,
         } = simulation;
+        let inactive = scaled_object.idle_replica_count;
+        let inactive = inactive.unwrap_or(scaled_object.min_replica_count);
+        let (targets, triggers) = triggers.into_iter().unzip();
+        let autoscaler = Autoscaler::new(scaled_object, controller, targets)?;
         let mut queue = Queue::new(rate_window);
         for number in 0..initial_backlog {
             queue.push(Item {
@@ -47,37 +45,27 @@ impl Run {
                 takes: model.item_time.of(number),
             });
         }
-        let inactive = scaled_object.idle_replica_count;
-        let inactive = inactive.unwrap_or(scaled_object.min_replica_count);
         let replicas = initial_replicas.unwrap_or(inactive);
         let mut workers = Workers::new(model);
         workers.scale(replicas, &mut queue, Duration::ZERO);
-        let (min, max) = (scaled_object.hpa_min(), scaled_object.max_replica_count);
-        Run {
+        Ok(Run {
             arrivals: Arrivals::new(load),
             queue,
             workers,
             replicas,
-            hpa: Hpa::new(min, max, scaled_object.behavior.clone(), controller),
-            wanted: None,
-            polls: Periodic::new(Duration::ZERO, scaled_object.polling_interval),
-            syncs: Periodic::new(controller.first_sync, controller.sync_period),
-            needs_polls: scaled_object.needs_polls(),
-            triggers: Triggers {
-                results: vec![TriggerPoint::default(); triggers.len()],
-                keda: Keda::new(scaled_object, triggers.len()),
-                all: triggers,
-            },
-        }
+            triggers: Triggers::new(triggers),
+            autoscaler,
+        })
     }
 
     /// Runs for a length of time.
-    pub fn until(mut self, length: Duration) -> Timeline {
+    pub fn until(mut self, length: Duration, mut progress: impl FnMut(Duration)) -> Timeline {
         let initial_replicas = self.replicas;
         let (mut now, mut points) = (Duration::ZERO, vec![self.step(Duration::ZERO)]);
         while now + STEP <= length {
             now += STEP;
             points.push(self.step(now));
+            progress(now);
         }
         let max_age = self.queue.longest_wait(now);
         let worker_time = self.workers.worker_time(now);
@@ -92,34 +80,17 @@ impl Run {
         self.workers.work(&mut self.queue, arrivals, now);
         let state = self.queue.state(now, self.workers.in_flight());
         self.triggers.observe(&state);
-        if self.polls.is_due(now) {
-            self.poll(&state);
-        }
-        if self.syncs.is_due(now) {
-            self.sync(&state);
-        }
-        self.point(now)
-    }
-
-    fn poll(&mut self, state: &QueueState) {
-        if !self.needs_polls && self.hpa.is_scaling_active() {
-            return;
-        }
-        let observed = self.triggers.call(state, self.scale());
-        let keda = &mut self.triggers.keda;
-        if let Some(replicas) = keda.request_scale(&observed, self.replicas, state.time) {
-            self.scale_to(replicas, state.time);
-        }
-    }
-
-    fn sync(&mut self, state: &QueueState) {
         let scale = self.scale();
-        let synced = self.hpa.sync(scale, state.time, || {
-            let observed = self.triggers.call(state, scale);
-            observed.iter().map(|observed| observed.metric).collect()
-        });
-        self.wanted = synced.wanted;
-        self.scale_to(synced.replicas, state.time);
+        let polled = self
+            .autoscaler
+            .poll(now, scale, || self.triggers.call(&state));
+        self.scale_to(polled, now);
+        let scale = self.scale();
+        let synced = self
+            .autoscaler
+            .sync(now, scale, || self.triggers.call(&state));
+        self.scale_to(synced, now);
+        self.point(now)
     }
 
     fn scale(&self) -> Scale {
@@ -129,8 +100,8 @@ impl Run {
         }
     }
 
-    fn scale_to(&mut self, replicas: u32, now: Duration) {
-        if replicas != self.replicas {
+    fn scale_to(&mut self, replicas: Option<u32>, now: Duration) {
+        if let Some(replicas) = replicas.filter(|replicas| *replicas != self.replicas) {
             self.replicas = replicas;
             self.workers.scale(replicas, &mut self.queue, now);
         }
@@ -139,7 +110,7 @@ impl Run {
     fn point(&mut self, now: Duration) -> Point {
         Point {
             queue: self.queue.state(now, self.workers.in_flight()),
-            wanted: self.wanted,
+            wanted: self.autoscaler.wanted(),
             replicas: self.replicas,
             ready: self.workers.ready(),
             interrupted: self.workers.interrupted(),
@@ -150,49 +121,31 @@ impl Run {
 
 /// The triggers, as KEDA calls them.
 struct Triggers {
-    all: Vec<(MetricTarget, Box<dyn Trigger>)>,
+    all: Vec<Box<dyn Trigger>>,
     results: Vec<TriggerPoint>,
-    keda: Keda,
 }
 
 impl Triggers {
+    fn new(all: Vec<Box<dyn Trigger>>) -> Self {
+        Triggers {
+            results: vec![TriggerPoint::default(); all.len()],
+            all,
+        }
+    }
+
     fn observe(&mut self, state: &QueueState) {
-        for (_, trigger) in &mut self.all {
+        for trigger in &mut self.all {
             trigger.observe(state);
         }
     }
 
-    fn call(&mut self, state: &QueueState, scale: Scale) -> Vec<Observed> {
-        let mut all = Vec::with_capacity(self.all.len());
-        for (at, (target, trigger)) in self.all.iter_mut().enumerate() {
+    fn call(&mut self, state: &QueueState) -> Vec<Result<Reading>> {
+        let each = self.all.iter_mut().zip(&mut self.results);
+        let each = each.map(|(trigger, result)| {
             let report = trigger.evaluate(state);
-            self.results[at] = report.as_ref().map(TriggerPoint::of).unwrap_or_default();
-            let reading = report.map(|report| report.reading);
-            all.push(self.keda.observe(at, *target, &reading, scale));
-        }
-        all
-    }
-}
-
-/// What happens at an interval.
-struct Periodic {
-    next: Duration,
-    interval: Duration,
-}
-
-impl Periodic {
-    fn new(first: Duration, interval: Duration) -> Self {
-        Periodic {
-            next: first,
-            interval: interval.max(STEP),
-        }
-    }
-
-    fn is_due(&mut self, now: Duration) -> bool {
-        let is_due = self.next <= now;
-        if is_due {
-            self.next = self.next.saturating_add(self.interval);
-        }
-        is_due
+            *result = report.as_ref().map(TriggerPoint::of).unwrap_or_default();
+            report.map(|report| report.reading)
+        });
+        each.collect()
     }
 }

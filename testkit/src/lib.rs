@@ -6,6 +6,7 @@
 
 pub mod browser;
 pub mod certs;
+pub mod example;
 pub mod job_queues;
 #[allow(
     clippy::disallowed_methods,

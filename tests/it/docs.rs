@@ -114,6 +114,19 @@ fn the_page_of_keys_is_what_the_program_says() {
     );
 }
 
+#[test]
+fn the_page_of_checks_is_what_the_program_says() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
+        .args(["check", "--codes"])
+        .output()
+        .unwrap();
+    let says = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        page("docs/reference/checks.md") == says,
+        "`make docs` writes the page anew"
+    );
+}
+
 /// What a chart's `settings` may be is what the server reads.
 #[test]
 fn the_chart_knows_the_settings_by_their_own_schema() {
@@ -255,26 +268,83 @@ fn pages_show_their_examples() {
     }
 }
 
+#[test]
+fn check_finds_nothing_in_the_examples() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples");
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let files: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
+        .args(["check", "--strict"])
+        .args(&files)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
+/// Workflows that are started before the server is up are lost.
+#[test]
+fn the_readme_waits_for_temporal_before_it_starts_workflows() {
+    let readme = page("README.md");
+    let block = readme
+        .split("```")
+        .find(|block| block.contains("temporal server start-dev"));
+    let lines: Vec<&str> = block.unwrap().lines().collect();
+    let line = |part: &str| lines.iter().position(|line| line.contains(part)).unwrap();
+    let waits = line("until temporal operator");
+    assert!(
+        line("start-dev") < waits && waits < line("workflow start"),
+        "{lines:#?}"
+    );
+}
+
 /// Against backends that are not there: what is wrong with a manifest or its metadata would be
 /// said before anything is connected.
 #[test]
 fn the_examples_are_triggers_that_the_program_understands() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples");
-    for file in fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-    {
-        if file.ends_with("settings.yaml") {
-            continue;
+    let files = |folder: &Path| {
+        let entries = fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .collect::<Vec<_>>()
+    };
+    let mut manifests = Vec::new();
+    for file in files(&folder) {
+        match file.is_dir() {
+            true => manifests.extend(files(&file)),
+            false => manifests.push(file),
         }
+    }
+    let scales = |file: &PathBuf| {
+        let is_yaml = file
+            .extension()
+            .is_some_and(|extension| extension == "yaml");
+        is_yaml && fs::read_to_string(file).unwrap().contains("kind: Scaled")
+    };
+    manifests.retain(scales);
+    assert!(manifests.len() >= 10, "{manifests:?}");
+    for file in manifests {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
             .args(["probe", "--output", "json"])
             .arg(&file)
             .output()
             .unwrap();
-        let response: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        let triggers = response["objects"][0]["triggers"].as_array().unwrap();
-        for trigger in triggers.iter().filter(|t| t["status"] != "notOurs") {
+        let response: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+                let errors = String::from_utf8_lossy(&output.stderr);
+                panic!("{}: {error}: {errors}", file.display())
+            });
+        let objects = response["objects"].as_array().unwrap();
+        let triggers = objects
+            .iter()
+            .flat_map(|object| object["triggers"].as_array().unwrap());
+        for trigger in triggers.filter(|t| t["status"] != "notOurs") {
             let named = trigger["metricName"].is_string();
             assert!(named, "{}: {trigger:#}", file.display());
         }

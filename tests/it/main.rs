@@ -5,9 +5,11 @@
 
 mod bad_input;
 mod burst;
+mod check;
 mod cluster;
 mod connections;
 mod docs;
+mod examples;
 mod faults;
 mod grpcurl;
 mod health;
@@ -17,12 +19,15 @@ mod keda;
 mod layers;
 mod lifecycle;
 mod listener;
+mod migrate;
 mod network;
+mod packaging;
 mod probe;
 mod program;
 mod properties;
 mod redis;
 mod rolling_restart;
+mod simulate;
 mod status;
 mod temporal;
 mod watching;

@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use super::{
-    manifest::{Combination, MetricType, Object, Trigger, is_external},
-    replicas::{Overall, Scaled, Share, wanted},
+    manifest::{Combination, MetricType, Object, Scaled, Trigger, is_external},
+    replicas::{Overall, Share, wanted},
 };
 use crate::keda::client::TriggerResult;
 
@@ -218,6 +218,7 @@ impl TriggerReport {
             }
             Err(error) => {
                 report.status = Status::Error;
+                report.hint = report.hint.or_else(|| unresolved(&error.message));
                 report.error = Some(ErrorReport {
                     code: format!("{:?}", error.code),
                     message: error.message,
@@ -244,8 +245,20 @@ fn hint(trigger: &Trigger, backends: &[&str]) -> Option<String> {
     }
     let moves = backends.contains(&trigger_type);
     moves.then(|| {
-        format!("KEDA reads this one itself; it moves over with `type: external`, `scalerAddress` and `backend: {trigger_type}`, its other keys unchanged")
+        format!("KEDA reads this one itself; `backlog-scaler migrate` moves it over, with `type: external`, `scalerAddress` and `backend: {trigger_type}`")
     })
+}
+
+/// What to do about a name that does not resolve. The words are those of Rust's standard library.
+fn unresolved(message: &str) -> Option<String> {
+    message
+        .contains("failed to lookup address information")
+        .then(|| {
+            "the name does not resolve where the trigger was evaluated. Names of Services resolve only \
+             within their cluster: have a server there evaluate it, with `kubectl port-forward` and \
+             --address, or run probe in the server's pod, with `kubectl exec`"
+                .to_owned()
+        })
 }
 
 /// What of the metadata does not fit the metric type.

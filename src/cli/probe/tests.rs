@@ -33,7 +33,7 @@ fn report() -> Report {
     };
     assert!(notes.is_empty(), "{notes:?}");
     runtime().expect("starts").block_on(async {
-        let scaler = in_process(&Settings::default()).expect("starts");
+        let scaler = in_process(&Settings::default(), &Map::default()).expect("starts");
         probe(&scaler, objects).await
     })
 }

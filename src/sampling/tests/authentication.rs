@@ -50,6 +50,13 @@ impl Authentication for Keys {
             false => Err(Error::new(Kind::NotAllowed, "not there", "")),
         }
     }
+
+    fn may_join(&self, key: &str, _: &str) -> Result<()> {
+        match key == "tlsSkipVerify" && self.only.is_some() {
+            true => Err(Error::new(Kind::NotAllowed, "not so", "")),
+            false => Ok(()),
+        }
+    }
 }
 
 impl AuthenticationSource for Source {
@@ -238,6 +245,23 @@ async fn keys_of_other_scalers_alone_are_sent_nowhere() {
     }
     let trigger = engine.authenticated(&trigger("a", "jobs")).await.unwrap();
     assert_eq!(trigger.evaluate().await.unwrap().reading.value, 7.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_of_the_trigger_may_not_weaken_how_the_others_are_sent() {
+    let (script, source) = (Script::default(), Source::default());
+    let engine = start(&script, &source);
+    source.gives("a");
+    source.0.lock().only = Some("a");
+    let mut weaker = request();
+    for key in ["tlsSkipVerify", "tlsSkipVerifyFromEnv"] {
+        weaker.metadata = request().metadata;
+        weaker.metadata.insert(key.to_owned(), "true".to_owned());
+        let error = engine.authenticated(&weaker).await.err();
+        let error = error.expect("is refused");
+        assert_eq!(error.to_string(), "not so", "{key}");
+    }
+    assert!(engine.authenticated(&request()).await.is_ok());
 }
 
 /// Which states were observed: whether each was well.

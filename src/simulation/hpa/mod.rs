@@ -17,7 +17,7 @@ use metric::Tolerances;
 
 /// What a HorizontalPodAutoscaler reads of its scale target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Scale {
+pub struct Scale {
     /// `spec.replicas`. The simulated target has as many in its status at once.
     pub replicas: u32,
     /// The pods whose condition `Ready` is true.

@@ -3,6 +3,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use super::*;
+use crate::error::Kind;
 
 /// The run on a real cluster that `docs/images/scaling.svg` shows: KEDA 2.21 and Kubernetes 1.36,
 /// `listLength: "5"`, `pollingInterval: 5`, `cooldownPeriod: 10`, the HPA controller with

@@ -38,9 +38,8 @@ fn run(command: &mut Command) -> String {
     text.into_owned()
 }
 
-#[test]
-fn every_manifest_is_accepted_under_restricted_pod_security() {
-    let cluster = needs_cluster!();
+/// Those of the Prometheus operator and of cert-manager, whose objects `deploy/` has.
+pub fn apply_crds(cluster: &ControlPlane) {
     let script = root().join("scripts/charts-apply.sh");
     for folder in run(Command::new(&script).arg("--crds")).lines() {
         cluster
@@ -55,6 +54,13 @@ fn every_manifest_is_accepted_under_restricted_pod_security() {
         ];
         cluster.kubectl.run(&wait, "");
     }
+}
+
+#[test]
+fn every_manifest_is_accepted_under_restricted_pod_security() {
+    let cluster = needs_cluster!();
+    apply_crds(&cluster);
+    let script = root().join("scripts/charts-apply.sh");
     let report = run(Command::new(&script)
         .arg(tools())
         .env("KUBECTL", cluster.kubectl.program())

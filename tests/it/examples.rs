@@ -1,0 +1,147 @@
+//! The systems of `deploy/examples`: their manifests are complete, and their workers, under what KEDA and
+//! the HPA would decide, do all of the work that the real backend has for them.
+
+mod exceptions;
+mod generated;
+mod manifests;
+mod objects;
+mod picture;
+mod pipeline;
+mod pipeline_load;
+mod simulated;
+mod worker;
+
+use std::{
+    future::pending,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use testkit::example::{self, Options, Summary, local::Local};
+use tokio::sync::Mutex;
+
+/// Every directory of an example that runs on one machine.
+fn directories() -> Vec<PathBuf> {
+    let folder = root().join("deploy/examples");
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut all: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    all.retain(|directory| directory.join("local.yaml").exists());
+    all.sort();
+    assert!(!all.is_empty());
+    all
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Its name, for messages.
+fn name(directory: &Path) -> String {
+    let name = directory.file_name().unwrap();
+    name.to_string_lossy().into_owned()
+}
+
+/// What `scripts/example-python.sh` prints; `None` if it is not installed.
+fn python(example: &str) -> Option<PathBuf> {
+    let script = |flag: &str| {
+        let mut script = Command::new(root().join("scripts/example-python.sh"));
+        script.args([example, flag]).output().unwrap()
+    };
+    let output = script("--where");
+    let path = String::from_utf8(output.stdout).unwrap();
+    script("--check")
+        .status
+        .success()
+        .then(|| PathBuf::from(path.trim()))
+}
+
+/// Whether everything that an example needs is installed; under `make test` it must be.
+fn available(example: &str, directory: &Path) -> Option<PathBuf> {
+    let server = Local::read(directory).unwrap().server;
+    let is_there = match server.as_str() {
+        "temporal" => testkit::temporal::available(),
+        "redis" => testkit::redis::available(),
+        _ => testkit::kafka::available(),
+    };
+    let python = python(example);
+    let what = format!("{server} or the client library of {example}'s workers");
+    testkit::require(is_there && python.is_some(), &what)
+        .then_some(python)
+        .flatten()
+}
+
+/// A run of so many items a second for some seconds. `None`: it cannot run here.
+async fn run(example: &str, rate: f64, seconds: u64) -> Option<Summary> {
+    let directory = root().join("deploy/examples").join(example);
+    let python = available(example, &directory)?;
+    // Each of them is enough for a small machine.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let options = Options {
+        directory,
+        program: env!("CARGO_BIN_EXE_backlog-scaler").into(),
+        python,
+        rate: Some(rate),
+        seconds: Some(seconds),
+        speed: Some(20.0),
+        max_workers: Some(6),
+        shown: true,
+    };
+    let summary = example::run(options, pending()).await;
+    Some(summary.unwrap_or_else(|error| panic!("{example}: {error}")))
+}
+
+/// More replicas for a moment, all of the work done, none of it lost, no worker killed. One may end by
+/// itself, as while a busy machine keeps it from its server, and is started again as in a cluster.
+fn scaled_and_lost_nothing(summary: &Summary, object: &str) {
+    let Summary {
+        put,
+        done,
+        lost,
+        killed,
+        ..
+    } = summary;
+    assert!(*put > 0 && put == done && *lost == 0, "{summary:?}");
+    assert_eq!(*killed, 0, "{summary:?}");
+    let (_, [first, most, last]) = summary
+        .replicas
+        .iter()
+        .find(|(name, _)| name == object)
+        .unwrap_or_else(|| panic!("{object}: {summary:?}"));
+    assert!(most > first && last < most, "{object}: {summary:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_scale_and_lose_nothing() {
+    if let Some(summary) = run("documents", 15.0, 8).await {
+        scaled_and_lost_nothing(&summary, "documents-worker");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn incidents_scale_and_lose_nothing() {
+    if let Some(summary) = run("incidents", 30.0, 10).await {
+        scaled_and_lost_nothing(&summary, "incident-worker");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_and_jobs_scale_and_lose_nothing() {
+    if let Some(summary) = run("tenants-and-jobs", 40.0, 8).await {
+        scaled_and_lost_nothing(&summary, "tenant");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pipeline_scales_and_loses_nothing() {
+    if let Some(summary) = run("pipeline", 15.0, 8).await {
+        scaled_and_lost_nothing(&summary, "crawler");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exceptions_scale_and_lose_nothing() {
+    if let Some(summary) = run("exceptions", 80.0, 8).await {
+        scaled_and_lost_nothing(&summary, "triage");
+    }
+}
