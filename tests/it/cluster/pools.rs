@@ -22,7 +22,7 @@ pub fn apply(
     directory: &str,
     addresses: &[(&str, String)],
 ) -> Namespace {
-    deploy::apply_kinds(cluster);
+    deploy::apply_crds(cluster);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples");
     let folder = folder.join(directory).display().to_string();
     let mut text = cluster.kubectl.run(&["kustomize", &folder], "");
