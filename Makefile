@@ -57,6 +57,7 @@ test: ## install what tests need, then run everything
 test-charts: ## render the chart and the overlays in deploy/, and compare them with what they should be; test alerts and dashboard
 	@scripts/tools.sh $(TOOLS) helm kustomize actionlint compose dashboard promtool
 	scripts/charts.sh $(TOOLS)
+	scripts/examples.sh $(TOOLS)
 
 # The release build in the place where it is after cargo build --release.
 RELEASE := $(CURDIR)/target/release/backlog-scaler
@@ -106,10 +107,13 @@ book: ## build the documentation as a book, in target/book
 	@scripts/tools.sh $(TOOLS) mdbook
 	$(TOOLS)/bin/mdbook build docs
 
-docs: ## write the reference pages and the chart's schema anew from the declared keys and settings
+docs: ## write the reference pages, the chart's schema, and the tables and pictures of the examples anew
 	cargo run --quiet -- keys --output markdown > target/keys.md
 	mv target/keys.md docs/reference/keys.md
+	cargo run --quiet -- check --codes > target/checks.md
+	mv target/checks.md docs/reference/checks.md
 	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows
+	UPDATE_EXAMPLES=1 cargo test --quiet --test it -- examples::pipeline_load
 
 clean: ## remove what was built here
 	cargo clean

@@ -1,8 +1,15 @@
 //! The systems of `deploy/examples`: their manifests are complete, and their workers, under what KEDA and
 //! the HPA would decide, do all of the work that the real backend has for them.
 
+mod exceptions;
+mod generated;
 mod manifests;
+mod objects;
+mod picture;
+mod pipeline;
+mod pipeline_load;
 mod simulated;
+mod worker;
 
 use std::{
     future::pending,
@@ -122,5 +129,19 @@ async fn incidents_scale_and_lose_nothing() {
 async fn tenants_and_jobs_scale_and_lose_nothing() {
     if let Some(summary) = run("tenants-and-jobs", 40.0, 8).await {
         scaled_and_lost_nothing(&summary, "tenant");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pipeline_scales_and_loses_nothing() {
+    if let Some(summary) = run("pipeline", 15.0, 8).await {
+        scaled_and_lost_nothing(&summary, "crawler");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exceptions_scale_and_lose_nothing() {
+    if let Some(summary) = run("exceptions", 80.0, 8).await {
+        scaled_and_lost_nothing(&summary, "triage");
     }
 }

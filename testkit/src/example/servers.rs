@@ -31,6 +31,11 @@ impl Server {
                 for (topic, partitions) in &local.topics {
                     kafka.create_topic(topic, *partitions).await;
                 }
+                // The first commit has the broker create its topic of offsets, which takes seconds
+                // in which no lag can be read.
+                if let Some(topic) = local.topics.keys().next() {
+                    kafka.commit("example", topic, &[(0, 0)]);
+                }
                 Ok(Server::Kafka(kafka))
             }
             other => Err(format!(

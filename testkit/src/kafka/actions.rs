@@ -8,6 +8,7 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer},
+    message::Message,
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
@@ -120,6 +121,53 @@ impl Kafka {
         let mut config = self.client();
         let producer: BaseProducer = config.set("linger.ms", "0").create().expect("a producer");
         send(&producer, topic, partition, count);
+    }
+
+    /// Writes these messages to the partitions in turn.
+    pub fn produce_texts(&self, topic: &str, partitions: i32, texts: &[String]) {
+        let producer: BaseProducer = self.client().create().expect("a producer");
+        for (text, partition) in texts.iter().zip((0..partitions).cycle()) {
+            let record = BaseRecord::<(), String>::to(topic)
+                .partition(partition)
+                .payload(text);
+            producer.send(record).expect("a full queue is larger");
+        }
+        producer.flush(LIMIT).expect("every message is written");
+    }
+
+    /// All messages that a topic has now.
+    pub fn texts(&self, topic: &str) -> Vec<String> {
+        let mut config = self.client();
+        let config = config
+            .set("group.id", "texts")
+            .set("enable.auto.commit", "false");
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let metadata = consumer
+            .fetch_metadata(Some(topic), LIMIT)
+            .expect("metadata");
+        let mut left = 0;
+        let mut list = TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            let id = partition.id();
+            let (first, end) = consumer
+                .fetch_watermarks(topic, id, LIMIT)
+                .expect("offsets");
+            left += end - first;
+            list.add_partition_offset(topic, id, Offset::Beginning)
+                .expect("an offset");
+        }
+        consumer.assign(&list).expect("an assignment");
+        let mut texts = Vec::new();
+        while left > 0 {
+            let message = consumer
+                .poll(LIMIT)
+                .expect("a message in time")
+                .expect("a message");
+            let payload = message.payload().unwrap_or_default();
+            texts.push(String::from_utf8_lossy(payload).into_owned());
+            left -= 1;
+        }
+        texts
     }
 
     /// Writes a message to each of the first partitions.

@@ -35,6 +35,8 @@ pub fn apply(
         quicken(&mut object);
         object
     });
+    // Its template cannot be changed, as it would be by the dry run of what is in the directory.
+    let documents = documents.filter(|object| object["kind"] != "Job");
     let list = serde_json::json!({
         "apiVersion": "v1", "kind": "List", "items": Vec::from_iter(documents),
     });
@@ -53,6 +55,24 @@ pub fn apply(
     ];
     cluster.kubectl.run(&whole, "");
     namespace
+}
+
+/// The HPA scales nothing down while one of its metrics cannot be read, and there is no
+/// metrics-server here.
+pub fn without_cpu_and_memory(namespace: &Namespace, name: &str) {
+    let triggers =
+        r#"[{"op":"remove","path":"/spec/triggers/2"},{"op":"remove","path":"/spec/triggers/1"}]"#;
+    let patch = [
+        "patch",
+        "-n",
+        &namespace.name,
+        "scaledobject",
+        name,
+        "--type=json",
+        "-p",
+        triggers,
+    ];
+    namespace.cluster.kubectl.run(&patch, "");
 }
 
 /// There is no scheduler, so pods name KWOK's node; and what takes minutes takes seconds.

@@ -1,0 +1,113 @@
+#!/bin/sh
+# Checks the systems in deploy/examples that are more than one file: examples.sh TOOLS [--update]
+#   renders what deploy/examples/exceptions/template makes, and compares it with what is committed;
+#   --update writes it anew;
+#   builds each kustomization, and loads each compose file as compose does;
+#   tests each example's rules with promtool, and parses every expression of its dashboard, if promtool is there.
+set -eu
+
+tools=$1
+update=${2:-}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+passed=0
+
+fail() {
+    failed=$((failed + 1))
+    echo "FAILED $1" >&2
+}
+pass() {
+    passed=$((passed + 1))
+    echo "ok     $1"
+}
+
+exceptions=deploy/examples/exceptions
+for template in "$exceptions"/template/templates/*.yaml; do
+    file=$(basename "$template")
+    # Kubernetes has no use for the compose file, so the chart holds it back unless it is asked for.
+    if ! "$tools/helm" template exceptions "$exceptions/template" --set compose=true --show-only "templates/$file" >"$work/out"; then
+        fail "exceptions, $file"
+        continue
+    fi
+    {
+        echo "# Written by scripts/examples.sh from template/values.yaml: change that, and run"
+        echo "# scripts/examples.sh target/tools --update"
+        grep -v '^# Source: ' "$work/out" | sed '1{/^---$/d}'
+    } >"$work/$file"
+    [ "$update" = --update ] && cp "$work/$file" "$exceptions/$file"
+    if diff -u "$exceptions/$file" "$work/$file" >&2; then
+        pass "exceptions, $file"
+    else
+        fail "exceptions, $file: scripts/examples.sh $tools --update writes it anew"
+    fi
+done
+
+for kustomization in deploy/examples/*/kustomization.yaml; do
+    folder=$(dirname "$kustomization")
+    name=$(basename "$folder")
+    if "$tools/kustomize" build "$folder" >"$work/objects" && grep -q '^kind: ScaledObject$' "$work/objects"; then
+        pass "$name, $(grep -c '^kind: ' "$work/objects") objects"
+    else
+        fail "$name, kustomize"
+    fi
+    if [ -e "$folder/compose.yaml" ]; then
+        if "$tools/compose" "$folder/compose.yaml" >"$work/out"; then
+            pass "$name, compose: $(wc -l <"$work/out") services"
+        else
+            fail "$name, compose"
+        fi
+    fi
+done
+
+# A PrometheusRule holds a rules file under `spec`, two spaces deep.
+rules() { # rules FILE: that rules file
+    sed -n '/^spec:$/,/^[^ #]/{ s/^  //p; }' "$1"
+}
+promtool=$(command -v promtool || true)
+[ -x "$tools/promtool" ] && promtool=$tools/promtool
+if [ -z "$promtool" ]; then
+    echo "skip   promtool is not installed (Debian's package prometheus)" >&2
+fi
+for test in deploy/examples/*/tests/rules.yaml; do
+    [ -n "$promtool" ] || break
+    folder=$(dirname "$(dirname "$test")")
+    name=$(basename "$folder")
+    mkdir "$work/$name"
+    cp "$test" "$work/$name/test.yaml"
+    for file in "$folder"/*.yaml; do
+        grep -q '^kind: PrometheusRule$' "$file" && rules "$file" >"$work/$name/$(basename "$file")"
+    done
+    if "$promtool" test rules "$work/$name/test.yaml" >"$work/out" 2>&1; then
+        pass "$name, rules"
+    else
+        cat "$work/out" >&2
+        fail "$name, rules"
+    fi
+    # promtool parses what is in a rules file: each expression of the dashboard becomes a rule.
+    if [ -e "$folder/dashboard.json" ]; then
+        {
+            printf 'groups:\n  - name: dashboard\n    rules:\n'
+            sed -n "s/^.*\"expr\": \"\(.*\)\".*$/\1/p" "$folder/dashboard.json" | sed 's/\\"/"/g' |
+                awk '{ printf "      - record: panel:%d\n        expr: |\n          %s\n", NR, $0 }'
+        } >"$work/$name/panels.yaml"
+        count=$(grep -c 'record: panel:' "$work/$name/panels.yaml" || true)
+        if [ "$count" -gt 0 ] && "$promtool" check rules "$work/$name/panels.yaml" >"$work/out" 2>&1; then
+            pass "$name, $count expressions of the dashboard"
+        else
+            cat "$work/out" >&2
+            fail "$name, expressions of the dashboard"
+        fi
+        # What a panel shows is recorded by these rules, or there is nothing to show.
+        for metric in $(sed -n "s/^.*\"expr\": \"\(.*\)\".*$/\1/p" "$folder/dashboard.json" | grep -o "$name:[a-z_]*" | sort -u); do
+            if grep -q "record: \"\{0,1\}$metric\"\{0,1\}\(,\|$\)" "$work/$name"/*.yaml; then
+                pass "$name, $metric is recorded"
+            else
+                fail "$name, $metric is not recorded"
+            fi
+        done
+    fi
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
