@@ -54,8 +54,8 @@ test: ## install what tests need, then run everything
 	cargo clippy --all-targets --features $(LOGINS) -- -D warnings
 	BACKLOG_SCALER_TEST_ALL=1 cargo test --features $(LOGINS) -- kafka::sasl kafka::security kafka::kerberos
 
-test-charts: ## render the chart and the overlays in deploy/, and compare them with what they should be
-	@scripts/tools.sh $(TOOLS) helm kustomize actionlint compose
+test-charts: ## render the chart and the overlays in deploy/, and compare them with what they should be; test alerts and dashboard
+	@scripts/tools.sh $(TOOLS) helm kustomize actionlint compose dashboard promtool
 	scripts/charts.sh $(TOOLS)
 	scripts/examples.sh $(TOOLS)
 
@@ -64,7 +64,7 @@ RELEASE := $(CURDIR)/target/release/backlog-scaler
 
 test-cluster: ## real KEDA on a real Kubernetes control plane, on loopback, with the release build behind it
 	@scripts/packages.sh build test-build redis openssl java
-	@scripts/tools.sh $(TOOLS) helm kustomize
+	@scripts/tools.sh $(TOOLS) helm kustomize promtool
 	@tests/servers/kafka/install.sh
 	@tests/servers/temporal/install.sh
 	@tests/cluster/install.sh

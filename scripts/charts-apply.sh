@@ -48,7 +48,7 @@ for case in deploy/helm/tests/cases/*.yaml; do
     "$tools/helm" template backlog-scaler deploy/helm/backlog-scaler --namespace keda --values "$case" >"$work/objects"
     accepted "chart, $(basename "$case" .yaml)"
 done
-for overlay in base overlays/tls overlays/prometheus; do
+for overlay in base overlays/tls overlays/prometheus overlays/kubernetes overlays/kubernetes-namespaces; do
     "$tools/kustomize" build "deploy/kustomize/$overlay" >"$work/objects"
     accepted "kustomize, $overlay"
 done

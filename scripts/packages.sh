@@ -77,6 +77,11 @@ if [ "$(id -u)" != 0 ]; then
         exit 1
     }
     sudo=sudo
+    echo "Missing here:$missing. To install them, this runs as root: apt-get update, apt-get install$missing" >&2
+    if [ -t 0 ]; then
+        printf 'Enter goes on with sudo, Ctrl-C leaves everything as it is: ' >&2
+        read -r _
+    fi
 fi
 echo "Installing with apt-get:$missing" >&2
 # A service that a package brings must not start by itself: tests and the sample start their own.

@@ -7,6 +7,8 @@
 #   cargo-cyclonedx  lists what is in the program
 #   actionlint  checks the workflows
 #   compose     checks deploy/compose (tests/compose)
+#   dashboard   checks the dashboard by Grafana's schema (tests/dashboard)
+#   promtool    tests the alerts (tests/promtool); its first build takes 3 minutes
 #   helm        renders the chart
 #   kustomize   renders the overlays
 # Go keeps what it compiled, so a second build takes seconds; what cargo installs is kept in DIR.
@@ -83,6 +85,15 @@ for name in "$@"; do
     compose)
         need_go
         (cd tests/compose && go build -o "$dir/compose" .)
+        ;;
+    dashboard)
+        need_go
+        (cd tests/dashboard && go build -o "$dir/dashboard" .)
+        ;;
+    promtool)
+        need_go
+        [ -x "$dir/promtool" ] || echo "Building promtool (tests/promtool); the first time takes about 3 minutes …" >&2
+        (cd tests/promtool && go build -o "$dir/promtool" github.com/prometheus/prometheus/cmd/promtool)
         ;;
     kustomize)
         go_tool sigs.k8s.io/kustomize/kustomize/v5 "$KUSTOMIZE_VERSION"

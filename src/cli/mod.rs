@@ -11,7 +11,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     backends,
@@ -34,6 +34,11 @@ enum Command {
     Probe(probe::Probe),
     Keys(keys::Keys),
     Health(health::Health),
+}
+
+/// The command line as it is declared, for whoever checks what is written about it.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Bad configuration or input.

@@ -159,6 +159,16 @@ where
 }
 
 impl TriggerResult {
+    /// Of a trigger that is not even called.
+    pub fn refused(error: Error) -> Self {
+        let status = Status::from(error);
+        let (code, message) = (status.code(), status.message().to_owned());
+        TriggerResult {
+            metric: None,
+            value: Err(CallError { code, message }),
+        }
+    }
+
     fn failed(metric: Option<Metric>, status: Status) -> Self {
         let mut message = status.message().to_owned();
         let no_grpc = message.starts_with("grpc-status header missing");

@@ -101,7 +101,7 @@ impl ExternalScaler for Service {
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<GetMetricSpecResponse>> {
         self.measured(Method::GetMetricSpec, async {
-            let spec = self.engine.spec(request.into_inner().into())?;
+            let spec = self.engine.spec(&request.into_inner().into())?;
             Ok(Response::new(convert::spec(spec)))
         })
         .await
@@ -117,9 +117,9 @@ impl ExternalScaler for Service {
                 metric_name,
             } = request.into_inner();
             let request = convert::required(scaled_object_ref)?;
-            let trigger = self.engine.authenticated(request).await?;
+            let trigger = self.engine.authenticated(&request).await?;
             let metric_name = requested_name(metric_name, &trigger)?;
-            let evaluation = trigger.evaluate().await?;
+            let evaluation = self.engine.evaluate(&request, &trigger).await?;
             let value = convert::value(metric_name, evaluation.reading.value);
             Ok(with_headers(value, &evaluation))
         })
@@ -132,8 +132,8 @@ impl ExternalScaler for Service {
     ) -> Result<Response<IsActiveResponse>> {
         self.measured(Method::IsActive, async {
             let request = request.into_inner().into();
-            let trigger = self.engine.authenticated(request).await?;
-            let evaluation = match trigger.evaluate().await {
+            let trigger = self.engine.authenticated(&request).await?;
+            let evaluation = match self.engine.evaluate(&request, &trigger).await {
                 // Whether work waits may be known where for how long is not.
                 Err(error) if error.kind() == Kind::Undetermined => {
                     trigger.current().unwrap_or(Err(error))?
@@ -169,7 +169,7 @@ impl ExternalScaler for Service {
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<Self::StreamMetricSpecStream>> {
         self.measured(Method::StreamMetricSpec, async {
-            let spec = self.engine.spec(request.into_inner().into())?;
+            let spec = self.engine.spec(&request.into_inner().into())?;
             // Specs depend on the metadata alone, so the first is the last.
             let spec = stream::once(std::future::ready(Ok(convert::spec(spec))));
             Ok(Response::new(self.bounded(spec.chain(stream::pending()))))

@@ -1,7 +1,8 @@
 //! Where the keys of an authentication may be sent.
 //!
 //! Whoever writes a ScaledObject may refer to any ClusterTriggerAuthentication. If the address came from
-//! the trigger, its author could have the keys of the whole cluster sent to a server of their own.
+//! the trigger, its author could have the keys of the whole cluster sent to a server of their own; if the
+//! protection of the connection did, they could read the keys on their way.
 
 use super::{
     Kubernetes,
@@ -29,7 +30,7 @@ impl Kubernetes {
                 let what = format!("{origin} may not be used by triggers of namespace {namespace}");
                 return Err(Error::new(Kind::NotAllowed, what, ""));
             }
-            None => {}
+            None => authentication.check_own()?,
         }
         let listed = self.listed_servers(authentication);
         if is_of_target(authentication)
@@ -51,9 +52,9 @@ impl Kubernetes {
         ))
     }
 
-    /// The servers that the settings list for a ClusterTriggerAuthentication. Also the servers that
-    /// those advertise must be among them.
-    pub fn listed_servers(&self, authentication: &Authentication) -> Option<&Rules> {
+    /// The servers that the settings list for a ClusterTriggerAuthentication. What they advertise in turn
+    /// is trusted as they are: brokers, nodes, the master that the object names.
+    fn listed_servers(&self, authentication: &Authentication) -> Option<&Rules> {
         let origin = &authentication.origin;
         let listed = &self.options.cluster_authentication_servers;
         listed
@@ -62,26 +63,98 @@ impl Kubernetes {
     }
 }
 
+/// Keys that decide how the other keys are protected on their way, or who names the server that gets
+/// them. Sentinels often let everybody add a master, so that its name is as good as an address.
+const PROTECTION: [&str; 7] = [
+    "tls",
+    "tlsSkipVerify",
+    "ca",
+    "tlsServerName",
+    "sasl",
+    "oauthTokenEndpointUri",
+    "sentinelMaster",
+];
+
+impl Authentication {
+    /// Whether a key of the trigger's own may be used beside these keys. Beside those of a
+    /// ClusterTriggerAuthentication it may not weaken what protects them: who gives `tls: enable` with a
+    /// password relies on it, and a certificate authority of the trigger's author could impersonate any
+    /// server.
+    pub fn may_be_joined(&self, key: &str, value: &str) -> Result<()> {
+        if self.origin.namespace.is_some() || is_of_target(self) || !PROTECTION.contains(&key) {
+            return Ok(());
+        }
+        let is_safe = match own(self, key) {
+            Some(given) if given.trim() == value => true,
+            given => match key {
+                "tls" => value == "enable",
+                "tlsSkipVerify" => value == "false",
+                // Without TLS nothing is protected either way.
+                "sasl" => given.is_none(),
+                _ => false,
+            },
+        };
+        if is_safe {
+            return Ok(());
+        }
+        let origin = &self.origin;
+        Err(Error::new(
+            Kind::NotAllowed,
+            format!(
+                "`{key}` of the trigger's own may not decide how the keys of {origin} are sent"
+            ),
+            format!("Have the object give `{key}`, from its Secret or a ConfigMap."),
+        ))
+    }
+
+    /// The same for keys from the environment of the scale target.
+    fn check_own(&self) -> Result<()> {
+        let mut from = self.from.iter();
+        from.try_for_each(|(key, from)| match (from, self.keys.get(key)) {
+            (Provenance::Environment, Some(value)) => {
+                self.may_be_joined(key, value.expose().trim())
+            }
+            _ => Ok(()),
+        })
+    }
+}
+
+/// The value of a key that the object gives. The environment does not count: the author of the scale
+/// target chooses it.
+fn own<'a>(authentication: &'a Authentication, key: &str) -> Option<&'a str> {
+    let is_own = authentication.from.get(key)? != &Provenance::Environment;
+    let value = authentication.keys.get(key).filter(|_| is_own)?;
+    Some(value.expose())
+}
+
+/// The server of a URL, such as a token endpoint.
+fn server_of_url(text: &str) -> Option<HostPort> {
+    let url: http::Uri = text.parse().ok()?;
+    let port = match (url.port_u16(), url.scheme_str()?) {
+        (Some(port), _) => port,
+        (None, "https") => 443,
+        (None, "http") => 80,
+        _ => return None,
+    };
+    HostPort::new(url.host()?, &port.to_string()).ok()
+}
+
 /// Whether all keys come from the trigger's own scale target.
 fn is_of_target(authentication: &Authentication) -> bool {
     let mut from = authentication.from.values();
     from.all(|from| *from == Provenance::Environment)
 }
 
-/// Whether the object itself names the server. Values from the environment do not count: the author of
-/// the scale target chooses them.
+/// Whether the object itself names the server.
 fn names(authentication: &Authentication, server: &HostPort) -> bool {
-    let value = |key: &str| {
-        let own = authentication.from.get(key)? != &Provenance::Environment;
-        let value = authentication.keys.get(key).filter(|_| own)?;
-        Some(value.expose())
-    };
+    let value = |key: &str| own(authentication, key);
     let list = |text: &'_ str| -> Vec<String> {
         let parts = text.split(',').map(|part| part.trim().to_owned());
         parts.collect()
     };
     let whole = authentication.keys.keys().filter_map(|key| value(key));
-    let whole = whole.flat_map(list).filter_map(|part| part.parse().ok());
+    let server_of = |part: String| part.parse().ok().or_else(|| server_of_url(&part));
+    let whole = whole.flat_map(list).filter_map(server_of);
     let apart = HOST_AND_PORT.into_iter().filter_map(|(host, port)| {
         let (hosts, ports) = (list(value(host)?), list(value(port)?));
         Some(hosts.into_iter().zip(ports))
@@ -100,94 +173,4 @@ fn same(a: &HostPort, b: &HostPort) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        kubernetes::{
-            authentication::Dependencies,
-            object::{ObjectId, Resource},
-            tests::without_api_server,
-        },
-        metadata::values::Secret,
-    };
-
-    fn authentication(
-        namespace: Option<&str>,
-        keys: &[(&str, &str, Provenance)],
-    ) -> Authentication {
-        let resource = match namespace {
-            Some(_) => Resource::TriggerAuthentications,
-            None => Resource::ClusterTriggerAuthentications,
-        };
-        Authentication {
-            namespace: "shop".to_owned(),
-            keys: keys
-                .iter()
-                .map(|(key, value, _)| (key.to_string(), Secret::from(*value)))
-                .collect(),
-            from: keys
-                .iter()
-                .map(|(key, _, from)| (key.to_string(), *from))
-                .collect(),
-            origin: ObjectId::new(resource, namespace, "redis").unwrap(),
-            version: 0,
-            depends_on: Dependencies::default(),
-        }
-    }
-
-    const PASSWORD: (&str, &str, Provenance) = ("password", "hunter2", Provenance::Secret);
-
-    #[tokio::test]
-    async fn a_cluster_authentication_is_for_its_own_addresses_and_for_listed_ones() {
-        let kubernetes = without_api_server("redis", &["*.redis.svc:6379"]).await;
-        let allowed = |authentication: &Authentication, server: &str| {
-            kubernetes.may_send_to(authentication, &server.parse().unwrap())
-        };
-        let own = authentication(
-            None,
-            &[
-                PASSWORD,
-                (
-                    "address",
-                    "redis.shop:6379, other.shop:6379",
-                    Provenance::ConfigMap,
-                ),
-                ("host", "redis.mail", Provenance::Secret),
-                ("port", "6380", Provenance::Secret),
-                ("addresses", "redis.evil:6379", Provenance::Environment),
-            ],
-        );
-        for (server, expected) in [
-            ("redis.shop:6379", true),
-            ("OTHER.shop.:6379", true),
-            ("redis.mail:6380", true),
-            ("a.redis.svc:6379", true),
-            ("redis.shop:6380", false),
-            ("redis.evil:6379", false),
-            ("hunter2:6379", false),
-        ] {
-            assert_eq!(allowed(&own, server).is_ok(), expected, "{server}");
-        }
-        let error = allowed(&own, "redis.evil:6379").unwrap_err();
-        assert_eq!(error.kind(), Kind::NotAllowed);
-        assert_eq!(
-            error.to_string(),
-            "the keys of ClusterTriggerAuthentication redis may not be sent to redis.evil:6379, an \
-             address of the trigger's own. Have the object give the address too, or whoever runs \
-             backlog-scaler can list the server under kubernetes.clusterAuthenticationServers.redis."
-        );
-    }
-
-    #[tokio::test]
-    async fn keys_of_the_trigger_s_own_namespace_may_go_anywhere() {
-        let kubernetes = without_api_server("other", &[]).await;
-        let server: HostPort = "redis.anywhere:6379".parse().unwrap();
-        let own = authentication(Some("shop"), &[PASSWORD]);
-        assert!(kubernetes.may_send_to(&own, &server).is_ok());
-        let of_another = authentication(Some("mail"), &[PASSWORD]);
-        assert!(kubernetes.may_send_to(&of_another, &server).is_err());
-        let of_target = [("password", "x", Provenance::Environment)];
-        let of_target = authentication(None, &of_target);
-        assert!(kubernetes.may_send_to(&of_target, &server).is_ok());
-    }
-}
+mod tests;

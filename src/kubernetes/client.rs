@@ -1,4 +1,4 @@
-//! The connections to the API server, and the requests for single objects.
+//! The connections to the API server, and the requests for single objects, read or written.
 //!
 //! The requests of single objects do without kube's own: it logs a response that it cannot parse,
 //! which for a Secret would be the secret, and it bounds neither responses nor lines of a watch.
@@ -10,23 +10,27 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{header::CONTENT_TYPE, request::Builder};
 use http_body::Body as _;
 use kube::{Client, Config, client::Body};
 use parking_lot::Mutex;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
-    connect::{client, config},
+    connect::{Access, client},
     errors::Request,
-    object::ObjectId,
-    options::Options,
+    object::{ObjectId, Resource},
 };
 use crate::{error::Result, telemetry::KubernetesMetrics};
 
 /// A response, or a line of a watch, may have this many bytes. An object has at most 1.5 MiB (etcd's
 /// limit for a request); base64 and JSON make a third more of a Secret.
 const LARGEST: usize = 4 * 1024 * 1024;
+
+/// Objects of one page of a list, and the bytes that it may have: most objects have some kilobytes.
+const PAGE: usize = 100;
+const LARGEST_PAGE: usize = 32 * 1024 * 1024;
 
 /// The deadline of a request, but for watches.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,24 +73,24 @@ impl Connection {
         &self,
         permits: &Semaphore,
         request: Request<'_>,
-        path: &str,
+        (http, body): (Builder, Vec<u8>),
     ) -> Result<std::result::Result<Body, Status>> {
         let mut is_open = self.is_open.lock().await;
         let _permit = permits.acquire().await;
         if *is_open {
             drop(is_open);
-            return in_time(request, send(&self.client, request, path)).await;
+            return in_time(request, send(&self.client, request, http, body)).await;
         }
-        let response = in_time(request, send(&self.client, request, path)).await;
+        let response = in_time(request, send(&self.client, request, http, body)).await;
         *is_open = response.is_ok();
         response
     }
 }
 
 impl ApiServer {
-    /// Reads the configuration; connects with the first request.
-    pub async fn new(options: &Options, metrics: KubernetesMetrics) -> Result<Self> {
-        let config = config(options).await?;
+    /// Connects with the first request.
+    pub fn new(access: Access, metrics: KubernetesMetrics) -> Result<Self> {
+        let config = access.into_config();
         let requests = connection(&config, &metrics)?;
         Ok(ApiServer {
             config,
@@ -115,8 +119,7 @@ impl ApiServer {
     /// Reads one object. `None`: there is none.
     pub async fn get(&self, id: &ObjectId) -> Result<Option<Bytes>> {
         let request = Request::of("get", id);
-        let path = id.path();
-        let response = self.requests.send(&self.permits, request, &path);
+        let response = self.requests.send(&self.permits, request, get(id.path()));
         let body = match response.await? {
             Ok(body) => body,
             // Without a name in the details it is the resource that is not known.
@@ -125,7 +128,32 @@ impl ApiServer {
             }
             Err(status) => return Err(request.refused(status.code, &status.message)),
         };
-        in_time(request, whole(body, request)).await.map(Some)
+        in_time(request, whole(body, request, LARGEST))
+            .await
+            .map(Some)
+    }
+
+    /// One page of the objects of a kind, in a namespace or in all, from where the last one has ended.
+    pub async fn list(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        from: Option<&str>,
+    ) -> Result<Bytes> {
+        let request = Request {
+            verb: "list",
+            resource,
+            namespace,
+            name: None,
+        };
+        let path = resource.page_path(namespace, PAGE, from);
+        let response = self
+            .requests
+            .send(&self.permits, request, get(path))
+            .await?;
+        let refused = |status: Status| request.refused(status.code, &status.message);
+        let body = response.map_err(refused)?;
+        in_time(request, whole(body, request, LARGEST_PAGE)).await
     }
 
     /// Watches one object from a resource version, or from its present state.
@@ -137,9 +165,48 @@ impl ApiServer {
     ) -> Result<Lines> {
         let request = Request::of("watch", id);
         let path = id.watch_path(resource_version, WATCH_SECONDS);
-        match connection.send(&self.permits, request, &path).await? {
+        match connection.send(&self.permits, request, get(path)).await? {
             Ok(body) => Ok(Lines::new(body)),
             Err(status) => Err(request.refused(status.code, &status.message)),
+        }
+    }
+
+    /// Creates one object.
+    pub async fn create(&self, id: &ObjectId, object: &impl Serialize) -> Result<()> {
+        let request = Request::of("create", id);
+        let http = http::Request::post(id.collection()).header(CONTENT_TYPE, "application/json");
+        match self.write(request, http, object).await? {
+            Ok(()) => Ok(()),
+            Err(status) => Err(request.refused(status.code, &status.message)),
+        }
+    }
+
+    /// Merges a patch (RFC 7386) into one object. `false`: there is no such object.
+    pub async fn patch(&self, id: &ObjectId, patch: &impl Serialize) -> Result<bool> {
+        let request = Request::of("patch", id);
+        let merge = "application/merge-patch+json";
+        let http = http::Request::patch(id.path()).header(CONTENT_TYPE, merge);
+        match self.write(request, http, patch).await? {
+            Ok(()) => Ok(true),
+            Err(status) if status.code == 404 && !status.details.name.is_empty() => Ok(false),
+            Err(status) => Err(request.refused(status.code, &status.message)),
+        }
+    }
+
+    async fn write(
+        &self,
+        request: Request<'_>,
+        http: Builder,
+        object: &impl Serialize,
+    ) -> Result<std::result::Result<(), Status>> {
+        let body = serde_json::to_vec(object).map_err(|_| request.unwritten("as JSON"))?;
+        let response = self.requests.send(&self.permits, request, (http, body));
+        match response.await? {
+            // Read to its end, so that its connection can be used again.
+            Ok(body) => in_time(request, whole(body, request, LARGEST))
+                .await
+                .map(|_| Ok(())),
+            Err(status) => Ok(Err(status)),
         }
     }
 }
@@ -172,23 +239,29 @@ struct StatusDetails {
     name: String,
 }
 
+/// A request without a body.
+fn get(path: String) -> (Builder, Vec<u8>) {
+    (http::Request::get(path), Vec::new())
+}
+
 /// The body of a response, or the status of one that is an error.
 async fn send(
     client: &Client,
     request: Request<'_>,
-    path: &str,
+    http: Builder,
+    body: Vec<u8>,
 ) -> Result<std::result::Result<Body, Status>> {
-    let http = http::Request::get(path)
+    let http = http
         .header(http::header::ACCEPT, "application/json")
-        .body(Body::empty())
-        .map_err(|_| request.unreadable("was never requested: its path is not valid"))?;
+        .body(Body::from(body))
+        .map_err(|_| request.unwritten("as HTTP"))?;
     let response = client.send(http).await;
     let response = response.map_err(|error| request.failed(&error))?;
     let code = response.status();
     if code.is_success() {
         return Ok(Ok(response.into_body()));
     }
-    let body = whole(response.into_body(), request).await?;
+    let body = whole(response.into_body(), request, LARGEST).await?;
     let mut status: Status = serde_json::from_slice(&body).unwrap_or_default();
     status.code = code.as_u16();
     Ok(Err(status))
@@ -206,12 +279,13 @@ async fn frame(body: &mut Body) -> Option<Result<Bytes, kube::Error>> {
     }
 }
 
-async fn whole(mut body: Body, request: Request<'_>) -> Result<Bytes> {
+async fn whole(mut body: Body, request: Request<'_>, most: usize) -> Result<Bytes> {
     let mut read = Vec::new();
     while let Some(data) = frame(&mut body).await {
         let data = data.map_err(|error| request.failed(&error))?;
-        if read.len() + data.len() > LARGEST {
-            return Err(request.unreadable("has more than 4 MiB"));
+        if read.len() + data.len() > most {
+            let most = most / 1024 / 1024;
+            return Err(request.unreadable(&format!("has more than {most} MiB")));
         }
         read.extend_from_slice(&data);
     }

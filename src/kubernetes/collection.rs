@@ -61,14 +61,19 @@ type Objects<T> = HashMap<(String, String), Kept<T>>;
 /// What is kept of an object.
 pub struct Kept<T> {
     pub value: Result<Arc<T>, &'static str>,
-    /// Changes with the value.
+    /// Differs from that of an earlier object of the same name.
+    pub uid: Arc<str>,
+    /// Changes with the value, and with the uid.
     pub revision: u64,
 }
 
 impl<T> Clone for Kept<T> {
     fn clone(&self) -> Self {
-        let (value, revision) = (self.value.clone(), self.revision);
-        Kept { value, revision }
+        Kept {
+            value: self.value.clone(),
+            uid: self.uid.clone(),
+            revision: self.revision,
+        }
     }
 }
 
@@ -148,6 +153,19 @@ impl<T: PartialEq> Collection<T> {
     /// Reports every change, whichever object it is of.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// Returns once everything is known, or the last request has failed.
+    pub async fn settled(&self) {
+        let mut changes = self.changes.subscribe();
+        let is_settled = |scope: &Mutex<Scope<T>>| {
+            let scope = scope.lock();
+            scope.is_synced || scope.error.is_some()
+        };
+        while !self.scopes.values().all(is_settled) {
+            // The sender is in `self`: it does not end.
+            let _ = changes.changed().await;
+        }
     }
 
     /// Whether everything is known.
@@ -235,10 +253,12 @@ impl<T: PartialEq> Collection<T> {
 
     fn keep(&self, before: Option<&Kept<T>>, object: &DynamicObject) -> Option<Kept<T>> {
         let value = (self.parse)(&self.resource, &object.data)?.map(Arc::new);
+        let uid = object.metadata.uid.as_deref().unwrap_or_default();
         match before {
-            Some(before) if before.value == value => Some(before.clone()),
+            Some(before) if before.value == value && &*before.uid == uid => Some(before.clone()),
             _ => Some(Kept {
                 value,
+                uid: uid.into(),
                 revision: self.revisions.next(),
             }),
         }

@@ -1,6 +1,6 @@
 //! How the API server is connected to: the kubeconfig or the ServiceAccount, and the HTTP client.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_util::{
@@ -9,13 +9,13 @@ use hyper_util::{
 };
 use kube::{
     Client, Config,
-    client::ConfigExt as _,
+    client::{AuthError, ConfigExt as _},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use rustls::pki_types::ServerName;
 use tower::{BoxError, ServiceBuilder};
 
-use super::{options::Options, requests::CountRequests};
+use super::{kubeconfig, options::Options, requests::CountRequests};
 use crate::{
     error::{Error, Kind, Result},
     telemetry::KubernetesMetrics,
@@ -27,8 +27,33 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How to reach an API server, and with whose rights.
+pub struct Access(Config);
+
+impl Access {
+    /// As the settings say.
+    pub async fn of(options: &Options) -> Result<Self> {
+        config(options).await.map(Access)
+    }
+
+    /// As kubectl: a file, or what `KUBECONFIG` names, or `~/.kube/config`; in a pod without any of
+    /// them, its ServiceAccount.
+    pub async fn of_kubectl(file: Option<&Path>, context: Option<&str>) -> Result<Self> {
+        kubeconfig::config(file, context).await.map(Access)
+    }
+
+    /// The namespace of the context, or of the pod.
+    pub fn namespace(&self) -> &str {
+        &self.0.default_namespace
+    }
+
+    pub(super) fn into_config(self) -> Config {
+        self.0
+    }
+}
+
 /// What the settings, the kubeconfig or the pod say.
-pub async fn config(options: &Options) -> Result<Config> {
+async fn config(options: &Options) -> Result<Config> {
     let selected = KubeConfigOptions {
         context: options.context.clone(),
         ..Default::default()
@@ -54,11 +79,16 @@ pub async fn config(options: &Options) -> Result<Config> {
             )
         })?,
     };
+    without_proxy(config, "kubernetes.kubeconfig")
+}
+
+/// The configuration, if it needs no proxy. `place` is where it was written.
+pub(super) fn without_proxy(config: Config, place: &str) -> Result<Config> {
     match config.proxy_url {
         None => Ok(config),
         Some(_) => Err(Error::new(
             Kind::Invalid,
-            "kubernetes.kubeconfig: `proxy-url` is not supported",
+            format!("{place}: `proxy-url` is not supported"),
             "Give the API server's own address.",
         )),
     }
@@ -67,7 +97,14 @@ pub async fn config(options: &Options) -> Result<Config> {
 /// A client with its own connection: HTTP/2 where the API server speaks it, as it does by default.
 pub fn client(config: &Config, metrics: &KubernetesMetrics) -> Result<Client> {
     let invalid = |error: kube::Error| {
-        let what = format!("kubernetes: the API server's TLS or credentials: {error}");
+        let reason = match &error {
+            // Its own text has the plug-in's output, which may be a token.
+            kube::Error::Auth(AuthError::AuthExecRun { out, .. }) => {
+                format!("the credential plug-in has failed ({})", out.status)
+            }
+            error => error.to_string(),
+        };
+        let what = format!("kubernetes: the API server's TLS or credentials: {reason}");
         Error::new(Kind::Invalid, what, "")
     };
     let mut http = HttpConnector::new();

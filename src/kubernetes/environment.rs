@@ -1,7 +1,10 @@
 //! The environment of a container, as KEDA resolves it (`resolveEnv` in
 //! `pkg/scaling/resolver/scale_resolvers.go`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use super::{
     expansion::{Known, expand},
@@ -23,6 +26,24 @@ pub enum Found<'a> {
 
 /// Looks up the maps that [`Container::needs`] has named.
 pub type Lookup<'a> = &'a dyn Fn(&MapId) -> Found<'a>;
+
+/// Why a variable has no value. Completes the sentence "environment variable X …", without a value.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// The container has no such variable.
+    NotSet,
+    /// It has, and something is missing or cannot be read; KEDA then refuses the trigger.
+    Failed(String),
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unresolved::NotSet => "is not set",
+            Unresolved::Failed(reason) => reason,
+        })
+    }
+}
 
 /// A container by its name; without one, the first. The error says what is missing.
 pub fn container<'a>(
@@ -63,9 +84,12 @@ impl Container {
         needed
     }
 
-    /// The value of a variable. `None`: it has an optional source that does not exist. The error
-    /// completes the sentence "environment variable X …", without a value.
-    pub fn resolve(&self, variable: &str, lookup: Lookup<'_>) -> Result<Option<Secret>, String> {
+    /// The value of a variable. `None`: it has an optional source that does not exist.
+    pub fn resolve(
+        &self,
+        variable: &str,
+        lookup: Lookup<'_>,
+    ) -> Result<Option<Secret>, Unresolved> {
         let mut known: Known = BTreeMap::new();
         let mut is_optional = false;
         for from in self.env_from() {
@@ -77,7 +101,10 @@ impl Container {
                     (format!("{prefix}{key}"), value)
                 })),
                 Found::Missing if from.is_optional() => is_optional = true,
-                Found::Missing => return Err(format!("needs {id}, which does not exist")),
+                Found::Missing => {
+                    let reason = format!("needs {id}, which does not exist");
+                    return Err(Unresolved::Failed(reason));
+                }
                 Found::NotRead => {}
             }
         }
@@ -100,9 +127,9 @@ impl Container {
             known.insert(entry.name.clone(), value);
         }
         match known.remove(variable) {
-            Some(value) => value.map(Some),
+            Some(value) => value.map(Some).map_err(Unresolved::Failed),
             None if is_optional => Ok(None),
-            None => Err("is not set".to_owned()),
+            None => Err(Unresolved::NotSet),
         }
     }
 }
@@ -183,7 +210,8 @@ mod tests {
             (true, _) => Found::Missing,
         };
         let value = app.resolve(variable, &lookup);
-        value.map(|value| value.map(|value| value.expose().to_owned()))
+        let value = value.map(|value| value.map(|value| value.expose().to_owned()));
+        value.map_err(|reason| reason.to_string())
     }
 
     #[test]

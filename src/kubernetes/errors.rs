@@ -2,6 +2,7 @@
 //! the message of a status, which names objects and permissions.
 
 use kube::{core::Status, runtime::watcher};
+use tokio::time::error::Elapsed;
 
 use super::object::{ObjectId, Resource};
 use crate::error::{Error, Kind};
@@ -9,7 +10,7 @@ use crate::error::{Error, Kind};
 /// What was requested, for errors and metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// `get`, `list` or `watch`, as in an RBAC rule.
+    /// `get`, `list`, `watch`, `create` or `patch`, as in an RBAC rule.
     pub verb: &'static str,
     pub resource: &'a Resource,
     pub namespace: Option<&'a str>,
@@ -49,6 +50,10 @@ impl<'a> Request<'a> {
                 "the API server does not accept the credentials of this server",
                 "Check the ServiceAccount's token, or the user of the kubeconfig.",
             ),
+            // The admission plug-in NamespaceLifecycle; no permission helps.
+            403 if message.contains("because it is being terminated") => {
+                Error::new(Kind::NotFound, "the namespace is being deleted", "")
+            }
             403 => self.forbidden(message),
             404 => Error::new(
                 Kind::NotFound,
@@ -108,10 +113,17 @@ impl<'a> Request<'a> {
         Error::new(Kind::Unreadable, what, "").at(self.place())
     }
 
+    /// A request that could not be made of what was given; a defect.
+    pub fn unwritten(&self, how: &str) -> Error {
+        let what = format!("the request cannot be written {how}");
+        Error::new(Kind::Internal, what, "Report this as a defect.").at(self.place())
+    }
+
     /// The client library's error.
     pub fn failed(&self, error: &kube::Error) -> Error {
         use kube::Error as E;
         match error {
+            E::Service(error) if error.is::<Elapsed>() => self.timed_out(),
             E::Api(status) => self.refused(status.code, &status.message),
             E::HyperError(_) | E::Service(_) | E::ReadEvents(_) => Error::new(
                 Kind::Unreachable,

@@ -19,6 +19,11 @@ pub fn may_be(trigger: &Trigger, sent: &Metadata) -> bool {
     written.iter().all(same) && sent.keys().all(|key| written.contains_key(key))
 }
 
+/// Whether values of this trigger come from the environment.
+pub fn has_environment(trigger: &Trigger) -> bool {
+    trigger.metadata.keys().any(|key| key.ends_with(FROM_ENV))
+}
+
 /// The keys whose values come from the environment: key, variable, and what was sent.
 pub fn from_environment<'a>(
     trigger: &'a Trigger,
@@ -43,6 +48,7 @@ mod tests {
 
     fn trigger(pairs: &[(&str, &str)]) -> Trigger {
         Trigger {
+            index: 0,
             metadata: map(pairs),
             reference: None,
         }

@@ -1,5 +1,5 @@
-//! Reads from the Kubernetes API how a trigger authenticates. Optional: nothing is connected to unless
-//! the settings say so.
+//! Reads from the Kubernetes API how a trigger authenticates and how many replicas its scale target has,
+//! and writes events there. Optional: nothing is connected to unless the settings say so.
 //!
 //! KEDA sends no parameters of a TriggerAuthentication to an external scaler. It sends the namespace and
 //! the name of a ScaledObject and the metadata of one of its triggers, which is enough to find them:
@@ -11,6 +11,9 @@
 //!    is ever requested: a Role may name those that this server may read.
 //! 5. [`allowed`] decides where the keys may be sent.
 //!
+//! [`standing`] says whether a call's metadata are those of a trigger, for [`events`] about it, and
+//! [`replicas`] follow its scale target.
+//!
 //! When the API server is away, what is known stays in use.
 
 mod allowed;
@@ -20,28 +23,37 @@ mod collection;
 mod connect;
 mod environment;
 mod errors;
+mod events;
 mod expansion;
 mod fresh;
+mod kubeconfig;
+mod listing;
 mod matching;
 mod object;
 mod options;
 mod pod_template;
 mod read;
 mod reference;
+mod replicas;
 mod requests;
 mod resolve;
 mod retry;
 mod scalable;
 mod source;
 mod sources;
+mod standing;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
 pub use authentication::{Authentication, Provenance};
+pub use connect::Access;
+pub use events::{Event, EventWriter};
 pub use object::{ObjectId, Resource, WorkloadType, is_name};
 pub use options::Options;
+pub use replicas::Replicas;
+pub use standing::Standing;
 
 use crate::{
     error::{Error, Result},
@@ -78,7 +90,13 @@ impl Kubernetes {
     /// Starts the watches and returns at once. An error: the settings or the kubeconfig are wrong. An API
     /// server that is away is none; it is tried again.
     pub async fn start(options: Options, metrics: KubernetesMetrics) -> Result<Self> {
-        let api = Arc::new(ApiServer::new(&options, metrics.clone()).await?);
+        let access = Access::of(&options).await?;
+        Kubernetes::new(access, options, metrics)?.watch()
+    }
+
+    /// Without watches of KEDA's objects, and without a request.
+    pub fn new(access: Access, options: Options, metrics: KubernetesMetrics) -> Result<Self> {
+        let api = Arc::new(ApiServer::new(access, metrics.clone())?);
         let revisions = Arc::new(Revisions::default());
         let scalables = |resource| {
             let (namespaces, revisions) = (&options.namespaces, revisions.clone());
@@ -101,7 +119,7 @@ impl Kubernetes {
                 metrics.clone(),
             ))
         };
-        let kubernetes = Kubernetes {
+        Ok(Kubernetes {
             scaled_objects: scalables(R::ScaledObjects),
             scaled_jobs: scalables(R::ScaledJobs),
             authentications: references(R::TriggerAuthentications, &options.namespaces),
@@ -117,11 +135,11 @@ impl Kubernetes {
             api,
             metrics,
             revisions,
-        };
-        kubernetes.watch()
+        })
     }
 
-    fn watch(mut self) -> Result<Self> {
+    /// Starts the watches of KEDA's objects.
+    pub fn watch(mut self) -> Result<Self> {
         let mut tasks = JoinSet::new();
         follow(&mut tasks, &self.scaled_objects, R::ScaledObjects, &self)?;
         follow(&mut tasks, &self.scaled_jobs, R::ScaledJobs, &self)?;
@@ -171,6 +189,14 @@ impl Kubernetes {
             && self.cluster_authentications.is_synced()
     }
 
+    /// Returns once KEDA's objects are all known, or it is known why they are not.
+    pub async fn settled(&self) {
+        self.scaled_objects.settled().await;
+        self.scaled_jobs.settled().await;
+        self.authentications.settled().await;
+        self.cluster_authentications.settled().await;
+    }
+
     /// The last failures, of watches that have not recovered.
     pub fn problems(&self) -> Vec<Error> {
         let mut problems = self.scaled_objects.problems();
@@ -179,6 +205,11 @@ impl Kubernetes {
         problems.extend(self.cluster_authentications.problems());
         problems.extend(self.sources.problems());
         problems
+    }
+
+    /// The figures of this client.
+    pub fn metrics(&self) -> &KubernetesMetrics {
+        &self.metrics
     }
 
     /// How many Secrets, ConfigMaps and scale targets are watched.

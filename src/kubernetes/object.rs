@@ -10,7 +10,11 @@ use crate::error::{Error, Kind, Result};
 const KEDA_GROUP: &str = "keda.sh";
 const KEDA_VERSION: &str = "v1alpha1";
 
-/// A kind of object that is read.
+/// The API group and version of events.
+const EVENTS_GROUP: &str = "events.k8s.io";
+const EVENTS_VERSION: &str = "v1";
+
+/// A kind of object that is read, or written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Resource {
     ScaledObjects,
@@ -19,6 +23,8 @@ pub enum Resource {
     ClusterTriggerAuthentications,
     Secrets,
     ConfigMaps,
+    /// What `kubectl describe` shows below an object.
+    Events,
     /// What a ScaledObject scales: a Deployment, or whatever has a pod template.
     Workloads(Arc<WorkloadType>),
 }
@@ -44,6 +50,7 @@ impl Resource {
             Resource::ClusterTriggerAuthentications => "clustertriggerauthentications",
             Resource::Secrets => "secrets",
             Resource::ConfigMaps => "configmaps",
+            Resource::Events => "events",
         }
     }
 
@@ -57,6 +64,7 @@ impl Resource {
             Resource::ClusterTriggerAuthentications => "ClusterTriggerAuthentication",
             Resource::Secrets => "Secret",
             Resource::ConfigMaps => "ConfigMap",
+            Resource::Events => "Event",
         }
     }
 
@@ -73,6 +81,7 @@ impl Resource {
         match self {
             Resource::Workloads(workload) => &workload.group,
             Resource::Secrets | Resource::ConfigMaps => "",
+            Resource::Events => EVENTS_GROUP,
             _ => KEDA_GROUP,
         }
     }
@@ -81,6 +90,7 @@ impl Resource {
         match self {
             Resource::Workloads(workload) => &workload.version,
             Resource::Secrets | Resource::ConfigMaps => "v1",
+            Resource::Events => EVENTS_VERSION,
             _ => KEDA_VERSION,
         }
     }
@@ -96,11 +106,32 @@ impl Resource {
         }
     }
 
-    fn api_version(&self) -> String {
+    /// The group with its version, as in `apiVersion`.
+    pub fn api_version(&self) -> String {
         match self.group() {
             "" => self.version().to_owned(),
             group => format!("{group}/{}", self.version()),
         }
+    }
+
+    /// The path of the collection of a namespace, or of the cluster.
+    fn path(&self, namespace: Option<&str>) -> String {
+        let root = match self.group() {
+            "" => "/api",
+            _ => "/apis",
+        };
+        let (version, plural) = (self.api_version(), self.plural());
+        match namespace {
+            Some(namespace) => format!("{root}/{version}/namespaces/{namespace}/{plural}"),
+            None => format!("{root}/{version}/{plural}"),
+        }
+    }
+
+    /// The path of a page of a `list`, from the `continue` token of the one before.
+    pub fn page_path(&self, namespace: Option<&str>, limit: usize, from: Option<&str>) -> String {
+        let from = from.map(|token| format!("&continue={token}"));
+        let path = self.path(namespace);
+        format!("{path}?limit={limit}{}", from.unwrap_or_default())
     }
 
     /// The plural with its group, as `kubectl` takes it: `deployments.apps`.
@@ -144,20 +175,12 @@ impl ObjectId {
         })
     }
 
-    /// The path of the collection that the object is in.
-    fn collection(&self) -> String {
-        let root = match self.resource.group() {
-            "" => "/api",
-            _ => "/apis",
-        };
-        let (version, plural) = (self.resource.api_version(), self.resource.plural());
-        match &self.namespace {
-            Some(namespace) => format!("{root}/{version}/namespaces/{namespace}/{plural}"),
-            None => format!("{root}/{version}/{plural}"),
-        }
+    /// The path of the collection that the object is in, and of a `create`.
+    pub fn collection(&self) -> String {
+        self.resource.path(self.namespace.as_deref())
     }
 
-    /// The path of a `get`.
+    /// The path of a `get` and of a `patch`.
     pub fn path(&self) -> String {
         format!("{}/{}", self.collection(), self.name)
     }

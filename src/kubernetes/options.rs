@@ -18,6 +18,8 @@ pub struct Options {
     /// The servers that the keys of a ClusterTriggerAuthentication may be sent to, by its name, beside
     /// those that it names itself.
     pub cluster_authentication_servers: BTreeMap<String, Rules>,
+    /// Whether events are written for ScaledObjects and ScaledJobs.
+    pub events: bool,
 }
 
 /// KEDA's Helm chart and its manifests install into this namespace.
@@ -31,6 +33,7 @@ impl Default for Options {
             namespaces: Vec::new(),
             keda_namespace: KEDA_NAMESPACE.to_owned(),
             cluster_authentication_servers: BTreeMap::new(),
+            events: true,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     Kubernetes,
     authentication::{Authentication, Dependencies, Provenance},
     collection::{Collection, Kept},
-    environment::{Found, container},
+    environment::{Found, Unresolved, container},
     object::{ObjectId, Resource},
     pod_template::{Container, MapId},
     reference::{KeyReference, References},
@@ -28,6 +28,13 @@ use crate::{
 /// What to do about what cannot be followed.
 const ALTERNATIVE: &str = "Put the keys into a Secret and refer to it by `secretTargetRef`, or have \
     whoever runs backlog-scaler give the connection a name in its settings.";
+
+/// Why an environment variable has no value.
+pub(super) struct NoValue {
+    /// The container has no such variable.
+    pub is_unset: bool,
+    pub error: Error,
+}
 
 const CREATE: &str = "Create it, or correct the reference.";
 
@@ -68,7 +75,7 @@ impl Kubernetes {
         let values = self.variables(owner, &wanted, &mut depends_on).await;
         let values = values.map_err(|error| error.at(place("env")))?;
         for (entry, value) in references.environment.iter().zip(values) {
-            let value = value.map_err(|error| error.at(place("env")))?;
+            let value = value.map_err(|unresolved| unresolved.error.at(place("env")))?;
             let value = value.unwrap_or_else(|| Secret::from(""));
             keys.insert(entry.parameter.clone(), (value, Provenance::Environment));
         }
@@ -186,7 +193,7 @@ impl Kubernetes {
         owner: &Owner,
         wanted: &[(Option<&str>, &str)],
         depends_on: &mut Dependencies,
-    ) -> Result<Vec<Result<Option<Secret>>>> {
+    ) -> Result<Vec<Result<Option<Secret>, NoValue>>> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
@@ -230,7 +237,10 @@ impl Kubernetes {
             .map(|(container, (_, variable))| {
                 container.resolve(variable, &lookup).map_err(|reason| {
                     let what = format!("environment variable {variable} of {target} {reason}");
-                    Error::new(Kind::NotFound, what, "")
+                    NoValue {
+                        is_unset: reason == Unresolved::NotSet,
+                        error: Error::new(Kind::NotFound, what, ""),
+                    }
                 })
             });
         Ok(values.collect())

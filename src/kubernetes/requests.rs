@@ -1,15 +1,23 @@
-//! Counts the requests to the API server, whoever makes them.
+//! Counts the requests to the API server, whoever makes them, and bounds the time until each has a
+//! response.
 
 use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use http::{Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
+use tokio::time::{error::Elapsed, timeout};
 use tower::{BoxError, Layer, Service};
 
 use crate::{error::Kind, telemetry::KubernetesMetrics};
+
+/// A response begins within this, also that of a watch, and that of a page of a list. Otherwise the
+/// connection is given up: an API server that accepts connections and is frozen would hold a watch
+/// forever, as nothing else bounds a TLS handshake.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Wraps a client's service.
 pub struct CountRequests(pub KubernetesMetrics);
@@ -45,13 +53,17 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (verb, resource) = classify(request.uri());
+        let (verb, resource) = classify(request.method(), request.uri());
         let metrics = self.metrics.clone();
         let response = self.inner.call(request);
         Box::pin(async move {
-            let response = response.await.map_err(Into::into);
+            let response = match timeout(RESPONSE_TIMEOUT, response).await {
+                Ok(response) => response.map_err(Into::into),
+                Err(elapsed) => Err(elapsed.into()),
+            };
             let error = match &response {
                 Ok(response) => kind(response.status()),
+                Err(error) if error.is::<Elapsed>() => Some(Kind::TimedOut),
                 Err(_) => Some(Kind::Unreachable),
             };
             metrics.count_request(verb, resource, error);
@@ -73,7 +85,7 @@ fn kind(status: StatusCode) -> Option<Kind> {
 
 /// The verb and the resource of a request, as labels: `get` of one object, `list` or `watch` of a
 /// collection.
-fn classify(uri: &Uri) -> (&'static str, &'static str) {
+fn classify(method: &Method, uri: &Uri) -> (&'static str, &'static str) {
     let mut parts = uri.path().split('/').filter(|part| !part.is_empty());
     // /api/v1 or /apis/group/version.
     let of_group = parts.next() == Some("apis");
@@ -89,10 +101,13 @@ fn classify(uri: &Uri) -> (&'static str, &'static str) {
         Some("clustertriggerauthentications") => "clustertriggerauthentications",
         Some("secrets") => "secrets",
         Some("configmaps") => "configmaps",
+        Some("events") => "events",
         _ => "workloads",
     };
     let query = uri.query().unwrap_or_default();
     let verb = match rest.next() {
+        _ if method == Method::POST => "create",
+        _ if method == Method::PATCH => "patch",
         Some(_) => "get",
         None if query.split('&').any(|pair| pair == "watch=true") => "watch",
         None => "list",
@@ -125,7 +140,14 @@ mod tests {
                 ("get", "clustertriggerauthentications"),
             ),
         ] {
-            assert_eq!(classify(&uri.parse().unwrap()), expected, "{uri}");
+            let classified = classify(&Method::GET, &uri.parse().unwrap());
+            assert_eq!(classified, expected, "{uri}");
         }
+        let events = "/apis/events.k8s.io/v1/namespaces/shop/events";
+        let created = classify(&Method::POST, &events.parse().unwrap());
+        assert_eq!(created, ("create", "events"));
+        let one = format!("{events}/worker.1");
+        let patched = classify(&Method::PATCH, &one.parse().unwrap());
+        assert_eq!(patched, ("patch", "events"));
     }
 }

@@ -157,9 +157,13 @@ impl Kubernetes {
 
     async fn fresh<T>(&self, id: &ObjectId, parse: Parse<T>) -> Result<Option<Kept<T>>> {
         let object: Option<Value> = self.fresh.read(&self.api, id).await?;
-        let value = object.and_then(|object| parse(&id.resource, &object));
-        Ok(value.map(|value| Kept {
+        let parsed = object.and_then(|object| {
+            let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+            Some((parse(&id.resource, &object)?, Arc::from(uid)))
+        });
+        Ok(parsed.map(|(value, uid)| Kept {
             value: value.map(Arc::new),
+            uid,
             revision: self.revisions.next(),
         }))
     }
@@ -178,7 +182,8 @@ impl Kubernetes {
         {
             let mut same = Vec::new();
             for (owner, trigger) in candidates {
-                if self.has_values(owner, trigger, sent, &mut depends_on).await {
+                let values = self.has_values(owner, trigger, sent, &mut depends_on);
+                if values.await.unwrap_or(true) {
                     same.push((owner, trigger));
                 }
             }
@@ -197,27 +202,37 @@ impl Kubernetes {
         }
     }
 
-    /// Whether the values that were sent are those of the trigger's environment, as far as that can be
-    /// read: otherwise a caller could send another address under the name of a trigger that has keys.
-    async fn has_values(
+    /// Whether the values that were sent are those of the trigger's environment; `None`: it cannot be
+    /// read. Without this a caller could send another address under the name of a trigger that has keys.
+    pub(super) async fn has_values(
         &self,
         owner: &Owner,
         trigger: &Trigger,
         sent: &Metadata,
         depends_on: &mut Dependencies,
-    ) -> bool {
+    ) -> Option<bool> {
         let keys: Vec<_> = matching::from_environment(trigger, sent).collect();
         let container = owner.scalable.container.as_deref();
         let wanted: Vec<_> = keys.iter().map(|(_, name, _)| (container, *name)).collect();
-        let Ok(values) = self.variables(owner, &wanted, depends_on).await else {
-            return true;
-        };
-        keys.iter().zip(values).all(|((.., sent), value)| {
-            let Ok(value) = value else { return true };
+        let values = self.variables(owner, &wanted, depends_on).await.ok()?;
+        let mut unread = false;
+        let same = keys.iter().zip(values).all(|((.., sent), value)| {
+            let value = match value {
+                Ok(value) => value,
+                Err(no_value) if no_value.is_unset => None,
+                Err(_) => {
+                    unread = true;
+                    return true;
+                }
+            };
             // KEDA sends no key without a value, nor with an empty one.
             let value = value.as_ref().map(Secret::expose);
             *sent == value.filter(|value| !value.is_empty())
-        })
+        });
+        match (same, unread) {
+            (true, true) => None,
+            (same, _) => Some(same),
+        }
     }
 
     async fn follow(
@@ -281,7 +296,7 @@ impl Kubernetes {
     }
 }
 
-fn owner(id: &ObjectId, kept: Kept<Scalable>) -> Result<Owner> {
+pub(super) fn owner(id: &ObjectId, kept: Kept<Scalable>) -> Result<Owner> {
     let unreadable = |reason| Error::new(Kind::Unreadable, format!("{id}: {reason}"), "");
     Ok(Owner {
         id: id.clone(),

@@ -27,6 +27,8 @@ pub struct Scalable {
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct Trigger {
+    /// Its place among all triggers of the object.
+    pub index: usize,
     pub metadata: BTreeMap<String, String>,
     pub reference: Option<Reference>,
 }
@@ -56,9 +58,11 @@ impl Scalable {
     pub fn parse(resource: &Resource, object: &Value) -> Result<Self, &'static str> {
         let spec = Spec::deserialize(&object["spec"]).map_err(|_| "its spec cannot be parsed")?;
         let external = |kind: &str| matches!(kind, "external" | "external-push");
-        let triggers = spec.triggers.into_iter().filter(|t| external(&t.r#type));
+        let triggers = spec.triggers.into_iter().enumerate();
         let triggers: Vec<Trigger> = triggers
-            .map(|trigger| Trigger {
+            .filter(|(_, trigger)| external(&trigger.r#type))
+            .map(|(index, trigger)| Trigger {
+                index,
                 metadata: trigger.metadata.unwrap_or_default(),
                 reference: trigger.authentication_ref.filter(|r| !r.name.is_empty()),
             })
@@ -201,6 +205,8 @@ mod tests {
         let references = parsed.triggers.iter().map(|t| t.reference.as_ref());
         let references: Vec<_> = references.map(|r| r.map(|r| r.name.as_str())).collect();
         assert_eq!(references, [Some("redis"), None]);
+        let places = parsed.triggers.iter().map(|trigger| trigger.index);
+        assert_eq!(Vec::from_iter(places), [1, 2]);
         assert_eq!(parsed.container.as_deref(), Some("app"));
         let EnvironmentSource::Workload { of, name } = &parsed.environment else {
             panic!("a ScaledObject has a target");

@@ -34,7 +34,7 @@ pub enum Content {
     Missing,
     /// A Secret's or ConfigMap's `data`.
     Keys(Keys),
-    /// The containers of a pod template.
+    /// The containers of a scale target's pod template.
     Containers(Vec<Container>),
 }
 
@@ -45,6 +45,9 @@ pub struct State {
     pub content: Option<Arc<Content>>,
     /// Changes with the content.
     pub revision: u64,
+    /// How many replicas a scale target is to have: its `spec.replicas`, where it has one. No part of the
+    /// content: authentications do not depend on it.
+    pub replicas: Option<u32>,
     /// The last failure, until the next success.
     pub error: Option<Error>,
 }
@@ -78,7 +81,7 @@ impl Follower {
         let mut version = match self.api.get(&self.id).await? {
             Some(body) => self.publish(parse(&body, Request::of("get", &self.id))?),
             None => {
-                self.publish_content(Content::Missing);
+                self.publish_content(Content::Missing, None);
                 None
             }
         };
@@ -99,7 +102,7 @@ impl Follower {
                     "ADDED" | "MODIFIED" => version = self.publish(object),
                     "DELETED" => {
                         version = object.metadata.resource_version;
-                        self.publish_content(Content::Missing);
+                        self.publish_content(Content::Missing, None);
                     }
                     "BOOKMARK" => version = object.metadata.resource_version.or(version),
                     // The version is too old: the present state is read anew.
@@ -114,13 +117,16 @@ impl Follower {
     /// Returns the object's version.
     fn publish(&self, object: Object) -> Option<String> {
         let version = object.metadata.resource_version.clone();
-        self.publish_content(object.content(&self.id.resource));
+        let replicas = object.replicas(&self.id.resource);
+        self.publish_content(object.content(&self.id.resource), replicas);
         version
     }
 
-    fn publish_content(&self, content: Content) {
+    fn publish_content(&self, content: Content, replicas: Option<u32>) {
         self.status.event();
         self.state.send_if_modified(|state| {
+            // Who follows changes wants those of the content.
+            state.replicas = replicas;
             let is_same = state.content.as_deref() == Some(&content);
             if !is_same {
                 state.content = Some(Arc::new(content));
@@ -183,6 +189,9 @@ struct Metadata {
 struct Spec {
     #[serde(default)]
     template: PodTemplate,
+    /// Of a custom resource it may be anything.
+    #[serde(default)]
+    replicas: serde_json::Value,
 }
 
 /// The error has no word of the text, which may be a Secret.
@@ -191,6 +200,12 @@ fn parse<T: for<'a> Deserialize<'a>>(text: &[u8], request: Request<'_>) -> Resul
 }
 
 impl Object {
+    fn replicas(&self, resource: &Resource) -> Option<u32> {
+        let spec = self.spec.as_ref()?;
+        let number = u32::try_from(spec.replicas.as_u64()?).ok();
+        number.filter(|_| matches!(resource, Resource::Workloads(_)))
+    }
+
     fn content(self, resource: &Resource) -> Content {
         let data = self.data.unwrap_or_default().into_iter();
         match resource {

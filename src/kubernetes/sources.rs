@@ -69,12 +69,7 @@ impl Sources {
     /// was, and the last request failed.
     pub async fn read(&self, id: ObjectId) -> Result<Arc<Source>> {
         let source = self.open(id)?;
-        let mut state = source.state.clone();
-        let known = state
-            .wait_for(|state| state.content.is_some() || state.error.is_some())
-            .await;
-        let state = known.map(|state| state.clone());
-        let state = state.map_err(|_| Error::new(Kind::Internal, "a watch has ended", ""))?;
+        let state = source.known().await?;
         if matches!(state.content.as_deref(), None | Some(Content::Missing)) {
             self.linger(source.clone());
         }
@@ -112,7 +107,8 @@ impl Sources {
         errors.collect()
     }
 
-    fn open(&self, id: ObjectId) -> Result<Arc<Source>> {
+    /// An object that is watched from now on. An error: too many are.
+    pub fn open(&self, id: ObjectId) -> Result<Arc<Source>> {
         let mut open = self.open.lock();
         if let Some(source) = open.get(&id).and_then(Weak::upgrade) {
             return Ok(source);
@@ -181,12 +177,42 @@ impl Source {
         self.state.borrow().clone()
     }
 
+    /// What is known, once that is anything: the object, or a failure.
+    pub async fn known(&self) -> Result<State> {
+        let mut state = self.state.clone();
+        let known = state
+            .wait_for(|state| state.content.is_some() || state.error.is_some())
+            .await;
+        let state = known.map(|state| state.clone());
+        state.map_err(|_| Error::new(Kind::Internal, "a watch has ended", ""))
+    }
+
+    /// How many replicas a scale target is to have, as far as the API server is heard of; `Ok(None)`:
+    /// not read yet.
+    pub fn replicas(&self) -> Result<Option<u32>> {
+        let state = self.state.borrow();
+        match (&state.error, &state.content, state.replicas) {
+            (Some(error), ..) => Err(error.clone()),
+            (None, None, _) => Ok(None),
+            (None, Some(content), None) => Err(without_replicas(&self.id, content)),
+            (None, Some(_), replicas) => Ok(replicas),
+        }
+    }
+
     /// Reports what changes from now on.
     pub fn changes(&self) -> watch::Receiver<State> {
         let mut changes = self.state.clone();
         changes.mark_unchanged();
         changes
     }
+}
+
+fn without_replicas(id: &ObjectId, content: &Content) -> Error {
+    let what = match content {
+        Content::Missing => "does not exist",
+        _ => "has no number at `spec.replicas`",
+    };
+    Error::new(Kind::NotFound, format!("{id} {what}"), "")
 }
 
 impl Drop for Source {
@@ -204,5 +230,39 @@ impl Drop for Source {
         {
             open.remove(&self.id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::{object::Resource, tests::without_api_server};
+
+    fn secret(namespace: &str, number: usize) -> ObjectId {
+        let name = format!("redis-{number}");
+        ObjectId::new(Resource::Secrets, Some(namespace), &name).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_namespace_leaves_room_for_the_others() {
+        let kubernetes = without_api_server("redis", &[]).await;
+        let sources = &kubernetes.sources;
+        let open = |number| sources.open(secret("shop", number));
+        let mut held: Vec<_> = (0..MOST_OF_NAMESPACE)
+            .map(|number| open(number).expect("has room"))
+            .collect();
+        let error = open(MOST_OF_NAMESPACE).err().expect("is full");
+        assert_eq!(error.kind(), Kind::Exhausted);
+        assert_eq!(
+            error.to_string(),
+            "Secret shop/redis-4000: 4000 Secrets, ConfigMaps and scale targets of its namespace are \
+             watched already. Have its triggers share authentications and Secrets."
+        );
+        assert!(open(7).is_ok(), "one that is watched already is shared");
+        assert!(sources.open(secret("mail", 0)).is_ok());
+        held.truncate(MOST_OF_NAMESPACE - 1);
+        assert!(open(MOST_OF_NAMESPACE).is_ok(), "one has gone");
+        drop(held);
+        assert_eq!(sources.len(), 0, "nobody uses them");
     }
 }

@@ -71,7 +71,8 @@ pub struct CommonKeys {
     /// out, the newest sample alone decides.
     pub activity_hold: Option<Span>,
     /// A value that led to some replicas holds them until the backlog per replica is below this;
-    /// it must be below the target. Left out, the value is the backlog.
+    /// it must be below the target. With `kubernetes.enabled` in the settings, the replicas that there
+    /// are. Left out, the value is the backlog.
     pub scale_down_below: Option<ScaleDownBelow>,
     /// How much unfinished work one replica has in flight: the value is at least enough for as many
     /// replicas as the unfinished work needs, and the trigger is active while there is any. Left

@@ -35,6 +35,11 @@ impl Authenticated {
         next
     }
 
+    /// What is used for a trigger now.
+    pub fn current(&self, key: &TriggerKey) -> Option<Arc<Trigger>> {
+        self.0.lock().peek(key)?.upgrade()
+    }
+
     /// Forgets triggers that are no longer kept.
     pub fn evict(&self) {
         let mut used = self.0.lock();

@@ -29,6 +29,10 @@ pub trait Authentication: Send + Sync {
 
     /// Whether its keys may be sent to a server; the error says why not.
     fn may_send_to(&self, server: &HostPort) -> Result<()>;
+
+    /// Whether a key of the trigger's own may be used beside its keys: not if it decides how, or by whose
+    /// word, they are sent, and they are not the trigger's own. The error says why not.
+    fn may_join(&self, key: &str, value: &str) -> Result<()>;
 }
 
 /// The trigger with the keys of its authentication that are `known` to its backend. As in KEDA, what

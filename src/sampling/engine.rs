@@ -14,10 +14,13 @@ use tracing::warn;
 use super::{
     authenticated::Authenticated,
     authentication::{Authentication, AuthenticationSource, with_keys},
+    evaluation::Evaluation,
     limits::{InlineConnections, Limits},
     named_connections::{Checked, NamedConnection, NamedConnections},
     query_slot::Freshness,
     registry::{Bound, ConnectionSource, RegisteredType, Registry},
+    replicas::ReplicaSource,
+    state_observer::{StateObserver, TriggerState},
     trigger::{Outcomes, Trigger},
     trigger_cache::{CacheLimits, Kept, TriggerCache, TriggerKey},
 };
@@ -43,6 +46,10 @@ pub struct Engine {
     /// Where authentications are looked up, if they are.
     authentications: OnceLock<Arc<dyn AuthenticationSource>>,
     authenticated: Authenticated,
+    /// Who knows the replicas of scale targets, if anybody does.
+    replicas: OnceLock<Arc<dyn ReplicaSource>>,
+    /// Who reports changes of the states of triggers, if anybody does.
+    observer: OnceLock<Arc<dyn StateObserver>>,
 }
 
 /// What KEDA is told of a trigger before it has a value.
@@ -83,6 +90,8 @@ impl Engine {
             refusals: LogLimit::default(),
             authentications: OnceLock::new(),
             authenticated: Authenticated::new(limits_of_triggers),
+            replicas: OnceLock::new(),
+            observer: OnceLock::new(),
         });
         tokio::spawn(evict_idle(Arc::downgrade(&engine), evict_every));
         Ok(engine)
@@ -90,12 +99,17 @@ impl Engine {
 
     /// The trigger of a request. Depends on metadata and settings alone: no I/O.
     pub fn trigger(&self, request: TriggerRef) -> Result<Arc<Trigger>> {
-        let key = TriggerKey::of(&request);
+        self.trigger_of(&request)
+    }
+
+    fn trigger_of(&self, request: &TriggerRef) -> Result<Arc<Trigger>> {
+        let key = TriggerKey::of(request);
         if let Some(kept) = self.triggers.get(&key) {
             return kept;
         }
-        match self.parse(&request) {
+        match self.parse(request) {
             Ok(trigger) => {
+                self.follow_replicas(&trigger, request);
                 let trigger = Arc::new(trigger);
                 self.triggers.put(key, request, trigger.clone())?;
                 Ok(trigger)
@@ -113,14 +127,31 @@ impl Engine {
         let _ = self.authentications.set(source);
     }
 
+    /// Has `scaleDownBelow` hold the replicas that are known here; the first call counts.
+    pub fn use_replicas(&self, source: Arc<dyn ReplicaSource>) {
+        // As above.
+        let _ = self.replicas.set(source);
+    }
+
+    /// Has changes of the states of triggers reported to this observer; the first call counts.
+    pub fn use_observer(&self, observer: Arc<dyn StateObserver>) {
+        // As above.
+        let _ = self.observer.set(observer);
+    }
+
     /// What KEDA is told of the trigger of a request. Depends on metadata and settings alone: no I/O.
-    pub fn spec(&self, request: TriggerRef) -> Result<Spec> {
+    pub fn spec(&self, request: &TriggerRef) -> Result<Spec> {
+        let spec = self.spec_of(request);
+        spec.inspect_err(|error| self.report_refusal(request, error))
+    }
+
+    fn spec_of(&self, request: &TriggerRef) -> Result<Spec> {
         let source = self.authentications.get();
         // An object may be so new that only KEDA knows it: what is missing here may be found by then.
-        if source.is_some_and(|source| source.has_authentication(&request) != Some(false)) {
-            return self.spec_without_credentials(&request);
+        if source.is_some_and(|source| source.has_authentication(request) != Some(false)) {
+            return self.spec_without_credentials(request);
         }
-        let trigger = self.trigger(request)?;
+        let trigger = self.trigger_of(request)?;
         Ok(Spec {
             metric_name: trigger.metric_name.clone(),
             target: trigger.target,
@@ -128,19 +159,24 @@ impl Engine {
     }
 
     /// The trigger of a request, with the keys of its authentication where these are looked up.
-    pub async fn authenticated(&self, request: TriggerRef) -> Result<Arc<Trigger>> {
+    pub async fn authenticated(&self, request: &TriggerRef) -> Result<Arc<Trigger>> {
+        let trigger = self.authenticated_of(request).await;
+        trigger.inspect_err(|error| self.report_refusal(request, error))
+    }
+
+    async fn authenticated_of(&self, request: &TriggerRef) -> Result<Arc<Trigger>> {
         let Some(source) = self.authentications.get() else {
-            return self.trigger(request);
+            return self.trigger_of(request);
         };
-        let authentication = match source.find(&request).await {
+        let authentication = match source.find(request).await {
             Ok(Some(authentication)) => authentication,
-            Ok(None) => return self.trigger(request),
+            Ok(None) => return self.trigger_of(request),
             // No object has such a trigger: it gets no credentials, and may need none.
             Err(error)
                 if error.kind() == Kind::NotFound
-                    && source.has_authentication(&request).is_none() =>
+                    && source.has_authentication(request).is_none() =>
             {
-                let own = self.trigger(request);
+                let own = self.trigger_of(request);
                 return own.map_err(|own| match own.kind() {
                     Kind::Invalid => error,
                     _ => own,
@@ -151,26 +187,56 @@ impl Engine {
         let trigger_type = self.registry.of(&request.metadata)?.as_ref();
         let (connection_keys, tls_keys) = (trigger_type.connection_keys(), &self.registry.tls_keys);
         let known = |key: &str| connection_keys.get(key).or(tls_keys.get(key)).is_some();
-        let merged = with_keys(&request, authentication.as_ref(), known);
-        if merged == request {
+        let merged = with_keys(request, authentication.as_ref(), known);
+        if merged == *request {
             // Of another use, such as KEDA's own TLS to this server.
-            return self.trigger(request);
+            return self.trigger_of(request);
         }
         let key = TriggerKey::of(&merged);
         let trigger = match self.triggers.get(&key) {
             Some(kept) => kept?,
             None => {
-                self.check_recipients(trigger_type, &merged, authentication.as_ref())?;
-                let spec = self.spec_without_credentials(&request)?;
+                self.check_use(trigger_type, request, &merged, authentication.as_ref())?;
+                let spec = self.spec_without_credentials(request)?;
                 let mut trigger = self.parse(&merged)?;
+                self.follow_replicas(&trigger, request);
                 trigger.metric_name = spec.metric_name;
                 trigger.authentication = Some(authentication);
                 let trigger = Arc::new(trigger);
-                self.triggers.put(key, merged, trigger.clone())?;
+                self.triggers.put(key, &merged, trigger.clone())?;
                 trigger
             }
         };
-        Ok(self.authenticated.choose(TriggerKey::of(&request), trigger))
+        Ok(self.authenticated.choose(TriggerKey::of(request), trigger))
+    }
+
+    /// Evaluates the trigger that was found for this request, and reports a change of its state.
+    pub async fn evaluate(&self, request: &TriggerRef, trigger: &Trigger) -> Result<Evaluation> {
+        let outcome = trigger.evaluate().await;
+        if let Some(observer) = self.observer.get() {
+            trigger.report(observer.as_ref(), request, &outcome);
+        }
+        outcome
+    }
+
+    /// The trigger that a request had before counts as unknown: its next success is reported.
+    fn report_refusal(&self, request: &TriggerRef, error: &Error) {
+        let Some(observer) = self.observer.get() else {
+            return;
+        };
+        let key = TriggerKey::of(request);
+        let before = [self.authenticated.current(&key), self.triggers.peek(&key)];
+        before
+            .iter()
+            .flatten()
+            .for_each(|trigger| trigger.forget_state());
+        observer.observe(request, TriggerState::Refused(error));
+    }
+
+    fn follow_replicas(&self, trigger: &Trigger, request: &TriggerRef) {
+        if let Some(source) = self.replicas.get() {
+            trigger.follow_replicas(|| source.follow(request));
+        }
     }
 
     fn spec_without_credentials(&self, request: &TriggerRef) -> Result<Spec> {
@@ -187,13 +253,22 @@ impl Engine {
         Ok(spec.expect("what is missing is a problem"))
     }
 
-    /// Checks that the keys of the authentication may be sent where the trigger would send them.
-    fn check_recipients(
+    /// Checks that the keys of the authentication may be sent where and how the trigger, whose own keys
+    /// are in the request, would send them.
+    fn check_use(
         &self,
         trigger_type: &dyn RegisteredType,
+        request: &TriggerRef,
         merged: &TriggerRef,
         authentication: &dyn Authentication,
     ) -> Result<()> {
+        let (own, _) = self.known_keys(trigger_type, request);
+        let of_connection = trigger_type.connection_keys().names();
+        for key in of_connection.chain(self.registry.tls_keys.names()) {
+            if let Some(value) = own.get(key) {
+                authentication.may_join(key, value)?;
+            }
+        }
         let (metadata, _) = self.known_keys(trigger_type, merged);
         let tls = metadata.parse::<TlsKeys>(&self.registry.tls_keys)?;
         for server in trigger_type.recipients(&metadata, tls)? {
@@ -219,13 +294,7 @@ impl Engine {
     /// The same for a caller that holds the request, such as a stream: as long as it is called, the
     /// trigger is in use.
     pub async fn renew(&self, request: &TriggerRef) -> Result<Arc<Trigger>> {
-        if self.authentications.get().is_some() {
-            return self.authenticated(request.clone()).await;
-        }
-        match self.triggers.get(&TriggerKey::of(request)) {
-            Some(kept) => kept,
-            None => self.trigger(request.clone()),
-        }
+        self.authenticated(request).await
     }
 
     /// How often a stream has to renew its trigger for it to count as in use.
@@ -234,8 +303,10 @@ impl Engine {
     }
 
     /// Remembers a trigger that cannot be parsed, and logs it the first time.
-    fn refuse(&self, key: TriggerKey, request: TriggerRef, error: &Error) {
-        let (namespace, name) = (request.namespace.clone(), request.name.clone());
+    fn refuse(&self, key: TriggerKey, request: &TriggerRef, error: &Error) {
+        let TriggerRef {
+            namespace, name, ..
+        } = request;
         if self.triggers.refuse(key, request, error.clone()) {
             self.refusals.warn(|suppressed| {
                 warn!(

@@ -1,12 +1,18 @@
 //! The shaping of one trigger, with what it remembers. It is shared with the trigger's query slot,
 //! which reports work, and with its streams.
 
-use parking_lot::Mutex;
-use tokio::time::Instant;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     backend::Reading,
     evaluation::{Evaluation, Shaped},
+    replicas::TargetReplicas,
     shaping::{Memory, Shaping},
     signal_rule::Observation,
     window::Window,
@@ -24,7 +30,13 @@ pub(super) struct Shaper {
     since: Instant,
     // Locked within the lock of a slot, so nothing that locks a slot is called under it.
     state: Mutex<State>,
+    /// Knows the real replicas, where anybody does.
+    replicas: OnceLock<Arc<dyn TargetReplicas>>,
 }
+
+/// How long the first calls of a trigger wait for the real replicas, so that a restart of this server
+/// is no reason to go down. The backend's first sample may take as long.
+const FIRST_REPLICAS: Duration = Duration::from_millis(500);
 
 struct State {
     memory: Memory,
@@ -50,7 +62,35 @@ impl Shaper {
                 replacement: None,
             }),
             shaping,
+            replicas: OnceLock::new(),
         }
+    }
+
+    /// Has `scaleDownBelow`, if the trigger has it, hold the replicas that are known there.
+    pub fn follow_replicas(&self, replicas: impl FnOnce() -> Arc<dyn TargetReplicas>) {
+        if self.shaping.scale_down_below.is_some() {
+            self.replicas.get_or_init(replicas);
+        }
+    }
+
+    /// Returns once it is known how many replicas there are, or cannot be; soon in any case.
+    pub async fn replicas_known(&self) {
+        if let Some(replicas) = self.replicas.get()
+            && self.since.elapsed() < FIRST_REPLICAS
+        {
+            // Late: the trigger begins without them.
+            let _ = timeout_at(self.since + FIRST_REPLICAS, replicas.known()).await;
+        }
+    }
+
+    /// The state, with the replicas that there really are, where that is known.
+    fn state(&self) -> MutexGuard<'_, State> {
+        let known = self.replicas.get().and_then(|replicas| replicas.now());
+        let mut state = self.state.lock();
+        if let Some(known) = known {
+            state.memory.replicas = f64::from(known);
+        }
+        state
     }
 
     /// Whether it remembers anything of samples.
@@ -92,7 +132,7 @@ impl Shaper {
 
     /// Shapes an evaluation.
     pub fn shape(&self, raw: Evaluation, purpose: Purpose) -> Evaluation {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         state.replacement = None;
         let (evaluation, replicas) = self.apply(raw, &state.memory);
         if purpose == Purpose::Call {
@@ -145,7 +185,7 @@ impl Shaper {
 
     /// The same evaluation as a call would get, without an effect on later ones.
     pub fn preview(&self, raw: Evaluation) -> Evaluation {
-        self.apply(raw, &self.state.lock().memory).0
+        self.apply(raw, &self.state().memory).0
     }
 
     /// The value that the last call got in place of a sample.

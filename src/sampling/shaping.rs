@@ -36,7 +36,8 @@ pub(crate) struct Shaping {
 pub(crate) struct Memory {
     /// When the newest sample that showed work was measured.
     pub last_work: Option<Instant>,
-    /// The replicas that the last reported value leads to.
+    /// The replicas of the scale target, where they are known; otherwise those that the last reported
+    /// value leads to.
     pub replicas: f64,
     /// The values of the last minutes, where they are smoothed.
     pub values: Option<Window>,

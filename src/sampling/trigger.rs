@@ -16,11 +16,16 @@ use super::{
     backend::{Backend, Reading},
     evaluation::Evaluation,
     query_slot::{Freshness, QuerySlot, SlotSample},
+    replicas::TargetReplicas,
     shaper::{Purpose, Shaper},
     signal_rule::{Observation, SignalRule},
+    state_observer::{StateObserver, TriggerState},
     subscription::Subscription,
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    metadata::TriggerRef,
+};
 
 /// A trigger: its metric, and how to evaluate it.
 pub struct Trigger {
@@ -52,6 +57,8 @@ pub(super) struct Outcomes {
     errors: [AtomicU64; Kind::ALL.len()],
     /// The last one was on a sample that is not stale.
     up: AtomicBool,
+    /// The observer of states knows the trigger to be well.
+    known_well: AtomicBool,
 }
 
 impl Outcomes {
@@ -88,6 +95,9 @@ impl Trigger {
     /// Evaluates the trigger: on a fresh sample at once, else after a read that is shared with all
     /// triggers of the same query.
     pub async fn evaluate(&self) -> Result<Evaluation> {
+        if let Some(shaper) = &self.shaper {
+            shaper.replicas_known().await;
+        }
         let now = Instant::now();
         let outcome = match self.query.fresh(&self.freshness, now) {
             Some(outcome) => outcome,
@@ -96,6 +106,44 @@ impl Trigger {
         let outcome = self.shaped(outcome, Purpose::Call);
         self.outcomes.record(&outcome);
         outcome
+    }
+
+    /// Reports the outcome of a call, unless the trigger was well before and is.
+    pub(super) fn report(
+        &self,
+        observer: &dyn StateObserver,
+        request: &TriggerRef,
+        outcome: &Result<Evaluation>,
+    ) {
+        let known_well = &self.outcomes.known_well;
+        let state = match outcome {
+            Ok(Evaluation { stale: None, .. }) if known_well.load(Relaxed) => return,
+            Ok(Evaluation { stale: None, .. }) => TriggerState::Well {
+                metric_name: &self.metric_name,
+            },
+            Ok(Evaluation {
+                stale: Some(error), ..
+            }) => TriggerState::Stale(error),
+            Err(error) => TriggerState::Unread(error),
+        };
+        let is_known = observer.observe(request, state);
+        known_well.store(
+            is_known && matches!(state, TriggerState::Well { .. }),
+            Relaxed,
+        );
+    }
+
+    /// Has the next outcome reported, whatever it is.
+    pub(super) fn forget_state(&self) {
+        self.outcomes.known_well.store(false, Relaxed);
+    }
+
+    /// Has `scaleDownBelow` hold the real replicas. `replicas` is called only for a trigger that has
+    /// the key.
+    pub(super) fn follow_replicas(&self, replicas: impl FnOnce() -> Arc<dyn TargetReplicas>) {
+        if let Some(shaper) = &self.shaper {
+            shaper.follow_replicas(replicas);
+        }
     }
 
     /// Has the query read at `push_interval` while the subscription lives.

@@ -158,11 +158,18 @@ impl TriggerCache {
         Some(Err(refused.error.clone()))
     }
 
+    /// The trigger, if it is kept; it does not count as used.
+    pub fn peek(&self, key: &TriggerKey) -> Option<Arc<Trigger>> {
+        let state = self.state.lock();
+        let entry = state.in_use.peek(key).or_else(|| state.new.peek(key))?;
+        Some(entry.trigger.clone())
+    }
+
     /// Keeps a trigger. An error names the limit that leaves no room for it.
-    pub fn put(&self, key: TriggerKey, request: TriggerRef, trigger: Arc<Trigger>) -> Result<()> {
+    pub fn put(&self, key: TriggerKey, request: &TriggerRef, trigger: Arc<Trigger>) -> Result<()> {
         let entry = Entry {
-            namespace: request.namespace,
-            name: request.name,
+            namespace: request.namespace.clone(),
+            name: request.name.clone(),
             // The metadata is in the key, and in the query with what it expands to.
             bytes: 2 * key.0.len() + trigger.bytes,
             trigger,
@@ -176,13 +183,13 @@ impl TriggerCache {
     }
 
     /// Remembers that a trigger was refused. `true` if it is the first time, or was long ago.
-    pub fn refuse(&self, key: TriggerKey, request: TriggerRef, error: Error) -> bool {
+    pub fn refuse(&self, key: TriggerKey, request: &TriggerRef, error: Error) -> bool {
         if key.0.len() > LARGEST_REFUSED {
             return true;
         }
         let refused = Refused {
-            namespace: request.namespace,
-            name: request.name,
+            namespace: request.namespace.clone(),
+            name: request.name.clone(),
             error,
             used: Instant::now(),
         };

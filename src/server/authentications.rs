@@ -64,19 +64,30 @@ impl Authentications {
             namespaces,
             "TriggerAuthentications are read from the Kubernetes API"
         );
-        let authentications = Arc::new(Authentications::new(kubernetes, engine));
-        let evict_every = (engine.idle_after.0 / 4).max(Duration::from_millis(100));
-        tokio::spawn(evict(Arc::downgrade(&authentications), evict_every));
-        Ok(authentications)
+        let deadline = engine.call_timeout.0;
+        Ok(Authentications::of(Arc::new(kubernetes), deadline, engine))
     }
 
-    fn new(kubernetes: Kubernetes, engine: &EngineSettings) -> Self {
-        Authentications {
-            kubernetes: Arc::new(kubernetes),
+    /// Those that a client reads, each look-up within a deadline.
+    pub fn of(
+        kubernetes: Arc<Kubernetes>,
+        deadline: Duration,
+        engine: &EngineSettings,
+    ) -> Arc<Self> {
+        let authentications = Arc::new(Authentications {
+            kubernetes,
             found: Mutex::new(lru(engine.triggers)),
-            deadline: engine.call_timeout.0,
+            deadline,
             idle_after: engine.idle_after.0,
-        }
+        });
+        let evict_every = (engine.idle_after.0 / 4).max(Duration::from_millis(100));
+        tokio::spawn(evict(Arc::downgrade(&authentications), evict_every));
+        authentications
+    }
+
+    /// The client that they are read with.
+    pub fn kubernetes(&self) -> Arc<Kubernetes> {
+        self.kubernetes.clone()
     }
 
     fn kept(&self, trigger: &TriggerRef) -> Option<Arc<Held>> {
@@ -203,5 +214,9 @@ impl Authentication for Held {
 
     fn may_send_to(&self, server: &HostPort) -> Result<()> {
         self.kubernetes.may_send_to(&self.authentication, server)
+    }
+
+    fn may_join(&self, key: &str, value: &str) -> Result<()> {
+        self.authentication.may_be_joined(key, value)
     }
 }

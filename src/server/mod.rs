@@ -4,9 +4,12 @@
 
 mod admin;
 mod authentications;
+mod event_states;
+mod events;
 mod grpc;
 mod incoming;
 mod listeners;
+mod replicas;
 mod request_body;
 mod secrets;
 mod stream;
@@ -19,13 +22,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use authentications::Authentications;
+use events::Events;
 pub use listeners::{GrpcListener, Listeners};
+use replicas::TargetSource;
 use secrets::Secrets;
 use tls::{Place, TlsAcceptor};
 
 use crate::{
     backends,
     error::{Error, Kind, Result},
+    kubernetes::Kubernetes,
     sampling::{Engine, NamedConnection, Registry},
     settings::{Address, Listen, Settings},
     telemetry::Telemetry,
@@ -44,7 +50,12 @@ pub async fn run(
     let connections = settings.named_connections()?;
     let engine = engine_with(settings, &connections, &telemetry)?;
     if let Some(options) = settings.kubernetes.options()? {
+        let writes_events = options.events;
         let source = Authentications::start(options, &settings.engine, &telemetry).await?;
+        engine.use_replicas(Arc::new(TargetSource::new(source.kubernetes())));
+        if writes_events {
+            engine.use_observer(Events::start(source.kubernetes()));
+        }
         engine.use_authentications(source);
     }
     warn_of_open_connections(&connections);
@@ -161,6 +172,20 @@ fn warn_of_open_listeners(listen: &Listen) {
 /// The engine over every backend, as the settings want it. Must be called within a tokio runtime.
 pub fn engine(settings: &Settings, telemetry: &Telemetry) -> Result<Arc<Engine>> {
     engine_with(settings, &settings.named_connections()?, telemetry)
+}
+
+/// The same, with the authentications of triggers as a client of the Kubernetes API reads them, each
+/// within a deadline.
+pub fn engine_with_authentications(
+    settings: &Settings,
+    kubernetes: Arc<Kubernetes>,
+    deadline: Duration,
+    telemetry: &Telemetry,
+) -> Result<Arc<Engine>> {
+    let engine = engine(settings, telemetry)?;
+    let source = Authentications::of(kubernetes, deadline, &settings.engine);
+    engine.use_authentications(source);
+    Ok(engine)
 }
 
 fn engine_with(

@@ -12,11 +12,12 @@ use crate::{
     network::Rules,
 };
 
-/// Reading of TriggerAuthentications from the Kubernetes API.
+/// The Kubernetes API: TriggerAuthentications and replicas are read there, and events written.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct KubernetesSettings {
-    /// Whether the `authenticationRef` of a trigger is looked up in the Kubernetes API.
+    /// Whether the `authenticationRef` of a trigger is looked up in the Kubernetes API, and the replicas
+    /// of its scale target for `scaleDownBelow`.
     pub enabled: bool,
     /// A kubeconfig file. Left out, the ServiceAccount of this pod.
     pub kubeconfig: Option<PathBuf>,
@@ -30,6 +31,9 @@ pub struct KubernetesSettings {
     /// By the name of a ClusterTriggerAuthentication, the hosts and networks that its keys may be sent
     /// to, beside the addresses that it holds itself. Without an entry, triggers cannot choose.
     pub cluster_authentication_servers: BTreeMap<String, Vec<String>>,
+    /// Whether events are written for a ScaledObject or ScaledJob when one of its triggers is refused or
+    /// cannot be read, and when it is well again: `kubectl describe` shows them.
+    pub events: bool,
 }
 
 impl Default for KubernetesSettings {
@@ -42,6 +46,7 @@ impl Default for KubernetesSettings {
             namespaces: options.namespaces,
             keda_namespace: options.keda_namespace,
             cluster_authentication_servers: BTreeMap::new(),
+            events: options.events,
         }
     }
 }
@@ -82,6 +87,7 @@ impl KubernetesSettings {
             namespaces: self.namespaces.clone(),
             keda_namespace: self.keda_namespace.clone(),
             cluster_authentication_servers,
+            events: self.events,
         }))
     }
 }

@@ -51,6 +51,7 @@ pub struct KubernetesMetrics {
     last_error: Family<ResourceLabels, Gauge>,
     objects: Family<ResourceLabels, Gauge>,
     resolutions: Family<OutcomeLabels, Counter>,
+    events: Family<OutcomeLabels, Counter>,
 }
 
 /// The state of one watch.
@@ -114,6 +115,12 @@ impl KubernetesMetrics {
             "Look-ups of a trigger's authentication: ok, none, or the kind of the error",
             metrics.resolutions.clone(),
         );
+        registry.register(
+            "kubernetes_events",
+            "Events for ScaledObjects and ScaledJobs: written, limited (for now), dropped because too many \
+             wait, not_theirs (other values than in the trigger's environment), or the kind of the error",
+            metrics.events.clone(),
+        );
         metrics
     }
 
@@ -148,6 +155,11 @@ impl KubernetesMetrics {
         self.resolutions
             .get_or_create(&OutcomeLabels { outcome })
             .inc();
+    }
+
+    /// One event for a ScaledObject or ScaledJob.
+    pub fn count_event(&self, outcome: &'static str) {
+        self.events.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     /// How many objects of a resource are kept, more or fewer than before.

@@ -9,18 +9,21 @@ use rcgen::{
 };
 
 /// One PEM document, as text and as the file that holds it.
+#[derive(Clone)]
 pub struct Pem {
     pub text: String,
     pub path: PathBuf,
 }
 
 /// A certificate and its private key (EC P-256, PKCS#8, not encrypted).
+#[derive(Clone)]
 pub struct Identity {
     pub cert: Pem,
     pub key: Pem,
 }
 
 /// What both ends of a TLS connection need, and what they must refuse.
+#[derive(Clone)]
 pub struct Certs {
     /// The CA that signed `server` and `client`.
     pub ca: Pem,

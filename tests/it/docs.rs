@@ -1,5 +1,9 @@
 //! What the documentation shows is what the program does.
 
+mod blocks;
+mod commands;
+mod examples;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -11,7 +15,7 @@ use backlog_scaler::{
     telemetry::Telemetry,
 };
 
-fn page(path: &str) -> String {
+pub fn page(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
@@ -187,7 +191,7 @@ fn pages() -> Vec<PathBuf> {
 }
 
 /// The anchors that a page has: those of its headings, as GitHub and mdBook name them.
-fn anchors(text: &str) -> Vec<String> {
+pub fn anchors(text: &str) -> Vec<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
         let heading = heading.trim_start_matches('#').trim().to_lowercase();

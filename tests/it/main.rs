@@ -25,3 +25,4 @@ mod properties;
 mod redis;
 mod rolling_restart;
 mod temporal;
+mod watching;

@@ -173,6 +173,28 @@ async fn probe_shows_what_was_measured_beside_what_is_reported() {
 }
 
 #[tokio::test]
+async fn probe_says_what_to_do_about_a_name_that_does_not_resolve() {
+    // RFC 6761: nobody has such a name.
+    let triggers = [
+        r#"backend: redis, address: "redis.invalid:6379", listName: jobs"#,
+        r#"backend: kafka, bootstrapServers: "kafka.invalid:9092", topic: a, consumerGroup: b"#,
+        r#"backend: temporal, endpoint: "temporal.invalid:7233", taskQueue: a"#,
+    ];
+    let triggers = triggers
+        .map(|keys| format!("    - {{type: external, metadata: {{scalerAddress: s, {keys}}}}}\n"));
+    let yaml = format!(
+        "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {{name: worker}}\n\
+         spec:\n  scaleTargetRef: {{name: worker}}\n  triggers:\n{}",
+        triggers.join("")
+    );
+    let (code, out, err) = probe(&[], &[], &yaml).await;
+    assert_eq!(code, 1, "{out}{err}");
+    let hint =
+        "Names of Services resolve only within their cluster: have a server there evaluate it";
+    assert_eq!(out.matches(hint).count(), 3, "{out}{err}");
+}
+
+#[tokio::test]
 async fn probe_fails_when_a_trigger_does() {
     if !require(available(), "redis-server") {
         return;

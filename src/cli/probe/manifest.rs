@@ -9,10 +9,13 @@ pub use super::crd::MetricType;
 use super::{
     crd::{Manifest, Spec},
     documents::{Document, split},
-    metadata::Resolver,
+    metadata::{Environment, Resolver, Variable},
     replicas::{Bounds, Scaled},
 };
-use crate::{error::one_line, metadata::problem::without_text};
+use crate::{
+    error::{Error, one_line},
+    metadata::problem::without_text,
+};
 
 /// A ScaledObject or ScaledJob.
 pub struct Object {
@@ -31,6 +34,10 @@ pub struct Trigger {
     pub metric_type: MetricType,
     /// As KEDA sends it: texts, with `…FromEnv` resolved.
     pub metadata: BTreeMap<String, String>,
+    /// Whether it has an `authenticationRef`.
+    pub is_authenticated: bool,
+    /// Why the metadata are not known.
+    pub failed: Option<Error>,
 }
 
 /// How the triggers of an object become one number.
@@ -57,45 +64,77 @@ pub fn read(
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Manifests, Vec<String>> {
-    let mut reader = Reader {
-        env,
-        objects: Vec::new(),
-        notes: Vec::new(),
-        problems: Vec::new(),
+    let get = |name: &str| match env(name) {
+        Some(value) => Variable::Value(value),
+        None => Variable::Unset,
     };
+    let env = Environment {
+        get: &get,
+        unset: NOT_SET_HERE,
+    };
+    let mut reader = Reader::new(&env, Some(NOT_IN_A_FILE));
     for Document { place, content } in split(file, text) {
         match content {
             Ok(content) => reader.document(&place, content),
             Err(reason) => reader.problems.push(format!("{place}: {reason}")),
         }
     }
-    let Reader {
-        objects,
-        notes,
-        mut problems,
-        ..
-    } = reader;
-    let lines = |texts: Vec<String>| texts.into_iter().map(one_line).collect();
-    if objects.is_empty() && problems.is_empty() {
-        problems.push(format!("{file}: holds no ScaledObject or ScaledJob"));
+    if reader.objects.is_empty() && reader.problems.is_empty() {
+        let problem = format!("{file}: holds no ScaledObject or ScaledJob");
+        reader.problems.push(problem);
     }
-    match problems.is_empty() {
-        true => Ok(Manifests {
-            objects,
-            notes: lines(notes),
-        }),
-        false => Err(lines(problems)),
-    }
+    reader.end()
 }
 
+/// Reads one object of the API. `place` is its kind and its name; `authentications` is a note for
+/// triggers with an `authenticationRef`.
+pub fn of_object(
+    place: &str,
+    object: Value,
+    env: &Environment<'_>,
+    authentications: Option<&'static str>,
+) -> Result<Manifests, Vec<String>> {
+    let mut reader = Reader::new(env, authentications);
+    reader.document(place, object);
+    reader.end()
+}
+
+const NOT_SET_HERE: &str = "the variable that it names is not set here, so the key is left out, as \
+    KEDA does; KEDA looks in the environment of the scaled container, probe in its own";
+
+const NOT_IN_A_FILE: &str = "its parameters are not in the manifest: a server with kubernetes.enabled \
+    reads them from the cluster, as does `probe --cluster`";
+
 struct Reader<'a> {
-    env: &'a dyn Fn(&str) -> Option<String>,
+    env: &'a Environment<'a>,
+    authentications: Option<&'static str>,
     objects: Vec<Object>,
     notes: Vec<String>,
     problems: Vec<String>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(env: &'a Environment<'a>, authentications: Option<&'static str>) -> Self {
+        Reader {
+            env,
+            authentications,
+            objects: Vec::new(),
+            notes: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn end(self) -> Result<Manifests, Vec<String>> {
+        let lines = |texts: Vec<String>| texts.into_iter().map(one_line).collect();
+        match self.problems.is_empty() {
+            true => Ok(Manifests {
+                objects: self.objects,
+                notes: lines(self.notes),
+            }),
+            false => Err(lines(self.problems)),
+        }
+    }
+
     fn document(&mut self, place: &str, mut content: Value) {
         let field = |name: &str| content.get(name).and_then(Value::as_str);
         let (kind, version) = (field("kind"), field("apiVersion").unwrap_or_default());
@@ -156,17 +195,22 @@ impl Reader<'_> {
                 of: format!("{id}, trigger {i}"),
                 notes: &mut self.notes,
                 problems: &mut problems,
+                failed: None,
             };
             let is_ours = is_external(&item.trigger_type);
-            if is_ours && item.authentication_ref.is_some() {
-                resolver.note("authenticationRef: the parameters of a TriggerAuthentication never reach an external scaler, except caCert, tlsClientCert and tlsClientKey of KEDA's connection to it");
+            let is_authenticated = is_ours && item.authentication_ref.is_some();
+            if let Some(note) = self.authentications.filter(|_| is_authenticated) {
+                resolver.note(&format!("authenticationRef: {note}"));
             }
+            let metadata = match is_ours {
+                true => resolver.resolve(item.metadata),
+                false => BTreeMap::new(),
+            };
             triggers.push(Trigger {
                 name: item.name,
-                metadata: match is_ours {
-                    true => resolver.resolve(item.metadata),
-                    false => BTreeMap::new(),
-                },
+                metadata,
+                is_authenticated,
+                failed: resolver.failed,
                 trigger_type: item.trigger_type,
                 metric_type: item.metric_type.unwrap_or_default(),
             });

@@ -4,17 +4,35 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::error::Error;
+
+/// The environment that `…FromEnv` keys are resolved from.
+pub struct Environment<'a> {
+    pub get: &'a dyn Fn(&str) -> Variable,
+    /// What to note of a key whose variable has no value.
+    pub unset: &'static str,
+}
+
+/// An environment variable.
+pub enum Variable {
+    Value(String),
+    Unset,
+    /// It cannot be read, so that what KEDA sends is not known.
+    Failed(Error),
+}
+
 /// Resolves the metadata of one trigger. No value appears in a note or problem: it may be a
 /// secret, and so may the name of a variable, where the secret was written in its place.
 pub struct Resolver<'a> {
-    /// An environment variable's value.
-    pub env: &'a dyn Fn(&str) -> Option<String>,
+    pub env: &'a Environment<'a>,
     /// Where the metadata is in its document.
     pub path: String,
     /// The trigger: `shop/orders, trigger 0`.
     pub of: String,
     pub notes: &'a mut Vec<String>,
     pub problems: &'a mut Vec<String>,
+    /// Why the metadata are not known.
+    pub failed: Option<Error>,
 }
 
 impl Resolver<'_> {
@@ -36,13 +54,15 @@ impl Resolver<'_> {
                 metadata.insert(key, text);
                 continue;
             }
-            match (self.env)(&text).filter(|value| !value.is_empty()) {
-                Some(value) => {
+            match (self.env.get)(&text) {
+                Variable::Value(value) if !value.is_empty() => {
                     metadata.insert(key, value);
                 }
-                None => self.note(&format!(
-                    "{key}: the variable that it names is not set here, so the key is left out, as KEDA does; KEDA looks in the environment of the scaled container, probe in its own"
-                )),
+                Variable::Value(_) | Variable::Unset => {
+                    let reason = self.env.unset;
+                    self.note(&format!("{key}: {reason}"));
+                }
+                Variable::Failed(error) => self.failed = Some(error.at(key)),
             }
         }
         if metadata.get("scalerAddress").is_none_or(String::is_empty) {

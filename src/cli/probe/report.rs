@@ -218,6 +218,7 @@ impl TriggerReport {
             }
             Err(error) => {
                 report.status = Status::Error;
+                report.hint = report.hint.or_else(|| unresolved(&error.message));
                 report.error = Some(ErrorReport {
                     code: format!("{:?}", error.code),
                     message: error.message,
@@ -246,6 +247,18 @@ fn hint(trigger: &Trigger, backends: &[&str]) -> Option<String> {
     moves.then(|| {
         format!("KEDA reads this one itself; it moves over with `type: external`, `scalerAddress` and `backend: {trigger_type}`, its other keys unchanged")
     })
+}
+
+/// What to do about a name that does not resolve. The words are those of Rust's standard library.
+fn unresolved(message: &str) -> Option<String> {
+    message
+        .contains("failed to lookup address information")
+        .then(|| {
+            "the name does not resolve where the trigger was evaluated. Names of Services resolve only \
+             within their cluster: have a server there evaluate it, with `kubectl port-forward` and \
+             --address, or run probe in the server's pod, with `kubectl exec`"
+                .to_owned()
+        })
 }
 
 /// What of the metadata does not fit the metric type.

@@ -33,7 +33,9 @@ fn report() -> Report {
     };
     assert!(notes.is_empty(), "{notes:?}");
     runtime().expect("starts").block_on(async {
-        let scaler = in_process(&Settings::default()).expect("starts");
+        let telemetry = Telemetry::default();
+        let engine = server::engine(&Settings::default(), &telemetry).expect("starts");
+        let scaler = in_process(engine, telemetry);
         probe(&scaler, objects).await
     })
 }

@@ -13,7 +13,10 @@ use crate::{
         TriggerRef,
         values::{HostPort, Secret},
     },
-    sampling::{Authentication, AuthenticationSource, Engine, Evaluation, Limits},
+    sampling::{
+        Authentication, AuthenticationSource, Engine, Evaluation, Limits, StateObserver,
+        TriggerState,
+    },
 };
 
 /// What the test says of the one authentication that there is.
@@ -45,6 +48,13 @@ impl Authentication for Keys {
         match self.only.is_none_or(|only| server.host == only) {
             true => Ok(()),
             false => Err(Error::new(Kind::NotAllowed, "not there", "")),
+        }
+    }
+
+    fn may_join(&self, key: &str, _: &str) -> Result<()> {
+        match key == "tlsSkipVerify" && self.only.is_some() {
+            true => Err(Error::new(Kind::NotAllowed, "not so", "")),
+            false => Ok(()),
         }
     }
 }
@@ -106,7 +116,7 @@ fn request() -> TriggerRef {
 }
 
 async fn call(engine: &Engine) -> Result<Evaluation> {
-    engine.authenticated(request()).await?.evaluate().await
+    engine.authenticated(&request()).await?.evaluate().await
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,11 +127,11 @@ async fn the_keys_of_an_authentication_are_the_triggers_own() {
     assert_eq!(call(&engine).await.unwrap_err().kind(), Kind::Invalid);
 
     source.gives("a");
-    let spec = engine.spec(request()).unwrap();
+    let spec = engine.spec(&request()).unwrap();
     assert_eq!(spec.target, 5.0);
     assert_eq!(script.connects(), 0, "a spec needs no connection");
     assert_eq!(call(&engine).await.unwrap().reading.value, 7.0);
-    let trigger = engine.authenticated(request()).await.unwrap();
+    let trigger = engine.authenticated(&request()).await.unwrap();
     assert_eq!(trigger.metric_name, spec.metric_name);
 }
 
@@ -132,7 +142,7 @@ async fn the_metadata_comes_first() {
     source.gives("b");
     script.server("b", |server| server.refuses = true);
     let given = trigger("a", "jobs");
-    let evaluation = engine.authenticated(given).await.unwrap().evaluate().await;
+    let evaluation = engine.authenticated(&given).await.unwrap().evaluate().await;
     assert_eq!(evaluation.unwrap().reading.value, 7.0);
 }
 
@@ -154,7 +164,7 @@ async fn an_authentication_that_cannot_be_read_is_an_error_and_the_spec_is_not()
     let engine = start(&script, &source);
     source.gives("a");
     source.0.lock().error = Some(Error::new(Kind::NotFound, "no such Secret", ""));
-    assert!(engine.spec(request()).is_ok());
+    assert!(engine.spec(&request()).is_ok());
     assert_eq!(call(&engine).await.unwrap_err().kind(), Kind::NotFound);
     source.0.lock().error = None;
     assert_eq!(call(&engine).await.unwrap().reading.value, 7.0);
@@ -211,16 +221,16 @@ async fn a_trigger_that_no_object_has_is_evaluated_by_its_own_metadata() {
     let engine = start(&script, &source);
     let missing = Error::new(Kind::NotFound, "no such trigger", "");
     source.0.lock().error = Some(missing.clone());
-    let complete = engine.authenticated(trigger("a", "jobs")).await.unwrap();
+    let complete = engine.authenticated(&trigger("a", "jobs")).await.unwrap();
     assert_eq!(complete.evaluate().await.unwrap().reading.value, 7.0);
     // KEDA requests the spec of a new object before a watch may have delivered it.
-    let spec = engine.spec(request()).unwrap();
+    let spec = engine.spec(&request()).unwrap();
     // Where they are not enough, the error says what was looked for.
     assert_eq!(call(&engine).await.unwrap_err(), missing);
     // Not if the trigger is there and its Secret is not: a value read without it may be another.
     source.gives("a");
-    assert_eq!(engine.spec(request()).unwrap(), spec);
-    let error = engine.authenticated(trigger("a", "jobs")).await.err();
+    assert_eq!(engine.spec(&request()).unwrap(), spec);
+    let error = engine.authenticated(&trigger("a", "jobs")).await.err();
     assert_eq!(error, Some(missing));
 }
 
@@ -233,6 +243,57 @@ async fn keys_of_other_scalers_alone_are_sent_nowhere() {
         let mut state = source.0.lock();
         (state.of_others, state.only) = (true, Some("elsewhere"));
     }
-    let trigger = engine.authenticated(trigger("a", "jobs")).await.unwrap();
+    let trigger = engine.authenticated(&trigger("a", "jobs")).await.unwrap();
     assert_eq!(trigger.evaluate().await.unwrap().reading.value, 7.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_of_the_trigger_may_not_weaken_how_the_others_are_sent() {
+    let (script, source) = (Script::default(), Source::default());
+    let engine = start(&script, &source);
+    source.gives("a");
+    source.0.lock().only = Some("a");
+    let mut weaker = request();
+    for key in ["tlsSkipVerify", "tlsSkipVerifyFromEnv"] {
+        weaker.metadata = request().metadata;
+        weaker.metadata.insert(key.to_owned(), "true".to_owned());
+        let error = engine.authenticated(&weaker).await.err();
+        let error = error.expect("is refused");
+        assert_eq!(error.to_string(), "not so", "{key}");
+    }
+    assert!(engine.authenticated(&request()).await.is_ok());
+}
+
+/// Which states were observed: whether each was well.
+#[derive(Clone, Default)]
+struct Observed(Arc<Mutex<Vec<bool>>>);
+
+impl StateObserver for Observed {
+    fn observe(&self, trigger: &TriggerRef, state: TriggerState<'_>) -> bool {
+        assert!(*trigger == request(), "without credentials");
+        let is_well = matches!(state, TriggerState::Well { .. });
+        self.0.lock().push(is_well);
+        true
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_is_observed_to_be_well_again_after_its_authentication_could_not_be_used() {
+    let (script, source) = (Script::default(), Source::default());
+    let (engine, observed) = (start(&script, &source), Observed::default());
+    engine.use_observer(Arc::new(observed.clone()));
+    source.gives("a");
+    let call = async || {
+        let request = request();
+        let trigger = engine.authenticated(&request).await?;
+        engine.evaluate(&request, &trigger).await
+    };
+    call().await.unwrap();
+    call().await.unwrap();
+    source.0.lock().error = Some(Error::new(Kind::NotFound, "no Secret", ""));
+    call().await.unwrap_err();
+    source.0.lock().error = None;
+    call().await.unwrap();
+    call().await.unwrap();
+    assert_eq!(*observed.0.lock(), [true, false, true]);
 }

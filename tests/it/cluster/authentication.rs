@@ -1,13 +1,16 @@
 //! TriggerAuthentications, read from a real API server.
 
 mod changes;
+mod deputy;
 mod door;
+mod events;
 mod many;
 mod objects;
 mod permissions;
+mod replicas;
 mod scaling;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use backlog_scaler::{
     error::Kind,
@@ -26,8 +29,9 @@ use super::{
     objects::Namespace,
 };
 use door::Door;
-use objects::{
-    authentication, config_map, deployment, scaled_job, scaled_object, secret, secret_key, trigger,
+use objects::config_map;
+pub use objects::{
+    authentication, deployment, scaled_job, scaled_object, secret, secret_key, trigger,
 };
 
 /// A namespace, and our client for it.
@@ -37,6 +41,8 @@ struct Scene {
     kubernetes: Kubernetes,
     telemetry: Telemetry,
     metrics: KubernetesMetrics,
+    /// Through the door.
+    kubeconfig: PathBuf,
     _folder: TempDir,
 }
 
@@ -50,8 +56,9 @@ impl Scene {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (folder, cluster) = (process::directory(), namespace.cluster.clone());
         let door = Door::to(door::api_server(&cluster)).await;
+        let kubeconfig = door.kubeconfig(&cluster, folder.path(), token);
         let options = Options {
-            kubeconfig: Some(door.kubeconfig(&cluster, folder.path(), token)),
+            kubeconfig: Some(kubeconfig.clone()),
             namespaces,
             ..Options::default()
         };
@@ -64,6 +71,7 @@ impl Scene {
             door,
             telemetry,
             metrics,
+            kubeconfig,
             _folder: folder,
         }
     }
@@ -82,7 +90,14 @@ impl Scene {
     }
 
     async fn resolve(&self, metadata: &[(&str, &str)]) -> Result<Option<Authentication>, String> {
-        let metadata: BTreeMap<_, _> = sent(metadata);
+        self.resolve_keys(&pairs(metadata)).await
+    }
+
+    async fn resolve_keys(
+        &self,
+        metadata: &[(String, String)],
+    ) -> Result<Option<Authentication>, String> {
+        let metadata: BTreeMap<_, _> = metadata.iter().cloned().collect();
         let namespace = &self.namespace.name;
         let resolved = self.kubernetes.resolve(namespace, "worker", &metadata);
         let resolved = timeout(SOON, resolved).await.expect("a result in time");

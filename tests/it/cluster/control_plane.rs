@@ -25,6 +25,8 @@ pub const KEDA: &str = "keda";
 /// A running control plane with KEDA.
 pub struct ControlPlane {
     pub kubectl: Kubectl,
+    /// Of all its servers. KEDA trusts their authority.
+    pub certs: Certs,
     seen: watch::Watches,
     processes: Mutex<Processes>,
     _dir: TempDir,
@@ -74,6 +76,7 @@ impl ControlPlane {
         );
         ControlPlane {
             kubectl,
+            certs,
             seen,
             processes: Mutex::new(processes),
             _dir: dir,

@@ -15,14 +15,14 @@ use super::{
     objects::{NODE, Namespace},
 };
 
-/// Names the folder of `scripts/tools.sh` with helm and kustomize.
+/// Names the folder of `scripts/tools.sh` with helm, kustomize and promtool.
 const TOOLS: &str = "DEPLOY_TOOLS";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn tools() -> PathBuf {
+pub fn tools() -> PathBuf {
     let tools = std::env::var_os(TOOLS);
     tools
         .unwrap_or_else(|| panic!("{TOOLS} is not set; `make test-cluster` sets it"))

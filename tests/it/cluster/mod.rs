@@ -19,6 +19,7 @@ mod jobs;
 mod many;
 mod outages;
 mod pipeline;
+mod probe;
 mod push;
 mod replicas;
 mod scaling;
@@ -26,6 +27,7 @@ mod sidecar;
 mod signals;
 mod systems;
 mod tls;
+mod watching;
 
 use std::{
     io::Write,

@@ -69,6 +69,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- if .Values.kubernetes.enabled }}
 {{- $kubernetes := dict "enabled" true "kedaNamespace" .Values.kubernetes.kedaNamespace }}
+{{- if not .Values.kubernetes.events }}
+{{- $_ := set $kubernetes "events" false }}
+{{- end }}
 {{- with .Values.kubernetes.namespaces }}
 {{- $_ := set $kubernetes "namespaces" . }}
 {{- end }}

@@ -210,7 +210,7 @@ fn what_keda_would_stumble_over_is_noted() {
                 "{type: external,",
                 "{type: external, authenticationRef: {name: a},",
             ),
-            "never reach an external scaler",
+            "its parameters are not in the manifest",
         ),
         (
             NIGHTLY.replace(

@@ -1,8 +1,10 @@
-//! A way to the API server that can be closed, so that for one client it is away.
+//! A way to the API server that can be closed, so that for one client it is away, or frozen, so that it
+//! accepts connections and never responds.
 
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -19,34 +21,35 @@ use crate::cluster::control_plane::ControlPlane;
 
 pub struct Door {
     address: SocketAddr,
-    is_open: watch::Sender<bool>,
+    state: watch::Sender<State>,
     opened: Arc<AtomicUsize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Closed,
+    Frozen,
 }
 
 impl Door {
     pub async fn to(api_server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
-        let (is_open, open) = watch::channel(true);
+        let (state, current) = watch::channel(State::Open);
         let opened = Arc::new(AtomicUsize::new(0));
         let door = Door {
             address: listener.local_addr().expect("an address"),
-            is_open,
+            state,
             opened: opened.clone(),
         };
         tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let mut open = open.clone();
-                if !*open.borrow_and_update() {
+            while let Ok((near, _)) = listener.accept().await {
+                let mut current = current.clone();
+                if *current.borrow_and_update() == State::Closed {
                     continue;
                 }
                 opened.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(async move {
-                    let mut far = TcpStream::connect(api_server).await.expect("to connect");
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut near, &mut far) => {}
-                        _ = open.changed() => {}
-                    }
-                });
+                tokio::spawn(pass(near, api_server, current));
             }
         });
         door
@@ -54,11 +57,16 @@ impl Door {
 
     /// Ends all connections, and each new one at once.
     pub fn close(&self) {
-        self.is_open.send_replace(false);
+        self.state.send_replace(State::Closed);
+    }
+
+    /// Connections stay, and new ones are accepted, but nothing passes.
+    pub fn freeze(&self) {
+        self.state.send_replace(State::Frozen);
     }
 
     pub fn open(&self) {
-        self.is_open.send_replace(true);
+        self.state.send_replace(State::Open);
     }
 
     /// Connections so far.
@@ -83,6 +91,22 @@ impl Door {
         let file = folder.join("kubeconfig");
         std::fs::write(&file, text).expect("a kubeconfig");
         file
+    }
+}
+
+/// Passes on what both sides send, as long as the way is open.
+async fn pass(mut near: TcpStream, api_server: SocketAddr, mut state: watch::Receiver<State>) {
+    let mut far = TcpStream::connect(api_server).await.expect("to connect");
+    let mut copied = pin!(copy_bidirectional(&mut near, &mut far));
+    loop {
+        let current = *state.borrow_and_update();
+        tokio::select! {
+            _ = &mut copied, if current == State::Open => return,
+            changed = state.changed() => match (changed, *state.borrow()) {
+                (Ok(()), State::Open | State::Frozen) => {}
+                _ => return,
+            },
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backlog_scaler::error::Kind;
+use backlog_scaler::{error::Kind, kubernetes::Event};
 use serde_json::{Value, json};
 
 use super::{
@@ -19,7 +19,7 @@ use crate::cluster::{
 };
 
 /// What a Role must allow: group, resource, verb.
-const NEEDED: [(&str, &str, &str); 14] = [
+const NEEDED: [(&str, &str, &str); 16] = [
     ("keda.sh", "scaledobjects", "list"),
     ("keda.sh", "scaledobjects", "watch"),
     ("keda.sh", "scaledobjects", "get"),
@@ -34,6 +34,8 @@ const NEEDED: [(&str, &str, &str); 14] = [
     ("", "configmaps", "watch"),
     ("apps", "deployments", "get"),
     ("apps", "deployments", "watch"),
+    ("events.k8s.io", "events", "create"),
+    ("events.k8s.io", "events", "patch"),
 ];
 
 const NAMESPACE: &str = "auth-rbac";
@@ -117,6 +119,50 @@ async fn fails(scene: &Scene, name: &str, metadata: &[(&str, &str)], expected: &
     }
 }
 
+/// Writes an event for the object twice, so that it is created and then counted.
+async fn write_twice(scene: &Scene) -> Result<(), String> {
+    let namespace = &scene.namespace.name;
+    let begun = Instant::now();
+    let standing = loop {
+        let sent = super::sent(JOBS);
+        if let Some(standing) = scene.kubernetes.standing(namespace, "worker", &sent) {
+            break standing;
+        }
+        assert!(begun.elapsed() < SOON, "the object is not known");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let event = Event {
+        object: standing.object,
+        uid: standing.uid,
+        is_warning: true,
+        reason: "TriggerRefused",
+        note: "listLenght: unknown key".to_owned(),
+        class: 1,
+    };
+    let writer = scene.kubernetes.event_writer();
+    for _ in 0..2 {
+        let written = writer.write(&event).await;
+        written.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Waits until an event cannot be written, with this error.
+async fn cannot_write(scene: &Scene, expected: &str) {
+    let begun = Instant::now();
+    loop {
+        let written = write_twice(scene).await;
+        if written
+            .as_ref()
+            .is_err_and(|error| error.contains(expected))
+        {
+            return;
+        }
+        assert!(begun.elapsed() < SOON, "{written:?}\nexpected {expected}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// The objects of the chart that give rights, as it renders them, with this namespace for `shop`.
 fn of_chart(case: &str, namespace: &str) -> Vec<String> {
     let root = env!("CARGO_MANIFEST_DIR");
@@ -169,6 +215,7 @@ async fn suffices(cluster: &Arc<ControlPlane>, case: &str, in_one_namespace: boo
         assert!(begun.elapsed() < SOON, "{resolved:?}\n{problems:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    write_twice(&scene).await.expect("events may be written");
     // An object that no watch has delivered is read by itself.
     let sent = super::sent(JOBS);
     let missing = scene.kubernetes.resolve(&name, "unknown", &sent);
@@ -263,6 +310,13 @@ async fn each_missing_permission_is_named() {
         let expected = format!(
             "the permission to {verb} {qualified} in namespace {NAMESPACE} is missing for {USER}"
         );
+        if resource == "events" {
+            cannot_write(&scene, &expected).await;
+            // And nothing else is missed.
+            let resolved = scene.resolve(JOBS).await;
+            assert!(matches!(resolved, Ok(Some(_))), "{resolved:?}");
+            continue;
+        }
         fails(&scene, name, JOBS, &expected).await;
     }
     allow_all_but(&namespace, None);

@@ -20,31 +20,27 @@ use testkit::{
     redis::Redis,
     require,
     scaler::Scaler,
-    temporal::{self, Temporal},
+    temporal::{self, Temporal, Tokens},
 };
-use tokio::{
-    io::AsyncReadExt,
-    net::TcpListener,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 use tonic::Status;
 
-use super::{authentication, needs_cluster, scaled_object, secret, secret_key, sent, trigger};
+use super::{authentication, needs_cluster, secret, secret_key, sent};
 use crate::cluster::{
     SOON,
-    control_plane::{ControlPlane, KEDA},
+    control_plane::ControlPlane,
     objects::{Namespace, ScaledObject},
     program::Program,
     timeline::Timeline,
 };
 
 /// The settings of a server that reads this cluster.
-fn settings(cluster: &ControlPlane) -> String {
+pub fn settings(cluster: &ControlPlane) -> String {
     let kubeconfig = cluster.kubectl.config().display();
     format!("kubernetes: {{enabled: true, kubeconfig: \"{kubeconfig}\"}}\n")
 }
 
-fn apply_in(cluster: &ControlPlane, namespace: &str, mut object: Value) {
+pub fn apply_in(cluster: &ControlPlane, namespace: &str, mut object: Value) {
     object["metadata"]["namespace"] = namespace.into();
     cluster.kubectl.apply(&object.to_string());
 }
@@ -74,7 +70,7 @@ fn replace_trigger(namespace: &Namespace, trigger: &Value) {
 }
 
 /// GetMetrics, as KEDA calls it.
-async fn value(
+pub async fn value(
     address: &str,
     namespace: &str,
     metadata: impl IntoIterator<Item = (String, String)>,
@@ -92,7 +88,7 @@ async fn value(
     Ok(response.into_inner().metric_values[0].metric_value_float)
 }
 
-fn metadata(trigger: &Value) -> Vec<(String, String)> {
+pub fn metadata(trigger: &Value) -> Vec<(String, String)> {
     let pairs = trigger["metadata"].as_object().expect("metadata");
     pairs
         .iter()
@@ -272,27 +268,68 @@ async fn a_temporal_trigger_moves_with_the_certificate_of_its_trigger_authentica
     timeline.replicas(5, SOON).await;
 }
 
-/// A server that keeps what it receives, and never responds.
-async fn listener() -> (String, Arc<parking_lot::Mutex<Vec<u8>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address").to_string();
-    let received = Arc::new(parking_lot::Mutex::new(Vec::new()));
-    let all = received.clone();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let all = all.clone();
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                while let Ok(n @ 1..) = stream.read(&mut buffer).await {
-                    all.lock().extend(&buffer[..n]);
-                }
-            });
-        }
-    });
-    (address, received)
+#[tokio::test]
+async fn a_temporal_trigger_moves_with_the_api_key_of_its_trigger_authentication() {
+    let cluster = needs_cluster!();
+    if !require(temporal::available(), "the Temporal server") {
+        return;
+    }
+    // KEDA sends API keys over TLS, to servers that its own trusted authorities have signed.
+    let builder = Temporal::builder().tokens(Tokens::generate());
+    let dir = process::directory();
+    let builder = builder.tls(dir.path().to_owned(), cluster.certs.clone());
+    let temporal = builder.start().await;
+    temporal.start_workflows("orders", 15).await;
+    let namespace = Namespace::new(cluster.clone(), "auth-api-key");
+    let program = Program::start(&settings(&cluster));
+    let api_key = temporal.tokens().reader.as_str();
+    let data = json!({"key": api_key, "ca.crt": cluster.certs.ca.text});
+    apply_in(&cluster, "auth-api-key", secret("temporal", data));
+    let spec = json!({"secretTargetRef": [
+        secret_key("apiKey", "temporal", "key"),
+        // KEDA does without, and takes it from its own files.
+        secret_key("ca", "temporal", "ca.crt"),
+    ]});
+    apply_in(&cluster, "auth-api-key", authentication("temporal", spec));
+    let endpoint = temporal.address();
+    let keys = [
+        ("endpoint", endpoint.as_str()),
+        ("taskQueue", "orders"),
+        ("targetQueueSize", "5"),
+    ];
+    let own = built_in("temporal", &keys, "temporal");
+    namespace.scale("worker", ScaledObject::new(own.clone()));
+    let timeline = Timeline::start(&namespace, "worker");
+    timeline.backlog(15);
+    timeline.replicas(3, SOON).await;
+
+    let moved = moved(own, &program.address());
+    let served = value(&program.address(), "auth-api-key", metadata(&moved)).await;
+    let error = served.expect_err("no object has this trigger yet");
+    assert!(!error.message().contains(api_key), "{error}");
+    replace_trigger(&namespace, &moved);
+    timeline.note("the trigger is of type external");
+    timeline.held(3, Duration::from_secs(15)).await;
+    let served = value(&program.address(), "auth-api-key", metadata(&moved)).await;
+    assert_eq!(served.expect("the key is accepted"), 15.0);
+    let stubs = temporal.stubs().await;
+    for i in 0..10 {
+        let id = format!("more-{i}");
+        let started = temporal::start_one(&stubs, "orders", &id).await;
+        started.unwrap();
+    }
+    timeline.backlog(25);
+    timeline.replicas(5, SOON).await;
+    assert!(!program.log().contains(api_key), "a key in the log");
+
+    // While the old key works, a mistake in the Secret changes nothing.
+    let data = json!({"key": temporal.tokens().forged, "ca.crt": cluster.certs.ca.text});
+    apply_in(&cluster, "auth-api-key", secret("temporal", data));
+    timeline.note("the Secret has a key that nobody accepts");
+    timeline.held(5, Duration::from_secs(10)).await;
 }
 
-async fn until_value(scaler: &Scaler, namespace: &str, metadata: &[(String, String)]) -> f64 {
+pub async fn until_value(scaler: &Scaler, namespace: &str, metadata: &[(String, String)]) -> f64 {
     let called = timeout(SOON, async {
         loop {
             match value(&scaler.address, namespace, metadata.to_vec()).await {
@@ -302,144 +339,4 @@ async fn until_value(scaler: &Scaler, namespace: &str, metadata: &[(String, Stri
         }
     });
     called.await.expect("a value in time")
-}
-
-async fn until_error(scaler: &Scaler, metadata: &[(String, String)], expected: &str) {
-    let begun = std::time::Instant::now();
-    loop {
-        let called = value(&scaler.address, "auth-deputy", metadata.to_vec()).await;
-        if let Err(error) = &called
-            && error.message().contains(expected)
-        {
-            return;
-        }
-        assert!(begun.elapsed() < SOON, "{called:?}\nexpected {expected}");
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// Look-ups, and requests for Secrets, in the metrics.
-async fn lookups(scaler: &Scaler) -> Vec<String> {
-    let (_, page) = scaler.page("/metrics").await;
-    let counts = |line: &&str| {
-        line.starts_with("backlog_scaler_kubernetes_resolutions_total")
-            || line.starts_with("backlog_scaler_kubernetes_requests_total")
-                && line.contains("resource=\"secrets\"")
-    };
-    let lines: Vec<_> = page.lines().filter(counts).map(str::to_owned).collect();
-    assert!(!lines.is_empty(), "{page}");
-    lines
-}
-
-#[tokio::test]
-async fn the_keys_of_the_cluster_do_not_go_to_an_address_of_the_trigger() {
-    let cluster = needs_cluster!();
-    let namespace = Namespace::new(cluster.clone(), "auth-deputy");
-    let redis = Redis::builder().password("hunter2").start().await;
-    redis.rpush("jobs", 7).await;
-    let (evil, received) = listener().await;
-    let scaler = Scaler::with(&settings(&cluster)).await;
-    let own = secret("auth-deputy", json!({"p": "hunter2", "a": redis.address()}));
-    apply_in(&cluster, KEDA, own);
-    let of_cluster = |parameters: &[(&str, &str)]| {
-        let parameters = parameters
-            .iter()
-            .map(|(parameter, key)| secret_key(parameter, "auth-deputy", key));
-        let object = json!({
-            "apiVersion": "keda.sh/v1alpha1",
-            "kind": "ClusterTriggerAuthentication",
-            "metadata": {"name": "auth-deputy"},
-            "spec": {"secretTargetRef": Vec::from_iter(parameters)},
-        });
-        cluster.kubectl.apply(&object.to_string());
-    };
-    of_cluster(&[("password", "p"), ("address", "a")]);
-    let reference = json!({"name": "auth-deputy", "kind": "ClusterTriggerAuthentication"});
-    let with = |keys: &[(&str, &str)]| {
-        let always = [("backend", "redis"), ("scalerAddress", "127.0.0.1:1")];
-        trigger(&[&always[..], keys].concat(), Some(reference.clone()))
-    };
-    let jobs = ("listName", "jobs");
-    let (good, bad) = (with(&[jobs]), with(&[jobs, ("address", &evil)]));
-    let object = scaled_object(vec![good.clone(), bad.clone()]);
-    apply_in(&cluster, &namespace.name, object);
-
-    let read = until_value(&scaler, "auth-deputy", &metadata(&good)).await;
-    assert_eq!(read, 7.0, "the object gives the address");
-    // Calls cost no look-up while nothing changes.
-    let before = lookups(&scaler).await;
-    for _ in 0..50 {
-        let called = value(&scaler.address, "auth-deputy", metadata(&good)).await;
-        assert_eq!(called.unwrap(), 7.0);
-    }
-    assert_eq!(lookups(&scaler).await, before);
-    let expected = format!("may not be sent to {evil}, an address of the trigger's own");
-    until_error(&scaler, &metadata(&bad), &expected).await;
-    assert!(received.lock().is_empty(), "nothing is connected to");
-
-    // Metadata that are in no trigger are evaluated as they are, without credentials.
-    let with_address = |address: &str| {
-        let keys = [("address", address), ("listName", "other")];
-        metadata(&with(&keys))
-    };
-    let (to_redis, to_evil) = (with_address(&redis.address()), with_address(&evil));
-    until_error(&scaler, &to_redis, "NOAUTH").await;
-    let called = value(&scaler.address, "auth-deputy", to_evil).await;
-    assert!(called.is_err(), "{called:?}");
-    let text = String::from_utf8_lossy(&received.lock()).into_owned();
-    assert!(
-        !text.contains("hunter2") && !text.contains("AUTH"),
-        "{text}"
-    );
-    assert!(!text.is_empty(), "it is connected to as today");
-    // Nor is there an address for them: the error says what was looked for.
-    let without = metadata(&with(&[("listName", "other")]));
-    let expected = "no external trigger of ScaledObject auth-deputy/worker has the metadata";
-    until_error(&scaler, &without, expected).await;
-    let called = value(&scaler.address, "elsewhere", without).await;
-    let error = called.expect_err("there is no such object");
-    let expected = "there is no ScaledObject or ScaledJob elsewhere/worker";
-    assert!(error.message().contains(expected), "{error}");
-
-    let delete = ["delete", "clustertriggerauthentication", "auth-deputy"];
-    cluster.kubectl.run(&delete, "");
-}
-
-#[tokio::test]
-async fn a_scaler_s_own_tls_is_not_taken_for_the_backend_s() {
-    let cluster = needs_cluster!();
-    let namespace = Namespace::new(cluster.clone(), "auth-unused");
-    let redis = Redis::start().await;
-    redis.rpush("jobs", 7).await;
-    let scaler = Scaler::with(&settings(&cluster)).await;
-    apply_in(
-        &cluster,
-        KEDA,
-        secret("auth-unused", json!({"ca": "of KEDA's client"})),
-    );
-    let object = json!({
-        "apiVersion": "keda.sh/v1alpha1",
-        "kind": "ClusterTriggerAuthentication",
-        "metadata": {"name": "auth-unused"},
-        "spec": {"secretTargetRef": [secret_key("caCert", "auth-unused", "ca")]},
-    });
-    cluster.kubectl.apply(&object.to_string());
-    let reference = json!({"name": "auth-unused", "kind": "ClusterTriggerAuthentication"});
-    let address = redis.address();
-    let keys = [
-        ("backend", "redis"),
-        ("scalerAddress", "127.0.0.1:1"),
-        ("address", address.as_str()),
-        ("listName", "jobs"),
-    ];
-    let trigger = trigger(&keys, Some(reference));
-    apply_in(
-        &cluster,
-        &namespace.name,
-        scaled_object(vec![trigger.clone()]),
-    );
-    let read = until_value(&scaler, "auth-unused", &metadata(&trigger)).await;
-    assert_eq!(read, 7.0);
-    let delete = ["delete", "clustertriggerauthentication", "auth-unused"];
-    cluster.kubectl.run(&delete, "");
 }

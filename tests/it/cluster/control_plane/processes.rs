@@ -162,6 +162,9 @@ impl Processes {
         for (pem, name) in files {
             fs::write(dir.join(name), &pem.text).expect("a certificate");
         }
+        let trusted = dir.join("trusted");
+        fs::create_dir(&trusted).expect("a directory");
+        fs::write(trusted.join("ca.crt"), &certs.ca.text).expect("a certificate");
         let (config, certs) = (config.display(), dir.display());
         self.start(
             "keda-operator",
@@ -169,7 +172,8 @@ impl Processes {
                 format!("--kubeconfig={config}"),
                 "--leader-elect=false".to_owned(),
                 format!("--cert-dir={certs}"),
-                format!("--ca-dir={certs}/none"),
+                // What its scalers trust beside the system's authorities.
+                format!("--ca-dir={certs}/trusted"),
                 "--enable-cert-rotation=false".to_owned(),
                 format!("--metrics-bind-address=127.0.0.1:{}", ports.keda_metrics),
                 format!("--health-probe-bind-address=127.0.0.1:{}", ports.keda_probe),
