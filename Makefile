@@ -110,6 +110,8 @@ book: ## build the documentation as a book, in target/book
 docs: ## write the reference pages, the chart's schema, and the tables and pictures of the examples anew
 	cargo run --quiet -- keys --output markdown > target/keys.md
 	mv target/keys.md docs/reference/keys.md
+	cargo run --quiet -- check --codes > target/checks.md
+	mv target/checks.md docs/reference/checks.md
 	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows
 	UPDATE_EXAMPLES=1 cargo test --quiet --test it -- examples::pipeline_load
 

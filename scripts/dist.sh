@@ -1,6 +1,6 @@
 #!/bin/sh
 # What a release consists of, in target/dist: dist.sh TOOLS
-#   backlog-scaler-VERSION-TARGET.tar.gz   the program, LICENSE, README.md
+#   backlog-scaler-VERSION-TARGET.tar.gz   the program, LICENSE, README.md, manual pages, completions
 #   backlog-scaler-VERSION-TARGET.cdx.json its SBOM (CycloneDX)
 #   backlog-scaler-VERSION.tgz             the chart; with CHART_IMAGE=NAME, that is its default image
 #   SHA256SUMS                             of all of them
@@ -17,6 +17,11 @@ mkdir -p "$dist/$name"
 
 cargo build --release --locked
 cp target/release/backlog-scaler LICENSE README.md "$dist/$name/"
+"$dist/$name/backlog-scaler" man "$dist/$name/man"
+mkdir "$dist/$name/completions"
+for shell in bash zsh fish; do
+    "$dist/$name/backlog-scaler" completions "$shell" >"$dist/$name/completions/backlog-scaler.$shell"
+done
 # The same bytes from the same commit: no names, times or order of this machine.
 tar --sort=name --owner=0 --group=0 --numeric-owner \
     --mtime="@$(git log -1 --format=%ct 2>/dev/null || echo 0)" \

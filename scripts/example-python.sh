@@ -3,8 +3,9 @@
 #   scripts/example-python.sh NAME            installs what is missing; NAME is a folder of deploy/examples
 #   scripts/example-python.sh NAME --where    prints the path of its Python
 #   scripts/example-python.sh NAME --check    whether everything is there; installs nothing
-# The versions are those of the example's requirements.txt. Needs python3 with venv; takes about ten
-# seconds the first time, and nothing when it is there already. Nothing outside of the cache is changed.
+# Versions and hashes are those of the example's requirements.txt. Needs python3 with venv; takes about
+# twenty seconds the first time, and nothing when it is there already. Nothing outside of the cache is
+# changed, except that of pip.
 set -eu
 
 requirements=$(cd "$(dirname "$0")/../deploy/examples/$1" && pwd)/requirements.txt
@@ -32,7 +33,7 @@ command -v python3 >/dev/null || {
     echo "python3 is missing: scripts/packages.sh python installs it" >&2
     exit 1
 }
-echo "installing the client library of the workers of $1 into $dir (ten seconds)"
+echo "installing the client library of the workers of $1 into $dir (twenty seconds)"
 rm -rf "$dir"
 python3 -m venv "$dir"
 "$dir/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: -r "$requirements"

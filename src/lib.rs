@@ -14,17 +14,19 @@
 //!
 //! Around them: [`network`] decides which servers may be connected to, [`kubernetes`] reads from the
 //! API server how a trigger authenticates, [`settings`] is the server's own configuration, [`server`]
-//! its listeners and its life cycle, [`telemetry`] its logs and metrics, [`cli`] its commands,
-//! [`error`] its one error.
+//! its listeners and its life cycle, [`telemetry`] its logs and metrics, [`manifests`] reads and edits
+//! what users write for KEDA, [`check`] finds mistakes in it, [`cli`] its commands, [`error`] its one error.
 //!
 //! [`simulation`] is apart from all that: KEDA's loop and the HPA's algorithm as pure code, to see
 //! how a load is scaled with given settings.
 
 pub mod backends;
+pub mod check;
 pub mod cli;
 pub mod error;
 pub mod keda;
 pub mod kubernetes;
+pub mod manifests;
 pub mod metadata;
 pub mod network;
 pub mod sampling;

@@ -1,9 +1,13 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
+mod check;
+mod completions;
 mod health;
 mod keys;
+mod migrate;
 mod probe;
 mod serve;
+mod simulate;
 mod table;
 
 use std::{
@@ -32,8 +36,14 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Probe(probe::Probe),
+    Check(check::Check),
+    Migrate(migrate::Migrate),
     Keys(keys::Keys),
     Health(health::Health),
+    Simulate(simulate::Simulate),
+    Completions(completions::Completions),
+    #[command(hide = true)]
+    Man(completions::Man),
 }
 
 /// The command line as it is declared, for whoever checks what is written about it.
@@ -49,8 +59,13 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(serve) => serve.run().map(|()| ExitCode::SUCCESS),
         Command::Probe(probe) => probe.run(),
+        Command::Check(check) => check.run(),
+        Command::Migrate(migrate) => migrate.run(),
         Command::Keys(keys) => keys.run().map(|()| ExitCode::SUCCESS),
         Command::Health(health) => health.run(),
+        Command::Simulate(simulate) => simulate.run(),
+        Command::Completions(completions) => completions.run().map(|()| ExitCode::SUCCESS),
+        Command::Man(man) => man.run().map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         // The log may not be up, and this is for a person either way.

@@ -19,7 +19,7 @@ use super::{
         GetMetricsRequest, GetMetricsResponse, MetricSpec, ScaledObjectRef,
         external_scaler_client::ExternalScalerClient, external_scaler_server::ExternalScalerServer,
     },
-    service::{RAW_VALUE, SAMPLE_AGE, SHAPED_BY, STALE, Service},
+    service::{MOST_CONSUMERS, RAW_VALUE, SAMPLE_AGE, SHAPED_BY, STALE, Service},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -62,6 +62,8 @@ pub struct MetricReading {
     pub raw_value: Option<f64>,
     /// The keys that have; `None`: the trigger has no such keys.
     pub shaped_by: Option<Vec<String>>,
+    /// How many consumers can have work at most, if the scaler says it.
+    pub most_consumers: Option<u64>,
 }
 
 /// Why a call failed, as KEDA would log it.
@@ -141,6 +143,7 @@ where
         let keys = keys.split(',').filter(|key| !key.is_empty());
         keys.map(str::to_owned).collect()
     });
+    let most_consumers = header(MOST_CONSUMERS).and_then(|most| most.parse().ok());
     let reading = value(values).map(|value| MetricReading {
         value,
         active,
@@ -148,6 +151,7 @@ where
         stale,
         raw_value,
         shaped_by,
+        most_consumers,
     });
     match reading {
         Some(reading) => TriggerResult {

@@ -32,6 +32,8 @@ pub const STALE: &str = "backlog-scaler-stale";
 pub const RAW_VALUE: &str = "backlog-scaler-raw-value";
 /// Response header of a trigger that shapes its value: the keys that changed it, comma-separated.
 pub const SHAPED_BY: &str = "backlog-scaler-shaped-by";
+/// Response header of a trigger whose consumers cannot all have work above a number: that number.
+pub const MOST_CONSUMERS: &str = "backlog-scaler-most-consumers";
 
 /// How long streams live.
 #[derive(Clone)]
@@ -198,6 +200,9 @@ fn with_headers<T>(message: T, evaluation: &Evaluation) -> Response<T> {
     headers.insert(SAMPLE_AGE, MetadataValue::from(age));
     if let Some(error) = &evaluation.stale {
         headers.insert(STALE, MetadataValue::from_static(error.kind().label()));
+    }
+    if let Some(most) = evaluation.most_consumers {
+        headers.insert(MOST_CONSUMERS, MetadataValue::from(most as u64));
     }
     if let Some(Shaped { raw_value, by }) = &evaluation.shaped {
         if let Some(value) = raw_value {

@@ -52,6 +52,7 @@ pub use connect::Access;
 pub use events::{Event, EventWriter};
 pub use object::{ObjectId, Resource, WorkloadType, is_name};
 pub use options::Options;
+pub use reference::References;
 pub use replicas::Replicas;
 pub use standing::Standing;
 
@@ -63,7 +64,6 @@ use client::ApiServer;
 use collection::Collection;
 use fresh::FreshReads;
 use object::Resource as R;
-use reference::References;
 use retry::Revisions;
 use scalable::Scalable;
 use sources::Sources;

@@ -197,14 +197,46 @@ fn unfit(key: &Key, value: &str) -> Option<String> {
 
 fn unknown(written: &str, known: &[&KeySet], listed: &mut bool) -> Problem {
     let base = written.strip_suffix(FROM_ENV).unwrap_or(written);
-    let names: Vec<&str> = known.iter().flat_map(|keys| keys.names()).collect();
+    let names = known.iter().flat_map(|keys| keys.names());
     Problem::key(
         written,
-        match nearest(base, names.iter().copied()) {
+        match nearest(base, names) {
             Some(name) => format!("unknown key; did you mean `{name}`?"),
             None if std::mem::replace(listed, true) => "unknown key".to_owned(),
-            None => format!("unknown key; known are {}", names.join(", ")),
+            None => format!("unknown key; {}", grouped(known)),
         },
+    )
+}
+
+/// The first keys of the sets that are the same for every backend.
+const COMMON: &str = "backend";
+const TLS: &str = "tls";
+
+/// The known keys in groups: those of what is measured and of the connection by name, the others by
+/// what they are for.
+fn grouped(known: &[&KeySet]) -> String {
+    let is = |keys: &KeySet, first: &str| keys.names().next() == Some(first);
+    // A trigger has keys for what is measured before those of its connection.
+    let of_trigger = known.iter().any(|keys| is(keys, COMMON));
+    let mut headings = ["to measure", "of the connection"].into_iter();
+    if !of_trigger {
+        headings.next();
+    }
+    let group = |keys: &&KeySet| match () {
+        () if is(keys, COMMON) => None,
+        () if is(keys, TLS) => Some("of TLS: tls, ca, cert, key and more".to_owned()),
+        () => {
+            let names: Vec<&str> = keys.names().collect();
+            Some(format!("{}: {}", headings.next()?, names.join(", ")))
+        }
+    };
+    let mut groups: Vec<String> = known.iter().filter_map(group).collect();
+    if of_trigger {
+        groups.push("of every trigger: connection, signal, freshFor and more".to_owned());
+    }
+    format!(
+        "known are, {}. `backlog-scaler keys BACKEND` explains each",
+        groups.join("; ")
     )
 }
 
@@ -337,6 +369,37 @@ mod tests {
         );
         let error = parse(&[("listName", "a"), ("listLenght", "5")]).unwrap_err();
         assert_eq!(error, "listLenght: unknown key; did you mean `listLength`?");
+    }
+
+    #[test]
+    fn a_key_without_a_near_one_gets_the_known_ones_in_groups() {
+        let map = BTreeMap::from([("zzz".to_owned(), String::new())]);
+        let keys = KeySet::of::<Keys>();
+        let sets = [
+            &KeySet::of::<crate::metadata::CommonKeys>(),
+            &keys,
+            &KeySet::of::<Address>(),
+            &KeySet::of::<crate::metadata::tls::TlsKeys>(),
+        ];
+        let (_, problems) = Metadata::new(&map, &sets);
+        assert_eq!(
+            problems.to_string(),
+            "zzz: unknown key; known are, to measure: listName, listLength, activation, password, idle; \
+             of the connection: address; of TLS: tls, ca, cert, key and more; of every trigger: \
+             connection, signal, freshFor and more. `backlog-scaler keys BACKEND` explains each"
+        );
+        let (_, problems) = Metadata::new(&map, &sets[2..]);
+        let text = problems.to_string();
+        assert!(
+            text.contains("known are, of the connection: address; of TLS"),
+            "{text}"
+        );
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[allow(dead_code)]
+    struct Address {
+        address: String,
     }
 
     #[test]

@@ -30,6 +30,15 @@ impl Problem {
         Problem::key(key, format!("is mutually exclusive with `{other}`"))
     }
 
+    /// An error that is about a key, which its text may begin with.
+    pub fn said_of(key: &str, error: &Error) -> Self {
+        let text = error.to_string();
+        let reason = text
+            .strip_prefix(key)
+            .and_then(|rest| rest.strip_prefix(": "));
+        Problem::key(key, reason.unwrap_or(&text))
+    }
+
     /// A problem with the value of a key. Not for secrets.
     pub fn value(
         key: impl Into<String>,

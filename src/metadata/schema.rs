@@ -116,6 +116,19 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
+/// The same for names that are made of words: one that begins with a known name means that one,
+/// whatever it ends with (`redis-list` is no `redis-cluster`), unless it is a slip of another.
+pub fn nearest_of_words<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let slip = nearest(name, known.iter().copied());
+    let is_small = |found: &&str| strsim::damerau_levenshtein(name, found) <= 2;
+    let begins = |known: &&&str| {
+        let rest = name.strip_prefix(**known);
+        rest.is_some_and(|rest| rest.starts_with(['-', '_']))
+    };
+    let begun = || known.iter().filter(begins).max_by_key(|known| known.len());
+    slip.filter(is_small).or_else(|| begun().copied()).or(slip)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,5 +140,27 @@ mod tests {
         assert_eq!(nearest("adress", known), Some("address"));
         assert_eq!(nearest("topic", known), None);
         assert_eq!(nearest(&"listName".repeat(100_000), known), None);
+    }
+
+    #[test]
+    fn the_nearest_name_is_nearest_by_meaning() {
+        let known = [
+            "redis",
+            "redis-cluster",
+            "redis-streams",
+            "kafka",
+            "temporal",
+        ];
+        for (name, expected) in [
+            ("redis-list", Some("redis")),
+            ("redis-cluster-list", Some("redis-cluster")),
+            ("redis-stream", Some("redis-streams")),
+            ("rediscluster", Some("redis-cluster")),
+            ("kafka-lag", Some("kafka")),
+            ("Temporal", Some("temporal")),
+            ("rabbitmq", None),
+        ] {
+            assert_eq!(nearest_of_words(name, &known), expected, "{name}");
+        }
     }
 }

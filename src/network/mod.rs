@@ -4,6 +4,7 @@
 //! every address is checked where a connection is opened: after the name was resolved, and also
 //! where a Kafka broker, a Redis cluster or a sentinel advertised it.
 
+mod hosts;
 mod rules;
 
 use std::{
@@ -16,6 +17,7 @@ use std::{
 use futures_util::future::select_ok;
 use tokio::net::{TcpStream, lookup_host};
 
+pub use hosts::{HostMap, Mapping};
 pub use rules::Rules;
 
 use crate::{
@@ -25,33 +27,53 @@ use crate::{
 
 /// Opens connections to the servers that are allowed. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Network(Option<Arc<Rules>>);
+pub struct Network(Arc<Ways>);
+
+#[derive(Clone, Debug)]
+struct Ways {
+    /// `None`: every server is allowed.
+    rules: Option<Rules>,
+    hosts: HostMap,
+}
 
 impl Network {
     /// Every address: for connections that whoever runs this server has written.
     pub fn unrestricted() -> Self {
-        Network(None)
+        Network(Arc::new(Ways {
+            rules: None,
+            hosts: HostMap::default(),
+        }))
     }
 
     /// Only what the rules allow.
     pub fn restricted(rules: Rules) -> Self {
-        Network(Some(Arc::new(rules)))
+        Network(Arc::new(Ways {
+            rules: Some(rules),
+            hosts: HostMap::default(),
+        }))
+    }
+
+    /// The same, but some servers are reached elsewhere.
+    pub fn with_hosts(mut self, hosts: &HostMap) -> Self {
+        Arc::make_mut(&mut self.0).hosts = hosts.clone();
+        self
     }
 
     /// Whether there are servers that may not be connected to.
     pub fn is_restricted(&self) -> bool {
-        self.0.is_some()
+        self.0.rules.is_some()
     }
 
     /// Whether only listed servers may be connected to.
     pub fn has_list(&self) -> bool {
-        self.0.as_ref().is_some_and(|rules| rules.has_list())
+        self.0.rules.as_ref().is_some_and(|rules| rules.has_list())
     }
 
     /// The addresses of a server that may be connected to, at least one. The error of a server that
     /// is not allowed is [`NotAllowed`].
     pub async fn resolve(&self, server: &HostPort) -> io::Result<Vec<SocketAddr>> {
-        let found = lookup_host((server.host.as_str(), server.port)).await?;
+        let reached = self.0.hosts.of(server);
+        let found = lookup_host((reached.host.as_str(), reached.port)).await?;
         let found: Vec<SocketAddr> = found.collect();
         if found.is_empty() {
             let what = "the name has no address";
@@ -78,7 +100,7 @@ impl Network {
     }
 
     fn allows(&self, host: &str, ip: IpAddr, port: u16) -> bool {
-        let rules = self.0.as_ref();
+        let rules = self.0.rules.as_ref();
         rules.is_none_or(|rules| rules.allow(host, ip, port))
     }
 }

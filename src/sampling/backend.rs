@@ -143,6 +143,11 @@ pub trait Rule<S>: Send + Sync + 'static {
     fn in_flight(&self, _sample: &S) -> u64 {
         0
     }
+
+    /// How many consumers can have work at most, whatever waits; `None`: there is no such bound.
+    fn most_consumers(&self, _sample: &S) -> Option<usize> {
+        None
+    }
 }
 
 fn not_measured() -> Error {

@@ -25,6 +25,8 @@ pub struct ConnectionPool<B: Backend> {
     call_timeout: Duration,
     /// What inline connections may connect to.
     inline_network: Network,
+    /// What those of the settings may.
+    named_network: Network,
     telemetry: Telemetry,
     open: Arc<OpenConnections<B>>,
     budget: Arc<ConnectionBudget>,
@@ -67,7 +69,11 @@ impl<B: Backend> ConnectionPool<B> {
         ConnectionPool {
             backend: Arc::new(backend),
             call_timeout: limits.call_timeout,
-            inline_network: limits.inline_connections.network(),
+            inline_network: limits
+                .inline_connections
+                .network()
+                .with_hosts(&limits.hosts),
+            named_network: Network::unrestricted().with_hosts(&limits.hosts),
             telemetry,
             open: Arc::new(OpenConnections(Mutex::default())),
             budget,
@@ -98,7 +104,7 @@ impl<B: Backend> ConnectionPool<B> {
             // Whoever writes triggers cannot use up what these share.
             Owner::Settings { name } => {
                 let id = ConnectionId::Named(name.into());
-                (id, Network::unrestricted(), Vec::new())
+                (id, self.named_network.clone(), Vec::new())
             }
             Owner::Trigger { namespace } => {
                 let namespace = namespace.to_owned();

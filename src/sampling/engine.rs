@@ -277,7 +277,7 @@ impl Engine {
         Ok(())
     }
 
-    fn known_keys<'a>(
+    pub(super) fn known_keys<'a>(
         &self,
         trigger_type: &dyn RegisteredType,
         request: &'a TriggerRef,
@@ -391,7 +391,7 @@ impl Engine {
         })
     }
 
-    fn check_size(&self, metadata: &BTreeMap<String, String>) -> Result<(), Problems> {
+    pub(super) fn check_size(&self, metadata: &BTreeMap<String, String>) -> Result<(), Problems> {
         let (entries, most) = (metadata.len(), self.limits.metadata_entries);
         if entries > most {
             let reason = format!("has {entries} entries; at most {most} are allowed");
@@ -401,7 +401,7 @@ impl Engine {
     }
 
     /// With a named connection, the keys of a connection are errors.
-    fn refuse_connection_keys(
+    pub(super) fn refuse_connection_keys(
         &self,
         trigger_type: &dyn RegisteredType,
         metadata: &Metadata<'_>,
@@ -417,7 +417,7 @@ impl Engine {
     }
 
     /// Does something with the keys of a named connection, for a trigger of this namespace.
-    fn with_keys<T>(
+    pub(super) fn with_keys<T>(
         &self,
         name: &str,
         named: &Checked,
@@ -445,6 +445,20 @@ impl Engine {
         namespace: &str,
         mut problems: Problems,
     ) -> Result<Bound> {
+        let tls = problems.keep(metadata.parse(&self.registry.tls_keys));
+        let tls = tls.unwrap_or_default();
+        let source = self.inline_source(trigger_type, metadata, namespace, tls)?;
+        trigger_type.bind(metadata, common, source, problems)
+    }
+
+    /// The trigger's own connection, if it may have one.
+    pub(super) fn inline_source<'a>(
+        &self,
+        trigger_type: &dyn RegisteredType,
+        metadata: &'a Metadata<'a>,
+        namespace: &'a str,
+        tls: TlsKeys,
+    ) -> Result<ConnectionSource<'a>> {
         if self.limits.inline_connections == InlineConnections::Deny {
             return Err(Error::new(
                 Kind::NotAllowed,
@@ -452,16 +466,18 @@ impl Engine {
                 "Name one of the server's connections instead of an address.",
             ));
         }
-        let tls = problems.keep(metadata.parse(&self.registry.tls_keys));
-        let source = ConnectionSource {
+        Ok(ConnectionSource {
             trigger_type: trigger_type.name(),
             metadata,
-            tls: tls.unwrap_or_default(),
+            tls,
             name: None,
             names: None,
             namespace,
-        };
-        trigger_type.bind(metadata, common, source, problems)
+        })
+    }
+
+    pub(super) fn connections(&self) -> Arc<NamedConnections> {
+        self.connections.read().clone()
     }
 
     fn freshness(&self, trigger_type: &dyn RegisteredType, common: &CommonKeys) -> Freshness {
@@ -491,7 +507,7 @@ impl Engine {
         }
     }
 
-    fn push_interval(
+    pub(super) fn push_interval(
         &self,
         trigger_type: &dyn RegisteredType,
         common: &CommonKeys,
@@ -515,7 +531,7 @@ impl Engine {
 }
 
 /// Some settings are by backend, and only the registry knows them.
-fn check_names(registry: &Registry, limits: &Limits) -> Result<(), Problems> {
+pub(super) fn check_names(registry: &Registry, limits: &Limits) -> Result<(), Problems> {
     let known: BTreeSet<&str> = registry.backends().collect();
     let mut problems = Problems::default();
     for (key, by_backend) in [

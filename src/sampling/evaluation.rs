@@ -12,6 +12,8 @@ pub struct Evaluation {
     pub reading: Reading,
     /// How much work is taken and not finished.
     pub(super) in_flight: u64,
+    /// How many consumers can have work at most, where the sample says it.
+    pub most_consumers: Option<usize>,
     /// What the trigger's keys made of its reading; `None`: it has no such keys.
     pub shaped: Option<Shaped>,
     /// How old the sample is. Where there is none (`onOutage: value:N`), how long there has been

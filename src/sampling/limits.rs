@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
-use crate::network::{Network, Rules};
+use crate::network::{HostMap, Network, Rules};
 
 /// What bounds the engine, in time and memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Limits {
     pub metadata_entries: usize,
     /// Whether triggers may bring their own connections, and to which servers.
     pub inline_connections: InlineConnections,
+    /// Servers that are reached elsewhere: of the command line alone, and no setting.
+    pub hosts: HostMap,
 }
 
 /// How many connections to backends may be open.
@@ -103,6 +105,7 @@ impl Default for Limits {
             connections: ConnectionLimits::default(),
             metadata_entries: 200,
             inline_connections: InlineConnections::Allow,
+            hosts: HostMap::default(),
         }
     }
 }

@@ -24,10 +24,10 @@ use crate::{
         CommonKeys,
         parse::Metadata,
         problem::{Problem, Problems},
-        schema::{Key, KeySet, nearest},
+        schema::{Key, KeySet, nearest_of_words},
         signal::{Needs, Seconds, Signal},
         tls::TlsKeys,
-        values::HostPort,
+        values::{HostPort, Target},
     },
     telemetry::Telemetry,
 };
@@ -143,7 +143,7 @@ impl Registry {
         let found = self.types.iter().find(|t| t.name() == name);
         found.ok_or_else(|| {
             let known: Vec<_> = self.names().collect();
-            let hint = match nearest(name, known.iter().copied()) {
+            let hint = match nearest_of_words(name, &known) {
                 Some(near) => format!("; did you mean `{near}`?"),
                 None => String::new(),
             };
@@ -202,6 +202,16 @@ pub(super) trait RegisteredType: Send + Sync {
         common: &CommonKeys,
         tls: TlsKeys,
     ) -> Result<Spec, Problems>;
+    /// Checks the values of a trigger's keys, without those that are the same for every trigger type.
+    fn check_values(&self, metadata: &Metadata<'_>) -> Result<(), Problems>;
+    /// Checks what a trigger measures against its connection, as [`RegisteredType::bind`] does, and
+    /// creates nothing.
+    fn check_use(
+        &self,
+        metadata: &Metadata<'_>,
+        common: &CommonKeys,
+        connection: ConnectionSource<'_>,
+    ) -> Result<(), Problems>;
     /// The servers that get the credentials of a connection.
     fn recipients(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<Vec<HostPort>, Problems>;
     /// Has an open connection of this name use other keys, once they are proven.
@@ -217,6 +227,15 @@ pub(super) trait RegisteredType: Send + Sync {
     ) -> Result<Bound>;
 }
 
+/// What a trigger asks for, checked.
+struct Planned<B: Backend> {
+    plan: Plan<B>,
+    connection: B::Connection,
+    target: Target,
+    seconds: Option<Seconds>,
+    shaping: Option<Shaping>,
+}
+
 /// The one implementation of [`RegisteredType`].
 struct TypeOf<B: Backend> {
     pool: Arc<ConnectionPool<B>>,
@@ -228,6 +247,44 @@ struct TypeOf<B: Backend> {
 impl<B: Backend> TypeOf<B> {
     fn this(&self) -> &TriggerType<B> {
         &self.types[self.index]
+    }
+
+    /// What a trigger measures, on which connection, and how it is evaluated. All problems are returned
+    /// together, after those that were found `before`.
+    fn planned(
+        &self,
+        metadata: &Metadata<'_>,
+        common: &CommonKeys,
+        source: &ConnectionSource<'_>,
+        before: Problems,
+    ) -> Result<Planned<B>, Problems> {
+        let mut problems = before;
+        let plan = problems.keep(self.this().plan(metadata, Needs::of(common)));
+        let seconds = problems.keep(Seconds::of(common));
+        let target = |plan: &Plan<B>| match seconds {
+            Some(Some(seconds)) => seconds.target,
+            _ => plan.target,
+        };
+        let shaping = plan
+            .as_ref()
+            .and_then(|plan| problems.keep(Shaping::of(common, target(plan)))?);
+        let connection = problems.keep(self.connection(source));
+        if source.name.is_none()
+            && let Some(key) = connection.as_ref().and_then(B::process_credentials)
+        {
+            problems.push(Problem::key(key, FOR_NAMED_ONES));
+        }
+        problems.into_result()?;
+        let (Some(plan), Some(connection)) = (plan, connection) else {
+            unreachable!("what is missing is a problem");
+        };
+        Ok(Planned {
+            target: target(&plan),
+            seconds: seconds.flatten(),
+            shaping,
+            plan,
+            connection,
+        })
     }
 
     fn connection(&self, source: &ConnectionSource<'_>) -> Result<B::Connection, Problems> {
@@ -301,6 +358,21 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
         })
     }
 
+    fn check_values(&self, metadata: &Metadata<'_>) -> Result<(), Problems> {
+        self.this().plan(metadata, Needs::default()).map(|_| ())
+    }
+
+    fn check_use(
+        &self,
+        metadata: &Metadata<'_>,
+        common: &CommonKeys,
+        source: ConnectionSource<'_>,
+    ) -> Result<(), Problems> {
+        let planned = self.planned(metadata, common, &source, Problems::default())?;
+        check_names::<B>(&source, &planned.plan.query)
+            .map_err(|error| Problem::said_of("connection", &error).into())
+    }
+
     fn recipients(&self, metadata: &Metadata<'_>, tls: TlsKeys) -> Result<Vec<HostPort>, Problems> {
         let connection = self.this().connection(metadata, tls)?;
         Ok(B::recipients(&connection))
@@ -319,40 +391,24 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
         source: ConnectionSource<'_>,
         before: Problems,
     ) -> Result<Bound> {
-        let mut problems = before;
-        let plan = problems.keep(self.this().plan(metadata, Needs::of(common)));
-        let seconds = problems.keep(Seconds::of(common));
-        let target = |plan: &Plan<B>| match seconds {
-            Some(Some(seconds)) => seconds.target,
-            _ => plan.target,
-        };
-        let shaping = plan
-            .as_ref()
-            .and_then(|plan| problems.keep(Shaping::of(common, target(plan)))?);
-        let connection = problems.keep(self.connection(&source));
-        if source.name.is_none()
-            && let Some(key) = connection.as_ref().and_then(B::process_credentials)
-        {
-            problems.push(Problem::key(key, FOR_NAMED_ONES));
-        }
-        problems.into_result()?;
-        let (Some(plan), Some(connection)) = (plan, connection) else {
-            unreachable!("what is missing is a problem");
-        };
-        if let Some(names) = source.names {
-            names.check(source.name.unwrap_or_default(), B::names(&plan.query))?;
-        }
+        let Planned {
+            plan,
+            connection,
+            target,
+            seconds,
+            shaping,
+        } = self.planned(metadata, common, &source, before)?;
+        check_names::<B>(&source, &plan.query)?;
         let namespace = source.namespace;
         let owner = match source.name {
             Some(name) => Owner::Settings { name },
             None => Owner::Trigger { namespace },
         };
-        let target = target(&plan);
         let planned = named_by_signal(plan.readable_name, common.signal);
         let readable_name = B::readable_name(&connection, planned);
         let metric_name = metric_name(&readable_name, &connection, &plan.query);
         let slot = self.pool.slot(connection, owner, namespace, &plan.query)?;
-        let rule = SignalRule::new(plan.rule, common.signal, seconds.flatten());
+        let rule = SignalRule::new(plan.rule, common.signal, seconds);
         let rule = Arc::new(rule);
         let shaper = shaping.map(|shaping| Arc::new(Shaper::new(shaping)));
         if let Some(shaper) = shaper.as_ref().filter(|shaper| shaper.remembers_samples()) {
@@ -365,6 +421,14 @@ impl<B: Backend> RegisteredType for TypeOf<B> {
             query: Box::new(BoundQuery { slot, rule }),
             shaper,
         })
+    }
+}
+
+/// Checks that a named connection may be used for what a trigger measures.
+fn check_names<B: Backend>(source: &ConnectionSource<'_>, query: &B::Query) -> Result<()> {
+    match source.names {
+        Some(names) => names.check(source.name.unwrap_or_default(), B::names(query)),
+        None => Ok(()),
     }
 }
 

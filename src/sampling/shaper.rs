@@ -172,6 +172,7 @@ impl Shaper {
                 Ok(Evaluation {
                     reading,
                     in_flight: 0,
+                    most_consumers: None,
                     shaped: Some(Shaped {
                         raw_value: last.as_ref().map(|last| last.reading.value),
                         by: vec!["onOutage"],

@@ -75,6 +75,14 @@ impl<R> SignalRule<R> {
         }
     }
 
+    /// How many consumers can have work at most.
+    pub fn most_consumers<S>(&self, sample: &S) -> Option<usize>
+    where
+        R: Rule<S>,
+    {
+        self.rule.most_consumers(sample)
+    }
+
     /// The seconds above which the trigger is active, where they decide.
     fn activation(&self) -> Option<f64> {
         let activation = self.seconds.as_ref()?.activation?;

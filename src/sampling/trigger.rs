@@ -233,6 +233,7 @@ impl<B: Backend> BoundQuery<B> {
         Ok(Evaluation {
             reading,
             in_flight,
+            most_consumers: self.rule.most_consumers(&measured.sample),
             shaped: None,
             age: now.saturating_duration_since(measured.at),
             stale,

@@ -32,6 +32,7 @@ use crate::{
     backends,
     error::{Error, Kind, Result},
     kubernetes::Kubernetes,
+    network::HostMap,
     sampling::{Engine, NamedConnection, Registry},
     settings::{Address, Listen, Settings},
     telemetry::Telemetry,
@@ -48,7 +49,7 @@ pub async fn run(
 ) -> Result<()> {
     let telemetry = Telemetry::default();
     let connections = settings.named_connections()?;
-    let engine = engine_with(settings, &connections, &telemetry)?;
+    let engine = engine_with(settings, &connections, &telemetry, &HostMap::default())?;
     if let Some(options) = settings.kubernetes.options()? {
         let writes_events = options.events;
         let source = Authentications::start(options, &settings.engine, &telemetry).await?;
@@ -73,11 +74,24 @@ pub async fn run(
         engine: engine.clone(),
     };
     let (router, health) = grpc::router(&settings.listen, engine, telemetry, &life).await?;
+    let admin_address = match &listeners.admin {
+        Some(listener) => listener.local_addr().map(|address| address.to_string()),
+        None => Ok("off".to_owned()),
+    };
+    let admin_address = admin_address.unwrap_or_else(|error| error.to_string());
     let admin = listeners
         .admin
         .map(|listener| tokio::spawn(admin::serve(listener, guard, figures, life.clone())));
     warn_of_open_listeners(&settings.listen);
-    info!(grpc = %listeners.grpc, "serving");
+    info!(
+        grpc = %listeners.grpc,
+        admin = %admin_address,
+        tls = tls.is_some(),
+        connections = %list_or_none(settings.connections.keys()),
+        authentications = settings.kubernetes.enabled,
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
 
     let limits = grpc::limits(&settings.listen);
     let serving = grpc::serve(router, listeners.grpc, tls, limits, life.draining.clone());
@@ -134,6 +148,14 @@ fn admin_guard(listen: &Listen, telemetry: &Telemetry) -> Result<admin::Guard> {
     })
 }
 
+fn list_or_none<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    match names.is_empty() {
+        true => "none".to_owned(),
+        false => names.join(","),
+    }
+}
+
 /// Logs every named connection that each namespace may use.
 fn warn_of_open_connections(connections: &BTreeMap<String, NamedConnection>) {
     let open = connections.iter().filter(|(_, c)| c.namespaces.is_none());
@@ -171,7 +193,16 @@ fn warn_of_open_listeners(listen: &Listen) {
 
 /// The engine over every backend, as the settings want it. Must be called within a tokio runtime.
 pub fn engine(settings: &Settings, telemetry: &Telemetry) -> Result<Arc<Engine>> {
-    engine_with(settings, &settings.named_connections()?, telemetry)
+    engine_through(settings, telemetry, &HostMap::default())
+}
+
+/// The same, with some servers reached elsewhere.
+pub fn engine_through(
+    settings: &Settings,
+    telemetry: &Telemetry,
+    hosts: &HostMap,
+) -> Result<Arc<Engine>> {
+    engine_with(settings, &settings.named_connections()?, telemetry, hosts)
 }
 
 /// The same, with the authentications of triggers as a client of the Kubernetes API reads them, each
@@ -181,8 +212,9 @@ pub fn engine_with_authentications(
     kubernetes: Arc<Kubernetes>,
     deadline: Duration,
     telemetry: &Telemetry,
+    hosts: &HostMap,
 ) -> Result<Arc<Engine>> {
-    let engine = engine(settings, telemetry)?;
+    let engine = engine_through(settings, telemetry, hosts)?;
     let source = Authentications::of(kubernetes, deadline, &settings.engine);
     engine.use_authentications(source);
     Ok(engine)
@@ -192,8 +224,10 @@ fn engine_with(
     settings: &Settings,
     connections: &BTreeMap<String, NamedConnection>,
     telemetry: &Telemetry,
+    hosts: &HostMap,
 ) -> Result<Arc<Engine>> {
-    let limits = settings.engine.limits()?;
+    let mut limits = settings.engine.limits()?;
+    limits.hosts = hosts.clone();
     let registry = backends::register(Registry::new(&limits, telemetry.clone()));
     Engine::start(registry, connections, limits)
 }

@@ -72,6 +72,30 @@ impl ConnectionSettings {
         self.0.keys().any(|key| key.ends_with(FROM_FILE))
     }
 
+    /// The connection without reading anything: `stand_in` gives the value of a key, by the key as it is
+    /// written and by its name, where a file or a variable has it.
+    pub fn sketch(&self, stand_in: &mut dyn FnMut(&str, &str) -> String) -> NamedConnection {
+        let text = |key: &str| self.0.get(key).map(Scalar::text).unwrap_or_default();
+        let list = |key: &str| self.0.get(key).map(Scalar::list);
+        let keys = self
+            .0
+            .iter()
+            .filter(|(key, _)| !OURS.contains(&key.as_str()));
+        let keys = keys.map(|(written, value)| {
+            let elsewhere = [FROM_FILE, FROM_ENV].iter();
+            match elsewhere.filter_map(|end| written.strip_suffix(end)).next() {
+                Some(key) => (key.to_owned(), stand_in(written, key)),
+                None => (written.clone(), value.text()),
+            }
+        });
+        NamedConnection {
+            trigger_type: text("backend"),
+            namespaces: list("namespaces"),
+            names: list("names"),
+            keys: keys.collect(),
+        }
+    }
+
     /// The connection with its secrets read. `path` is its place in the settings.
     pub fn resolve(&self, path: &str) -> Result<NamedConnection> {
         let mut connection = NamedConnection::default();

@@ -6,8 +6,8 @@ use config::{Case, Config, Environment, File, FileFormat};
 
 use super::{Settings, invalid};
 use crate::{
-    error::{Error, Kind, Result},
-    metadata::problem::without_text,
+    error::Result,
+    metadata::{problem::without_text, schema::nearest},
 };
 
 /// A setting's environment variable begins with this; `__` then separates the path's parts:
@@ -19,26 +19,42 @@ pub fn load(
     file: Option<&Path>,
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Settings> {
+    let text = file.map(|path| {
+        let read = std::fs::read_to_string(path);
+        let read = read.map_err(|error| {
+            let reason = format!("cannot read {}: {error}", path.display());
+            invalid("--config", &reason)
+        });
+        read.map(|text| (path.display().to_string(), text))
+    });
+    let text = text.transpose()?;
+    let text = text
+        .as_ref()
+        .map(|(name, text)| (name.as_str(), text.as_str()));
+    load_text(text, env).map_err(|Wrong { path, reason }| invalid(&path, &reason))
+}
+
+/// A setting that cannot be.
+pub struct Wrong {
+    /// Its path, as `engine.callTimeout`; or the file's name.
+    pub path: String,
+    pub reason: String,
+}
+
+/// The same from a text, with the name of its file.
+pub fn load_text(
+    text: Option<(&str, &str)>,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Result<Settings, Wrong> {
     let mut builder = Config::builder();
-    if let Some(path) = file {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            invalid(
-                "--config",
-                &format!("cannot read {}: {error}", path.display()),
-            )
-        })?;
-        let source = File::from_str(&text, FileFormat::Yaml);
+    if let Some((name, text)) = text {
+        let source = File::from_str(text, FileFormat::Yaml);
         // Built alone first, so that what is no YAML is blamed on the file.
-        Config::builder()
-            .add_source(source.clone())
-            .build()
-            .map_err(|error| {
-                let reason = reason_of_yaml(&error.to_string());
-                invalid(
-                    &path.display().to_string(),
-                    &format!("is not valid YAML: {reason}"),
-                )
-            })?;
+        let built = Config::builder().add_source(source.clone()).build();
+        built.map_err(|error| Wrong {
+            path: name.to_owned(),
+            reason: format!("is not valid YAML: {}", reason_of_yaml(&error.to_string())),
+        })?;
         builder = builder.add_source(source);
     }
     let ours = env.into_iter().filter(|(name, _)| is_setting(name));
@@ -47,11 +63,12 @@ pub fn load(
         .separator("__")
         .convert_case(Case::Camel)
         .source(Some(ours.collect::<HashMap<_, _>>()));
-    let config = builder
-        .add_source(environment)
-        .build()
-        .map_err(|error| Error::new(Kind::Invalid, error.to_string(), ""))?;
-    serde_path_to_error::deserialize(config).map_err(|error| {
+    let config = builder.add_source(environment).build();
+    let config = config.map_err(|error| Wrong {
+        path: "settings".to_owned(),
+        reason: error.to_string(),
+    })?;
+    serde_path_to_error::deserialize(config.clone()).map_err(|error| {
         let path = error.path().to_string();
         let reason = match error.into_inner() {
             // The path says where; the library's own words would say it again, less precisely.
@@ -65,12 +82,44 @@ pub fn load(
             config::ConfigError::At { error, .. } => error.to_string(),
             other => other.to_string(),
         };
-        let reason = without_text(&reason);
-        match path.as_str() {
-            "." => invalid("settings", &reason),
-            path => invalid(path, &reason),
-        }
+        wrong(path, &reason, &config)
     })
+}
+
+fn wrong(path: String, reason: &str, config: &Config) -> Wrong {
+    let reason = match unknown_setting(reason) {
+        Some(reason) => reason,
+        None => with_value(&path, &without_text(reason), config),
+    };
+    let path = if path == "." {
+        "settings".to_owned()
+    } else {
+        path
+    };
+    Wrong { path, reason }
+}
+
+/// Of an unknown setting, the one that was meant.
+fn unknown_setting(reason: &str) -> Option<String> {
+    let rest = reason.strip_prefix("unknown field `")?;
+    let (name, known) = rest.split_once("`, expected ")?;
+    let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    Some(match nearest(name, known.iter().copied()) {
+        Some(near) => format!("unknown setting `{name}`; did you mean `{near}`?"),
+        None => format!("unknown setting `{name}`; known are {}", known.join(", ")),
+    })
+}
+
+/// The reason behind the value, where that is a text or a number that cannot be a secret: what has the
+/// wrong type may be one at the wrong place, and a connection has secrets.
+fn with_value(path: &str, reason: &str, config: &Config) -> String {
+    let is_type = reason.starts_with("invalid type");
+    let value = config.get_string(path).ok();
+    let value = value.filter(|_| !is_type && !path.starts_with("connections"));
+    match value {
+        Some(value) if !reason.contains(&format!("`{value}`")) => format!("`{value}` {reason}"),
+        _ => reason.to_owned(),
+    }
 }
 
 /// Why a file is no YAML, without what it holds: the library shows keys and values in some of its
@@ -175,11 +224,32 @@ mod tests {
     }
 
     #[test]
+    fn a_slip_names_what_was_meant() {
+        for (yaml, expected) in [
+            ("engine: {callTimeuot: 1s}", "did you mean `callTimeout`?"),
+            ("conections: {}", "did you mean `connections`?"),
+            (
+                "listen: {tls: {certfile: a, keyFile: b}}",
+                "did you mean `certFile`?",
+            ),
+            ("log: {colour: red}", "known are format, level"),
+        ] {
+            let text = error(from_yaml(yaml));
+            assert!(text.contains(expected), "{text}");
+        }
+        let text = error(from_env(&[("BACKLOG_SCALER__LISTEN__GRCP", "1")]));
+        assert!(text.contains("did you mean `grpc`?"), "{text}");
+    }
+
+    #[test]
     fn a_wrong_type_is_named_with_its_path() {
         let text = error(from_yaml("engine: {inlineConnections: maybe}"));
         assert!(text.starts_with("engine.inlineConnections: "), "{text}");
         let text = error(from_yaml("engine: {callTimeout: soon}"));
-        assert!(text.starts_with("engine.callTimeout: "), "{text}");
+        assert!(
+            text.starts_with("engine.callTimeout: `soon` must be a time"),
+            "{text}"
+        );
         let text = error(from_yaml("listen: {grpc: 'localhost'}"));
         assert!(text.starts_with("listen.grpc: "), "{text}");
         let text = error(from_yaml("connections: {orders: {address: {a: b}}}"));

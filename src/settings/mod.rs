@@ -18,12 +18,13 @@ use serde::Deserialize;
 pub use connections::{ConnectionSettings, Scalar};
 pub use kubernetes::KubernetesSettings;
 pub use listen::{Address, Listen, ServerTls};
-pub use load::{ENV_PREFIX, load};
+pub use load::{ENV_PREFIX, Wrong, load, load_text};
 pub use schema::schema;
 
 use crate::{
     error::{Error, Kind, Result},
     metadata::values::{PushInterval, Span},
+    network::HostMap,
     sampling::{ConnectionLimits, InlineConnections, Limits, NamedConnection},
     telemetry::logs,
 };
@@ -173,6 +174,7 @@ impl EngineSettings {
             },
             metadata_entries: self.metadata_entries,
             inline_connections: self.inline_connections.clone(),
+            hosts: HostMap::default(),
         })
     }
 }

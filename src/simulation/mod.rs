@@ -38,6 +38,7 @@ mod hpa;
 mod keda;
 mod load;
 mod load_text;
+mod picture;
 mod queue;
 mod run;
 mod shaped;
@@ -57,6 +58,7 @@ pub use hpa::{
 };
 pub use keda::{Fallback, FallbackBehavior, ScaledObject};
 pub use load::{Between, Load, Points};
+pub use picture::{Course, draw};
 pub use queue::QueueState;
 use run::Run;
 pub use shaped::ShapedTrigger;
@@ -136,6 +138,11 @@ impl Simulation {
     /// An error of kind [`Invalid`](crate::error::Kind::Invalid) if KEDA would refuse the ScaledObject, if there is no
     /// trigger, or if a target is not above 0.
     pub fn run(self, length: Duration) -> Result<Timeline> {
-        Ok(Run::new(self)?.until(length))
+        self.run_with(length, |_| {})
+    }
+
+    /// The same, and tells each simulated second.
+    pub fn run_with(self, length: Duration, progress: impl FnMut(Duration)) -> Result<Timeline> {
+        Ok(Run::new(self)?.until(length, progress))
     }
 }

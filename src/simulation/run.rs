@@ -59,12 +59,13 @@ impl Run {
     }
 
     /// Runs for a length of time.
-    pub fn until(mut self, length: Duration) -> Timeline {
+    pub fn until(mut self, length: Duration, mut progress: impl FnMut(Duration)) -> Timeline {
         let initial_replicas = self.replicas;
         let (mut now, mut points) = (Duration::ZERO, vec![self.step(Duration::ZERO)]);
         while now + STEP <= length {
             now += STEP;
             points.push(self.step(now));
+            progress(now);
         }
         let max_age = self.queue.longest_wait(now);
         let worker_time = self.workers.worker_time(now);

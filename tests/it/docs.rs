@@ -114,6 +114,19 @@ fn the_page_of_keys_is_what_the_program_says() {
     );
 }
 
+#[test]
+fn the_page_of_checks_is_what_the_program_says() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
+        .args(["check", "--codes"])
+        .output()
+        .unwrap();
+    let says = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        page("docs/reference/checks.md") == says,
+        "`make docs` writes the page anew"
+    );
+}
+
 /// What a chart's `settings` may be is what the server reads.
 #[test]
 fn the_chart_knows_the_settings_by_their_own_schema() {
@@ -253,6 +266,41 @@ fn pages_show_their_examples() {
         let text = page(&format!("docs/how-to/{shown_in}.md"));
         assert!(text.contains(manifest), "{shown_in}");
     }
+}
+
+#[test]
+fn check_finds_nothing_in_the_examples() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples");
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let files: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
+        .args(["check", "--strict"])
+        .args(&files)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
+/// Workflows that are started before the server is up are lost.
+#[test]
+fn the_readme_waits_for_temporal_before_it_starts_workflows() {
+    let readme = page("README.md");
+    let block = readme
+        .split("```")
+        .find(|block| block.contains("temporal server start-dev"));
+    let lines: Vec<&str> = block.unwrap().lines().collect();
+    let line = |part: &str| lines.iter().position(|line| line.contains(part)).unwrap();
+    let waits = line("until temporal operator");
+    assert!(
+        line("start-dev") < waits && waits < line("workflow start"),
+        "{lines:#?}"
+    );
 }
 
 /// Against backends that are not there: what is wrong with a manifest or its metadata would be

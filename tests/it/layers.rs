@@ -7,9 +7,10 @@ use std::{
 };
 
 /// The modules of `src`, each with those that it may use. A module uses itself as well.
-const USES: [(&str, &[&str]); 13] = [
+const USES: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("metadata", &["error"]),
+    ("manifests", &["error", "metadata"]),
     ("telemetry", &["error"]),
     ("network", &["error", "metadata"]),
     // Reads keys and hands them over: who connects with them is above it.
@@ -44,17 +45,32 @@ const USES: [(&str, &[&str]); 13] = [
         ],
     ),
     (
-        "cli",
+        "check",
         &[
             "backends",
             "error",
+            "manifests",
+            "metadata",
+            "sampling",
+            "settings",
+            "telemetry",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "backends",
+            "check",
+            "error",
             "keda",
             "kubernetes",
+            "manifests",
             "metadata",
             "network",
             "sampling",
             "server",
             "settings",
+            "simulation",
             "telemetry",
         ],
     ),

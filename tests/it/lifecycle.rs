@@ -250,6 +250,41 @@ fn serving(env: &[(&str, &str)]) -> (Child, BufReader<std::process::ChildStderr>
 }
 
 #[test]
+fn the_first_line_says_what_is_served_where() {
+    let settings = tempfile::NamedTempFile::new().unwrap();
+    let yaml = "connections: {orders: {backend: redis, address: '127.0.0.1:1', password: hunter2, \
+                namespaces: [shop]}}";
+    std::fs::write(settings.path(), yaml).unwrap();
+    let config = settings.path().to_str().unwrap();
+    let ports = [
+        ("BACKLOG_SCALER__LISTEN__GRPC", "127.0.0.1:0"),
+        ("BACKLOG_SCALER__LISTEN__ADMIN", "127.0.0.1:0"),
+    ];
+    let mut child = program(&["serve", "--config", config], &ports)
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    log.read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
+    for part in [
+        "serving grpc=127.0.0.1:",
+        "admin=127.0.0.1:",
+        "tls=false",
+        "connections=orders",
+        "authentications=false",
+        &version,
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert!(!line.contains("hunter2"), "{line}");
+}
+
+#[test]
 fn signals_end_the_program_cleanly_and_the_log_says_which() {
     for (signal, name) in [("-TERM", "SIGTERM"), ("-INT", "SIGINT")] {
         let (mut child, log) = serving(&[("BACKLOG_SCALER__LOG__FORMAT", "json")]);
@@ -297,7 +332,10 @@ fn bad_settings_end_the_program_with_code_2_and_the_keys_path() {
     };
     let cases = [
         ("listen: {grpc: 9090}", "error: listen.grpc: "),
-        ("listne: {}", "unknown field `listne`"),
+        (
+            "listne: {}",
+            "error: listne: unknown setting `listne`; did you mean `listen`?",
+        ),
         (
             "engine: {callTimeout: 0}",
             "error: engine.callTimeout: must be at least 1ms",

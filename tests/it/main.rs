@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod burst;
+mod check;
 mod cluster;
 mod connections;
 mod docs;
@@ -18,11 +19,14 @@ mod keda;
 mod layers;
 mod lifecycle;
 mod listener;
+mod migrate;
 mod network;
+mod packaging;
 mod probe;
 mod program;
 mod properties;
 mod redis;
 mod rolling_restart;
+mod simulate;
 mod temporal;
 mod watching;

@@ -213,6 +213,135 @@ async fn probe_fails_when_a_trigger_does() {
     assert!(!out.contains("s3cret") && !err.contains("s3cret"));
 }
 
+/// Runs the program without a manifest on its standard input.
+async fn run(args: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backlog-scaler"));
+    command.arg("probe").args(args).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = output.await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[tokio::test]
+async fn probe_reads_many_files_and_folders() {
+    if !require(available(), "redis-server") {
+        return;
+    }
+    let redis = Redis::start().await;
+    redis.rpush("jobs", 3).await;
+    redis.rpush("mails", 8).await;
+    let folder = process::directory();
+    let manifests = folder.path().join("manifests/below");
+    std::fs::create_dir_all(&manifests).unwrap();
+    let one = folder.path().join("one.yaml");
+    std::fs::write(&one, manifest(&redis, "jobs", "")).unwrap();
+    let two =
+        manifest(&redis, "mails", "").replace("name: worker, namespace", "name: mailer, namespace");
+    std::fs::write(manifests.join("two.yml"), two).unwrap();
+    std::fs::write(manifests.join("values.yaml"), "image: {tag: x}").unwrap();
+    std::fs::write(manifests.join("settings.yaml"), "log: {level: info}").unwrap();
+
+    let paths = [
+        one.to_str().unwrap(),
+        folder.path().join("manifests").to_str().unwrap(),
+    ]
+    .map(str::to_owned);
+    let (code, table, err) = run(&[&paths[0], &paths[1]]).await;
+    assert_eq!(code, 0, "{table}{err}");
+    for (object, value) in [("shop/worker", "3"), ("shop/mailer", "8")] {
+        let row = table.lines().find(|line| line.starts_with(object)).unwrap();
+        assert_eq!(row.split_whitespace().nth(4), Some(value), "{table}");
+    }
+}
+
+#[tokio::test]
+async fn probe_reaches_names_of_a_cluster_through_a_map() {
+    if !require(available(), "redis-server") {
+        return;
+    }
+    let redis = Redis::start().await;
+    redis.rpush("jobs", 12).await;
+    let yaml = manifest(&redis, "jobs", "").replace(&redis.address(), "redis.shop.svc:6379");
+    let (code, table, _) = probe(&[], &[], &yaml).await;
+    assert_eq!(code, 1, "{table}");
+    let hint = "`kubectl -n shop port-forward service/redis 16379:6379`, and `--map \
+                redis.shop.svc:6379=127.0.0.1:16379`";
+    assert!(table.contains(hint), "{table}");
+
+    let map = format!("redis.shop.svc:6379={}", redis.address());
+    let (code, table, err) = probe(&["--map", &map], &[], &yaml).await;
+    assert_eq!(code, 0, "{table}{err}");
+    assert_eq!(
+        table.lines().nth(1).unwrap().split_whitespace().nth(4),
+        Some("12"),
+        "{table}"
+    );
+    let (code, _, err) = probe(&["--map", "redis"], &[], &yaml).await;
+    assert!(code == 2 && err.contains("HOST=ADDRESS"), "{err}");
+}
+
+#[tokio::test]
+async fn probe_watches_values_with_their_history() {
+    if !require(available(), "redis-server") {
+        return;
+    }
+    let redis = Redis::start().await;
+    redis.rpush("jobs", 12).await;
+    let yaml = manifest(&redis, "jobs", "");
+    let (code, tables, err) =
+        probe(&["--watch", "--interval", "1s", "--count", "2"], &[], &yaml).await;
+    assert_eq!(code, 0, "{tables}{err}");
+    assert_eq!(tables.matches("HISTORY").count(), 2, "{tables}");
+    let last = tables
+        .lines()
+        .rfind(|line| line.starts_with("shop/worker  0"))
+        .unwrap();
+    assert!(last.trim_end().ends_with("██"), "{tables}");
+    // Into a pipe, nothing is cleared.
+    assert!(!tables.contains('\u{1b}'), "{tables:?}");
+}
+
+#[tokio::test]
+async fn probe_shows_what_check_finds_and_its_exit_code_tells() {
+    if !require(available(), "redis-server") {
+        return;
+    }
+    let redis = Redis::start().await;
+    redis.rpush("jobs", 12).await;
+    let yaml = manifest(&redis, "jobs", "      enableTLS: 'true'\n");
+    let (code, table, err) = probe(&[], &[], &yaml).await;
+    assert_eq!(code, 0, "{table}{err}");
+    for expected in [
+        "warning: stdin:",
+        "enableTLS: is of KEDA's connection",
+        "[enable-tls]",
+        "[no-fallback]",
+    ] {
+        assert!(err.contains(expected), "{expected}: {err}");
+    }
+    let (code, ..) = probe(&["--strict"], &[], &yaml).await;
+    assert_eq!(code, 1);
+    // The trigger has a value, and in a cluster it never would.
+    let url = yaml.replace(
+        "scalerAddress: scaler:9090",
+        "scalerAddress: http://scaler:9090",
+    );
+    let (code, table, err) = probe(&[], &[], &url).await;
+    assert!(code == 1 && table.contains(" 12 "), "{table}{err}");
+    assert!(err.contains("[scaler-address-scheme]"), "{err}");
+    let number = yaml.replace("'5'", "5");
+    let (code, _, err) = probe(&[], &[], &number).await;
+    assert!(
+        code == 1 && err.contains("listLength: needs quotes"),
+        "{err}"
+    );
+}
+
 #[tokio::test]
 async fn probe_uses_named_connections_and_says_what_is_no_scaled_object() {
     if !require(available(), "redis-server") {

@@ -71,7 +71,8 @@ impl Program {
         std::thread::spawn(move || {
             let mut serving = Some(serving);
             while let Some(Ok(line)) = lines.next() {
-                if let Some((_, address)) = line.split_once("serving grpc=")
+                if let Some((_, fields)) = line.split_once("serving grpc=")
+                    && let Some(address) = fields.split(' ').next()
                     && let Some(serving) = serving.take()
                 {
                     let _ = serving.send(address.to_owned());

@@ -53,6 +53,12 @@ struct Total {
 }
 
 impl Rule<Sample> for LagRule {
+    /// A partition is read by one consumer of a group; idle ones may be wanted.
+    fn most_consumers(&self, sample: &Sample) -> Option<usize> {
+        let partitions = sample.partitions.len();
+        (!self.allow_idle_consumers && partitions > 0).then_some(partitions)
+    }
+
     // By the time of the measurement: an outage, during which no commit is seen to move, must not
     // make lag look persistent.
     fn judge(&self, sample: &Sample, measured_at: Instant, _: Instant) -> Reading {

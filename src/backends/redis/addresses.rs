@@ -40,8 +40,13 @@ impl Addresses {
                 parse_all(&mut problems, key, &addresses)
             }
             (None, Some(hosts), Some(ports)) => pair_all(&mut problems, hosts, ports),
-            (None, Some((key, _)), None) => {
-                problems.push(Problem::key("port", format!("is required with `{key}`")));
+            (None, Some((key, hosts)), None) => {
+                // A host with a port in it is a slip of its own, and says how it is meant.
+                let ports = vec!["1".to_owned(); hosts.len()];
+                let read = pair_all(&mut problems, (key, hosts), ("port", ports));
+                if problems.0.is_empty() && !read.is_empty() {
+                    problems.push(Problem::key("port", format!("is required with `{key}`")));
+                }
                 Vec::new()
             }
             (None, None, Some((key, _))) => {

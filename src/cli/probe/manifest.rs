@@ -5,19 +5,16 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-pub use super::crd::MetricType;
-use super::{
-    crd::{Manifest, Spec},
-    documents::{Document, split},
-    metadata::{Environment, Resolver, Variable},
-    replicas::{Bounds, Scaled},
-};
+use super::metadata::{Environment, Resolver, Variable};
+pub use crate::manifests::{Bounds, Combination, MetricType, Scaled, is_external};
 use crate::{
+    check::is_settings,
     error::{Error, one_line},
-    metadata::problem::without_text,
+    manifests::{self, Cause, File, Found, Skipped},
 };
 
 /// A ScaledObject or ScaledJob.
+#[derive(Clone)]
 pub struct Object {
     pub scaled: Scaled,
     pub namespace: String,
@@ -28,6 +25,7 @@ pub struct Object {
 }
 
 /// One of its triggers. No `Debug`: the metadata may hold secrets.
+#[derive(Clone)]
 pub struct Trigger {
     pub name: Option<String>,
     pub trigger_type: String,
@@ -40,17 +38,6 @@ pub struct Trigger {
     pub failed: Option<Error>,
 }
 
-/// How the triggers of an object become one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Combination {
-    /// The largest wins.
-    Largest,
-    /// `spec.advanced.scalingModifiers.formula` makes a metric of its own.
-    Formula,
-    /// `spec.scalingStrategy.multipleScalersCalculation` of a ScaledJob.
-    Calculation,
-}
-
 /// What a file holds, with notes for its author.
 pub struct Manifests {
     pub objects: Vec<Object>,
@@ -59,9 +46,18 @@ pub struct Manifests {
 
 /// Reads a file's text; `env` gives the value of an environment variable. `Err` is everything
 /// that is wrong with it, each with the place.
+#[cfg(test)]
 pub fn read(
     file: &str,
     text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Manifests, Vec<String>> {
+    read_all(&[(File::new(file, text), false)], env)
+}
+
+/// The same of many files, some of them found in folders: those may be anything.
+pub fn read_all(
+    files: &[(File, bool)],
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Manifests, Vec<String>> {
     let get = |name: &str| match env(name) {
@@ -73,14 +69,20 @@ pub fn read(
         unset: NOT_SET_HERE,
     };
     let mut reader = Reader::new(&env, Some(NOT_IN_A_FILE));
-    for Document { place, content } in split(file, text) {
-        match content {
-            Ok(content) => reader.document(&place, content),
-            Err(reason) => reader.problems.push(format!("{place}: {reason}")),
+    for (file, in_folder) in files {
+        if !in_folder || !is_settings(file) {
+            reader.file(file, *in_folder);
         }
     }
     if reader.objects.is_empty() && reader.problems.is_empty() {
-        let problem = format!("{file}: holds no ScaledObject or ScaledJob");
+        // What they hold instead explains it.
+        reader.problems.extend(reader.notes.iter().cloned());
+        let names: Vec<&str> = files.iter().map(|(file, _)| file.name()).collect();
+        let held = match &names[..] {
+            [name] => format!("{name}: holds"),
+            names => format!("{} files: hold", names.len()),
+        };
+        let problem = format!("{held} no ScaledObject or ScaledJob");
         reader.problems.push(problem);
     }
     reader.end()
@@ -90,12 +92,23 @@ pub fn read(
 /// triggers with an `authenticationRef`.
 pub fn of_object(
     place: &str,
-    object: Value,
+    object: &Value,
     env: &Environment<'_>,
     authentications: Option<&'static str>,
 ) -> Result<Manifests, Vec<String>> {
+    let file = File::new(place, object.to_string());
+    let mut found = Found::of(&file);
+    // It is in no document of a file.
+    found
+        .objects
+        .iter_mut()
+        .for_each(|object| object.place = place.to_owned());
+    found
+        .problems
+        .iter_mut()
+        .for_each(|problem| problem.place = place.to_owned());
     let mut reader = Reader::new(env, authentications);
-    reader.document(place, object);
+    reader.found(found, false);
     reader.end()
 }
 
@@ -104,6 +117,18 @@ const NOT_SET_HERE: &str = "the variable that it names is not set here, so the k
 
 const NOT_IN_A_FILE: &str = "its parameters are not in the manifest: a server with kubernetes.enabled \
     reads them from the cluster, as does `probe --cluster`";
+
+fn skipped(skipped: &Skipped<'_>) -> String {
+    let Skipped {
+        place,
+        kind,
+        version,
+        ..
+    } = skipped;
+    format!(
+        "{place}: skipped a {kind} of apiVersion {version:?}; probed are ScaledObjects and ScaledJobs of keda.sh/v1alpha1"
+    )
+}
 
 struct Reader<'a> {
     env: &'a Environment<'a>,
@@ -135,60 +160,36 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn document(&mut self, place: &str, mut content: Value) {
-        let field = |name: &str| content.get(name).and_then(Value::as_str);
-        let (kind, version) = (field("kind"), field("apiVersion").unwrap_or_default());
-        let kedas = version.starts_with("keda.sh/");
-        let scaled = match kind {
-            Some("ScaledObject") if kedas => Scaled::Object,
-            Some("ScaledJob") if kedas => Scaled::Job,
-            Some(kind) if kind.ends_with("List") => {
-                let items = content.get_mut("items").and_then(Value::as_array_mut);
-                for (i, item) in items.into_iter().flatten().enumerate() {
-                    self.document(&format!("{place}, items[{i}]"), item.take());
-                }
-                return;
-            }
-            Some(kind) => {
-                self.notes.push(format!(
-                    "{place}: skipped a {kind} of apiVersion {version:?}; probed are ScaledObjects and ScaledJobs of keda.sh/v1alpha1"
-                ));
-                return;
-            }
-            None => {
-                self.problems.push(format!("{place}: has no `kind`; expected is a ScaledObject or ScaledJob of keda.sh/v1alpha1"));
-                return;
-            }
-        };
-        match serde_path_to_error::deserialize(content) {
-            Ok(manifest) => self.object(place, scaled, manifest),
-            Err(error) => {
-                let (path, reason) = (error.path(), reason(error.inner()));
-                self.problems.push(format!("{place}: {path}: {reason}"));
-            }
+    fn file(&mut self, file: &File, in_folder: bool) {
+        self.found(Found::of(file), in_folder);
+    }
+
+    fn found(&mut self, found: Found<'_>, in_folder: bool) {
+        let Found {
+            objects,
+            skipped,
+            problems,
+        } = found;
+        let problems = problems.iter();
+        let problems = problems.filter(|problem| !in_folder || problem.cause != Cause::NoKind);
+        self.problems.extend(problems.map(ToString::to_string));
+        if !in_folder {
+            self.notes.extend(skipped.iter().map(self::skipped));
+        }
+        for object in objects {
+            self.object(object);
         }
     }
 
-    fn object(&mut self, place: &str, scaled: Scaled, manifest: Manifest) {
-        let Manifest { metadata, spec } = manifest;
-        let id = format!("{}/{}", metadata.namespace.0, metadata.name.0);
-        let bounds = Bounds {
-            min: spec.min_replica_count.map_or(0, |count| count.0),
-            max: spec.max_replica_count.map_or(100, |count| count.0),
-            idle: spec.idle_replica_count.map(|count| count.0),
-        };
-        let mut problems: Vec<String> = check(bounds).into_iter().collect();
-        if spec.triggers.is_empty() {
-            problems.push("spec.triggers: must have at least one trigger".to_owned());
-        }
-        let annotations = metadata.annotations.unwrap_or_default();
-        if annotations.keys().any(|key| key.starts_with(PAUSED)) {
+    fn object(&mut self, object: manifests::Object<'_>) {
+        let id = format!("{}/{}", object.namespace, object.name);
+        if object.paused {
             let note = "has an annotation that pauses it: KEDA does not scale it by these values";
             self.notes.push(format!("{id}: {note}"));
         }
-        let combination = combination(&spec);
+        let mut problems = Vec::new();
         let mut triggers = Vec::new();
-        for (i, item) in spec.triggers.into_iter().enumerate() {
+        for (i, item) in object.triggers.into_iter().enumerate() {
             let mut resolver = Resolver {
                 env: self.env,
                 path: format!("spec.triggers[{i}].metadata"),
@@ -198,7 +199,7 @@ impl<'a> Reader<'a> {
                 failed: None,
             };
             let is_ours = is_external(&item.trigger_type);
-            let is_authenticated = is_ours && item.authentication_ref.is_some();
+            let is_authenticated = is_ours && item.has_authentication;
             if let Some(note) = self.authentications.filter(|_| is_authenticated) {
                 resolver.note(&format!("authenticationRef: {note}"));
             }
@@ -215,63 +216,17 @@ impl<'a> Reader<'a> {
                 metric_type: item.metric_type.unwrap_or_default(),
             });
         }
+        let place = &object.place;
         let at_place = |problem| format!("{place}: {problem}");
         self.problems.extend(problems.into_iter().map(at_place));
         self.objects.push(Object {
-            scaled,
-            namespace: metadata.namespace.0,
-            name: metadata.name.0,
-            bounds,
-            combination,
+            scaled: object.scaled,
+            namespace: object.namespace,
+            name: object.name,
+            bounds: object.bounds,
+            combination: object.combination,
             triggers,
         });
-    }
-}
-
-/// What is wrong with a field, without the text that it holds.
-fn reason(error: &serde_json::Error) -> String {
-    let text = without_text(&error.to_string());
-    let variant = "unknown variant";
-    match text.rsplit_once(", expected ") {
-        Some((found, expected)) if found.starts_with(variant) => {
-            format!("{variant}, expected {expected}")
-        }
-        _ => text,
-    }
-}
-
-/// The types that KEDA evaluates with an external scaler.
-pub fn is_external(trigger_type: &str) -> bool {
-    matches!(trigger_type, "external" | "external-push")
-}
-
-/// `autoscaling.keda.sh/paused`, `…/paused-replicas`, `…/paused-scale-in`, ….
-const PAUSED: &str = "autoscaling.keda.sh/paused";
-
-/// KEDA's own rules (`CheckReplicaCountBoundsAreValid`).
-fn check(Bounds { min, max, idle }: Bounds) -> Option<String> {
-    if min > max {
-        return Some(format!(
-            "spec.minReplicaCount: {min} must not be above maxReplicaCount, which is {max}"
-        ));
-    }
-    let idle = idle.filter(|idle| *idle >= min)?;
-    Some(format!(
-        "spec.idleReplicaCount: {idle} must be below minReplicaCount, which is {min}"
-    ))
-}
-
-fn combination(spec: &Spec) -> Combination {
-    let text = |section: &Option<Value>, pointer: &str| {
-        let value = section.as_ref().and_then(|value| value.pointer(pointer));
-        value.and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let formula = text(&spec.advanced, "/scalingModifiers/formula");
-    let calculation = text(&spec.scaling_strategy, "/multipleScalersCalculation");
-    match (formula.as_str(), calculation.as_str()) {
-        ("", "" | "max") => Combination::Largest,
-        ("", _) => Combination::Calculation,
-        _ => Combination::Formula,
     }
 }
 

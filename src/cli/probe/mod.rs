@@ -1,23 +1,18 @@
 //! `probe`: what KEDA would get for ScaledObjects, without KEDA.
 
 mod cluster;
-mod crd;
-mod documents;
+mod hosts;
 mod manifest;
 mod metadata;
+mod offline;
 mod print;
 mod replicas;
 mod report;
 #[cfg(test)]
 mod tests;
+mod watch;
 
-use std::{
-    io::Read,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use futures_util::future::join_all;
@@ -25,19 +20,25 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    cluster::{Cluster, Evaluated},
-    manifest::{Manifests, Object, is_external},
+    cluster::Cluster,
+    manifest::Manifests,
     report::{ObjectReport, Report},
+    watch::Watch,
+};
+pub use self::{
+    hosts::{Map, service_of},
+    manifest::{Object, is_external},
 };
 use super::{
     EXIT_BAD_CONFIGURATION, environment, registry, runtime, to_json, to_stderr, to_stdout,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::Result,
     keda::{
         Service, Streams,
         client::{Address, Scaler, TriggerResult},
     },
+    manifests::{File, collect},
     metadata::TriggerRef,
     sampling::Engine,
     server,
@@ -55,6 +56,13 @@ use crate::{
 ///   backlog-scaler probe orders.yaml
 ///
 ///   kubectl get scaledobjects,scaledjobs -A -o yaml | backlog-scaler probe - --address 127.0.0.1:9090
+///
+/// What `check` finds in the manifests goes to stderr. From a laptop, --map leads names of a cluster
+/// to port-forwards:
+///
+///   kubectl -n shop port-forward service/redis 16379:6379
+///
+///   backlog-scaler probe orders.yaml --map redis.shop.svc:6379=127.0.0.1:16379
 ///
 /// With --cluster the objects come from the Kubernetes API, as kubectl reads it: of the namespace of
 /// the kubeconfig's context, of -n, or of all with -A; all of them or those that are named, as NAME,
@@ -80,12 +88,12 @@ use crate::{
 /// sampleAgeMs, staleBecause, rawValue, shapedBy, "error": {code, message}, hint}]}]}. Every field
 /// is always there; what is not known is null.
 ///
-/// Exit codes: 0 every trigger has a value, 1 one failed or the cluster cannot be read, 2 bad
-/// arguments, manifests or kubeconfig.
+/// Exit codes: 0 every trigger has a value, 1 one failed, the cluster cannot be read, or `check` finds an
+/// error in files (with --strict: or a warning), 2 bad arguments, manifests or kubeconfig.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Probe {
-    /// A file of manifests, `-` for stdin; with --cluster, names of objects.
+    /// Files of manifests, and folders with them, `-` for stdin; with --cluster, names of objects.
     #[arg(value_name = "FILE|NAME", required_unless_present = "cluster")]
     what: Vec<PathBuf>,
 
@@ -103,6 +111,16 @@ pub struct Probe {
     /// A table for people, or JSON for programs.
     #[arg(long, short, value_enum, default_value_t = Output::Table)]
     output: Output,
+
+    #[command(flatten)]
+    map: Map,
+
+    #[command(flatten)]
+    watch: Watch,
+
+    /// Warnings about the manifests end with exit code 1 as errors do.
+    #[arg(long)]
+    strict: bool,
 
     /// Log what happens to stderr.
     #[arg(long, short)]
@@ -122,69 +140,70 @@ impl Probe {
             // The filter is ours and valid.
             let _ = logs::start(logs::Format::Text, "backlog_scaler=debug,warn");
         }
-        let evaluated = match self.cluster.is_given() {
+        let outcome = match self.cluster.is_given() {
             true => Some(runtime()?.block_on(self.cluster.probe(&self))?),
-            false => self.probe_file()?,
+            false => self.probe_files()?,
         };
-        let Some(Evaluated { report, is_whole }) = evaluated else {
-            return Ok(ExitCode::from(EXIT_BAD_CONFIGURATION));
+        Ok(match outcome {
+            None => ExitCode::from(EXIT_BAD_CONFIGURATION),
+            Some(true) => ExitCode::SUCCESS,
+            Some(false) => ExitCode::FAILURE,
+        })
+    }
+
+    /// Whether every trigger has a value, and nothing else is wrong. `None`: the manifests cannot be
+    /// read, and it was said why.
+    fn probe_files(&self) -> Result<Option<bool>> {
+        let env = |name: &str| std::env::var(name).ok();
+        let files = files(&self.what)?;
+        let Manifests { objects, notes } = match manifest::read_all(&files, &env) {
+            Ok(manifests) => manifests,
+            Err(problems) => {
+                for problem in problems {
+                    to_stderr("error", problem);
+                }
+                return Ok(None);
+            }
         };
+        for note in notes {
+            to_stderr("note", note);
+        }
+        runtime()?.block_on(async {
+            let settings = match &self.address {
+                Some(_) => None,
+                None => Some(self.settings()?),
+            };
+            let is_sound = offline::check(&files, self.known(&settings), self.strict)?;
+            let scaler = match (&self.address, &settings) {
+                (Some(address), _) => Scaler::connect(address).await?,
+                (None, settings) => {
+                    in_process(settings.as_ref().unwrap_or(&Settings::default()), &self.map)?
+                }
+            };
+            let report = self.evaluate(&scaler, &objects).await?;
+            Ok(Some(is_sound && !report.has_failures()))
+        })
+    }
+
+    /// Settings that were given: those of the server that the triggers are for.
+    fn known<'a>(&self, settings: &'a Option<Settings>) -> Option<&'a Settings> {
+        settings.as_ref().filter(|_| self.config.is_some())
+    }
+
+    /// Evaluates and prints: once, or with `--watch` until it is stopped.
+    async fn evaluate(&self, scaler: &Scaler, objects: &[Object]) -> Result<Report> {
+        if self.watch.is_wanted() {
+            return self.watch.run(scaler, objects).await;
+        }
+        let mut report = probe(scaler, objects.to_vec()).await;
+        if self.address.is_none() {
+            hosts::hint(&mut report, objects, &self.map).await;
+        }
         to_stdout(&match self.output {
             Output::Table => print::text(&report),
             Output::Json => to_json(&report)?,
         })?;
-        Ok(match report.has_failures() || !is_whole {
-            true => ExitCode::FAILURE,
-            false => ExitCode::SUCCESS,
-        })
-    }
-
-    /// `None`: the manifests are wrong, and it was said why.
-    fn probe_file(&self) -> Result<Option<Evaluated>> {
-        let env = |name: &str| std::env::var(name).ok();
-        let file = self.file()?;
-        let name = match reads_stdin(file) {
-            true => "stdin".to_owned(),
-            false => file.display().to_string(),
-        };
-        let Manifests { objects, notes } = match manifest::read(&name, &text(file, &name)?, &env) {
-            Ok(manifests) => manifests,
-            Err(problems) => {
-                problems
-                    .into_iter()
-                    .for_each(|problem| to_stderr("error", problem));
-                return Ok(None);
-            }
-        };
-        notes.into_iter().for_each(|note| to_stderr("note", note));
-        let report = runtime()?.block_on(async {
-            let scaler = match &self.address {
-                Some(address) => Scaler::connect(address).await?,
-                None => {
-                    let settings = self.settings()?;
-                    let telemetry = Telemetry::default();
-                    let engine = server::engine(&settings, &telemetry)?;
-                    in_process(engine, telemetry)
-                }
-            };
-            Ok::<_, Error>(probe(&scaler, objects).await)
-        })?;
-        Ok(Some(Evaluated {
-            report,
-            is_whole: true,
-        }))
-    }
-
-    fn file(&self) -> Result<&Path> {
-        match self.what.as_slice() {
-            [file] => Ok(file),
-            _ => Err(Error::new(
-                Kind::Invalid,
-                "FILE: more than one is given",
-                "Concatenate them, with --- between, and read stdin: `probe -`. Names of objects in a \
-                 cluster need --cluster.",
-            )),
-        }
+        Ok(report)
     }
 
     fn settings(&self) -> Result<Settings> {
@@ -192,21 +211,32 @@ impl Probe {
     }
 }
 
-fn reads_stdin(file: &Path) -> bool {
-    file.as_os_str() == "-"
+/// The files, each with whether it was found in a folder.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<(File, bool)>> {
+    let inputs = collect(paths)?.into_iter();
+    Ok(inputs
+        .map(|input| (File::new(input.name, input.text), input.in_folder))
+        .collect())
 }
 
-fn text(file: &Path, name: &str) -> Result<String> {
-    let mut text = String::new();
-    let read = match reads_stdin(file) {
-        true => std::io::stdin().read_to_string(&mut text).map(|_| text),
-        false => std::fs::read_to_string(file),
-    };
-    read.map_err(|error| Error::new(Kind::Invalid, format!("cannot read {name}: {error}"), ""))
+/// The objects of files, for other commands; what is wrong with the files is theirs to say.
+pub fn objects(files: &[(File, bool)]) -> Vec<Object> {
+    let env = |name: &str| std::env::var(name).ok();
+    match manifest::read_all(files, &env) {
+        Ok(Manifests { objects, .. }) => objects,
+        Err(_) => Vec::new(),
+    }
 }
 
 /// The scaler within this process. Must be called within a tokio runtime.
-fn in_process(engine: Arc<Engine>, telemetry: Telemetry) -> Scaler {
+pub fn in_process(settings: &Settings, map: &Map) -> Result<Scaler> {
+    let telemetry = Telemetry::default();
+    let engine = server::engine_through(settings, &telemetry, &map.hosts())?;
+    Ok(of_engine(engine, telemetry))
+}
+
+/// The same, of an engine.
+fn of_engine(engine: Arc<Engine>, telemetry: Telemetry) -> Scaler {
     let streams = Streams {
         shutdown: CancellationToken::new(),
         max_age: Duration::ZERO,

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::report::{ObjectReport, Report, Status, TriggerReport};
+use super::{
+    report::{ObjectReport, Report, Status, TriggerReport},
+    watch::History,
+};
 use crate::cli::{printable, table};
 
 const HEADER: [&str; 10] = [
@@ -11,8 +14,23 @@ const HEADER: [&str; 10] = [
 
 /// Draws the report.
 pub fn text(report: &Report) -> String {
-    let rows = report.objects.iter().flat_map(rows_of);
-    let mut text = table::unwrapped(&HEADER, rows);
+    text_with(report, None)
+}
+
+/// The same with a last column of how the values went.
+pub fn text_with(report: &Report, history: Option<&History>) -> String {
+    let mut header = HEADER.to_vec();
+    let objects = report.objects.iter().enumerate();
+    let rows = objects.flat_map(|(index, object)| {
+        let rows = rows_of(object).into_iter().enumerate();
+        let with_history = |(row, mut cells): (usize, Vec<String>)| {
+            cells.extend(history.map(|history| history.sparkline(index, row)));
+            cells
+        };
+        rows.map(with_history).collect::<Vec<_>>()
+    });
+    header.extend(history.map(|_| "HISTORY"));
+    let mut text = table::unwrapped(&header, rows);
     let remarks: String = report.objects.iter().map(remarks_of).collect();
     if !remarks.is_empty() {
         // Writing to a string cannot fail.

@@ -3,22 +3,7 @@
 //! Tolerance, stabilization windows, cooldown and scaling policies depend on what runs now and
 //! on the past, so they are left out: this is where scaling ends up if the values stay.
 
-/// What is scaled, as KEDA treats the two differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scaled {
-    /// A ScaledObject: an HPA scales its target.
-    Object,
-    /// A ScaledJob: KEDA creates jobs itself.
-    Job,
-}
-
-/// `minReplicaCount`, `maxReplicaCount` and `idleReplicaCount`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    pub min: u32,
-    pub max: u32,
-    pub idle: Option<u32>,
-}
+use crate::manifests::{Bounds, Scaled};
 
 /// A trigger whose share is `value / target`, as with `metricType: AverageValue`.
 #[derive(Clone, Copy, Debug, PartialEq)]

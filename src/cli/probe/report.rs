@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use super::{
-    manifest::{Combination, MetricType, Object, Trigger, is_external},
-    replicas::{Overall, Scaled, Share, wanted},
+    manifest::{Combination, MetricType, Object, Scaled, Trigger, is_external},
+    replicas::{Overall, Share, wanted},
 };
 use crate::keda::client::TriggerResult;
 
@@ -245,7 +245,7 @@ fn hint(trigger: &Trigger, backends: &[&str]) -> Option<String> {
     }
     let moves = backends.contains(&trigger_type);
     moves.then(|| {
-        format!("KEDA reads this one itself; it moves over with `type: external`, `scalerAddress` and `backend: {trigger_type}`, its other keys unchanged")
+        format!("KEDA reads this one itself; `backlog-scaler migrate` moves it over, with `type: external`, `scalerAddress` and `backend: {trigger_type}`")
     })
 }
 

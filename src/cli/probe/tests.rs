@@ -33,9 +33,7 @@ fn report() -> Report {
     };
     assert!(notes.is_empty(), "{notes:?}");
     runtime().expect("starts").block_on(async {
-        let telemetry = Telemetry::default();
-        let engine = server::engine(&Settings::default(), &telemetry).expect("starts");
-        let scaler = in_process(engine, telemetry);
+        let scaler = in_process(&Settings::default(), &Map::default()).expect("starts");
         probe(&scaler, objects).await
     })
 }

@@ -130,7 +130,7 @@ fn target(object: &Object, metadata: &BTreeMap<String, String>) -> Result<f64> {
         name: object.name.clone(),
         metadata: metadata.clone(),
     };
-    let spec = engine.spec(request).map_err(|error| error.to_string())?;
+    let spec = engine.spec(&request).map_err(|error| error.to_string())?;
     Ok(spec.target)
 }
 

@@ -19,13 +19,13 @@ mod jobs;
 mod many;
 mod outages;
 mod pipeline;
+mod pools;
 mod probe;
 mod push;
 mod replicas;
 mod scaling;
 mod sidecar;
 mod signals;
-mod systems;
 mod tls;
 mod watching;
 

@@ -6,8 +6,8 @@ use testkit::redis::Redis;
 
 use super::{
     SOON, needs_cluster,
+    pools::{apply, without_cpu_and_memory},
     program::Program,
-    systems::{apply, without_cpu_and_memory},
     timeline::Timeline,
 };
 

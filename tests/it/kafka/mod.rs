@@ -4,7 +4,7 @@ mod counting;
 #[cfg(feature = "gssapi")]
 mod kerberos;
 mod outages;
-mod security;
+pub mod security;
 mod signals;
 mod topics;
 

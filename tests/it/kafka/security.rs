@@ -353,13 +353,13 @@ async fn a_token_endpoint_supplies_tokens_and_its_refusal_is_told() {
 }
 
 /// Grants tokens that nobody signed to alice, and to no one else.
-struct TokenEndpoint {
-    url: String,
+pub struct TokenEndpoint {
+    pub url: String,
     last: Arc<Mutex<String>>,
 }
 
 impl TokenEndpoint {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/token", listener.local_addr().unwrap());
         let last = Arc::new(Mutex::new(String::new()));

@@ -4,6 +4,7 @@
 //! KEDA's code.
 
 mod kafka;
+mod migrate;
 mod redis;
 mod temporal;
 
@@ -26,6 +27,8 @@ struct Case {
     external: Option<Vec<(&'static str, String)>>,
     /// What only KEDA's own gets from a TriggerAuthentication.
     auth: Vec<(&'static str, String)>,
+    /// The environment of the scale target's container.
+    env: Vec<(&'static str, String)>,
     sees: Sees,
     push: bool,
 }
@@ -53,6 +56,7 @@ fn case(
         metadata,
         external: None,
         auth: Vec::new(),
+        env: Vec::new(),
         sees,
         push: false,
     }
@@ -95,6 +99,7 @@ fn document(scaler: &Scaler, cases: &[Case]) -> String {
             "backend": case.backend,
             "metadata": object(&case.metadata),
             "authParams": object(&case.auth),
+            "resolvedEnv": object(&case.env),
             "push": case.push,
         });
         if let Some(external) = &case.external {

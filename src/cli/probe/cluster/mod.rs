@@ -13,8 +13,7 @@ use super::{
     Probe, in_process,
     manifest::{self, Manifests, Object},
     metadata::{Environment, Variable},
-    probe,
-    report::Report,
+    of_engine,
 };
 use crate::{
     cli::to_stderr,
@@ -49,13 +48,6 @@ pub struct Cluster {
     kubeconfig: Option<PathBuf>,
 }
 
-/// What was evaluated.
-pub struct Evaluated {
-    pub report: Report,
-    /// Whether every object could be evaluated.
-    pub is_whole: bool,
-}
-
 /// A look-up of an authentication may take this long: those of all triggers begin at once, and the API
 /// server gets a few requests at a time.
 const LOOK_UP: Duration = Duration::from_secs(60);
@@ -76,8 +68,9 @@ impl Cluster {
         self.cluster
     }
 
-    /// Reads, evaluates, and says on stderr what cannot be.
-    pub async fn probe(&self, probe_of: &Probe) -> Result<Evaluated> {
+    /// Reads, evaluates and prints, and says on stderr what cannot be evaluated. Whether every trigger
+    /// has a value.
+    pub async fn probe(&self, probe_of: &Probe) -> Result<bool> {
         // A second one is an error, and means the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let wanted = names::parse(&probe_of.what)?;
@@ -104,15 +97,16 @@ impl Cluster {
             None if is_authenticated && !is_off => {
                 let kubernetes = Arc::new(kubernetes.watch()?);
                 kubernetes.settled().await;
+                let hosts = probe_of.map.hosts();
                 let engine = server::engine_with_authentications(
-                    &settings, kubernetes, LOOK_UP, &telemetry,
+                    &settings, kubernetes, LOOK_UP, &telemetry, &hosts,
                 )?;
-                in_process(engine, telemetry)
+                of_engine(engine, telemetry)
             }
-            None => in_process(server::engine(&settings, &telemetry)?, telemetry),
+            None => in_process(&settings, &probe_of.map)?,
         };
-        let report = probe(&scaler, objects).await;
-        Ok(Evaluated { report, is_whole })
+        let report = probe_of.evaluate(&scaler, &objects).await?;
+        Ok(is_whole && !report.has_failures())
     }
 
     /// Arguments come before the settings, and these before what kubectl would use.
@@ -200,7 +194,7 @@ async fn evaluated(
         get: &get,
         unset: UNSET,
     };
-    manifest::of_object(&id.to_string(), object, &env, authentications)
+    manifest::of_object(&id.to_string(), &object, &env, authentications)
 }
 
 /// As the settings have them; a namespace that they do not list is refused as by the server.

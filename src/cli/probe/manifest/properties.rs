@@ -1,7 +1,7 @@
 //! Manifests of any text, and good ones with the slips of somebody who edits them. A manifest holds
 //! secrets, and what is wrong with it ends up in the logs of a pipeline.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::LazyLock};
 
 use allocation_counter::measure;
 use proptest::{
@@ -9,9 +9,12 @@ use proptest::{
     prelude::*,
     sample::{Index, select},
 };
-use serde_json::json;
+use serde_json::{Value, json};
+
+use tokio::runtime::Runtime;
 
 use super::*;
+use crate::check::{Checker, Finding};
 
 /// In every secret, and in no problem or note.
 const SENTINEL: &str = "s3cr3t-s3nt1n3l";
@@ -206,6 +209,16 @@ impl Slip {
     }
 }
 
+/// What `check` would say of it.
+fn findings(text: &str) -> Vec<Finding> {
+    static CHECKER: LazyLock<(Runtime, Checker)> = LazyLock::new(|| {
+        let runtime = Runtime::new().expect("starts");
+        let checker = runtime.block_on(async { Checker::new().expect("starts") });
+        (runtime, checker)
+    });
+    CHECKER.1.check(&File::new("f", text), false)
+}
+
 /// Everything that is said about a file is one line each, of bounded length, without a secret.
 fn says_no_secret(text: &str) -> Result<(), TestCaseError> {
     let said = match read("f", text, &env) {
@@ -218,7 +231,11 @@ fn says_no_secret(text: &str) -> Result<(), TestCaseError> {
             problems
         }
     };
-    for one in said {
+    // A key that is not known is shown: it is no value.
+    let said_by_check = findings(text)
+        .into_iter()
+        .flat_map(|finding| [finding.subject, finding.message, finding.fix].into_iter());
+    for one in said.into_iter().chain(said_by_check) {
         prop_assert!(!one.contains(SENTINEL), "{one}\n{text}");
         prop_assert!(!one.contains(char::is_control), "{one:?}\n{text}");
         prop_assert!(one.len() < 4200, "{} bytes: {one}\n{text}", one.len());

@@ -1,3 +1,5 @@
+use serde_json::Value;
+
 use super::*;
 
 const ORDERS: &str = r#"
@@ -81,11 +83,35 @@ fn other_kinds_are_skipped_with_a_note() {
         notes[0].starts_with("f, document 1 (line 1): skipped a Deployment"),
         "{notes:?}"
     );
-    assert_eq!(
-        problems(deployment),
-        ["f: holds no ScaledObject or ScaledJob"]
-    );
+    let [skipped, none] = &problems(deployment)[..] else {
+        panic!("is one document");
+    };
+    assert_eq!(*skipped, notes[0]);
+    assert_eq!(none, "f: holds no ScaledObject or ScaledJob");
     assert_eq!(problems(""), ["f: holds no ScaledObject or ScaledJob"]);
+}
+
+#[test]
+fn a_misspelt_kind_or_version_is_said_to_be_one() {
+    for (from, to, expected) in [
+        (
+            "ScaledJob",
+            "ScaledJobs",
+            "kind: `ScaledJobs` is no kind of KEDA; did you mean `ScaledJob`?",
+        ),
+        ("ScaledJob", "Scaledobject", "did you mean `ScaledObject`?"),
+        (
+            "keda.sh/v1alpha1",
+            "keda.k8s.io/v1alpha1",
+            "apiVersion: must be keda.sh/v1alpha1",
+        ),
+    ] {
+        let problems = problems(&NIGHTLY.replace(from, to));
+        assert!(
+            problems.len() == 1 && problems[0].contains(expected),
+            "{problems:?}"
+        );
+    }
 }
 
 #[test]

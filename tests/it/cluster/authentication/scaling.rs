@@ -1,6 +1,8 @@
 //! A trigger that moves from KEDA's own scaler to ours and keeps its TriggerAuthentication.
 
 use std::{
+    io::Write,
+    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -61,6 +63,32 @@ fn moved(mut trigger: Value, scaler: &str) -> Value {
     trigger
 }
 
+/// Applies what `migrate` makes of the objects of a namespace, as kubectl prints them.
+fn migrate(namespace: &Namespace, scaler: &str) {
+    let kubectl = &namespace.cluster.kubectl;
+    let what = "scaledobjects,triggerauthentications";
+    let objects = kubectl.run(&["get", what, "-n", &namespace.name, "-o", "yaml"], "");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
+        .args(["migrate", "-", "--scaler-address", scaler])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut stdin = child.stdin.take().expect("is piped");
+    stdin.write_all(objects.as_bytes()).expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("1 trigger moved, 0 cannot"), "{said}");
+    let moved = String::from_utf8(output.stdout).expect("is text");
+    // KEDA writes the status of its objects at any time.
+    let is_version = |line: &&str| line.trim_start().starts_with("resourceVersion:");
+    let lines = moved.lines().filter(|line| !is_version(line));
+    kubectl.apply(&lines.collect::<Vec<_>>().join("\n"));
+}
+
 fn replace_trigger(namespace: &Namespace, trigger: &Value) {
     let patch = json!([{"op": "replace", "path": "/spec/triggers", "value": [trigger]}]);
     let patch = patch.to_string();
@@ -115,8 +143,8 @@ async fn a_redis_trigger_moves_with_its_trigger_authentication_and_its_password_
     timeline.backlog(40);
     timeline.replicas(8, SOON).await;
 
+    migrate(&namespace, &program.address());
     let moved = moved(own, &program.address());
-    replace_trigger(&namespace, &moved);
     timeline.note("the trigger is of type external");
     timeline.held(8, Duration::from_secs(15)).await;
     redis.rpush("jobs", 10).await;

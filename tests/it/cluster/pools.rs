@@ -1,5 +1,6 @@
-//! The systems of `deploy/examples`: each directory is applied whole, and real KEDA scales it up and down
-//! as its queues fill and drain. Only the addresses are others, and minutes are seconds.
+//! The Temporal systems of `deploy/examples`: each directory is applied whole, and real KEDA scales its
+//! pools up and down as their queues fill and drain. Only the addresses are others, and minutes are
+//! seconds.
 
 use std::{path::Path, sync::Arc, time::Duration};
 

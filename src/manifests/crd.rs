@@ -1,4 +1,4 @@
-//! The fields of ScaledObject and ScaledJob that probing needs, as they are written
+//! The fields of ScaledObject and ScaledJob that we read, as they are written
 //! (`apis/keda/v1alpha1` of KEDA). Other fields are KEDA's to judge.
 
 use std::collections::BTreeMap;

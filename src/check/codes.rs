@@ -1,0 +1,293 @@
+//! Every kind of finding: its name, which is stable, what it means, and an example that is tested.
+
+use super::finding::Severity;
+
+/// A kind of finding.
+#[derive(Debug)]
+pub struct Code {
+    /// Stable: it is in output for programs.
+    pub name: &'static str,
+    pub severity: Severity,
+    /// What was found, in a line.
+    pub title: &'static str,
+    /// What comes of it.
+    pub why: &'static str,
+    /// What to do, where nothing more precise is known.
+    pub fix: &'static str,
+    pub example: Option<Example>,
+}
+
+/// A mistake in a text that has none otherwise.
+#[derive(Debug)]
+pub struct Example {
+    pub base: Base,
+    /// What stands in the base.
+    pub place: &'static str,
+    /// What stands there with the mistake.
+    pub bad: &'static str,
+    /// What stands there after it was mended.
+    pub good: &'static str,
+}
+
+/// A text without mistakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    ScaledObject,
+    ScaledJob,
+    Settings,
+}
+
+impl Base {
+    /// The text.
+    pub fn text(self) -> &'static str {
+        match self {
+            Base::ScaledObject => SCALED_OBJECT,
+            Base::ScaledJob => SCALED_JOB,
+            Base::Settings => SETTINGS,
+        }
+    }
+}
+
+const SCALED_OBJECT: &str = r#"apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata:
+  name: worker
+  namespace: shop
+spec:
+  scaleTargetRef:
+    name: worker
+  pollingInterval: 30
+  maxReplicaCount: 20
+  fallback:
+    failureThreshold: 3
+    replicas: 5
+  triggers:
+    - type: external
+      name: jobs
+      metricType: AverageValue
+      metadata:
+        scalerAddress: backlog-scaler.keda.svc:9090
+        backend: redis-streams
+        address: redis.shop.svc:6379
+        stream: jobs
+        streamLength: "5"
+    - type: external
+      name: mails
+      metadata:
+        scalerAddress: backlog-scaler.keda.svc:9090
+        backend: redis
+        address: redis.shop.svc:6379
+        listName: mails
+        listLength: "5"
+        activationListLength: "1"
+"#;
+
+const SCALED_JOB: &str = r#"apiVersion: keda.sh/v1alpha1
+kind: ScaledJob
+metadata:
+  name: nightly
+  namespace: shop
+spec:
+  jobTargetRef: {}
+  triggers:
+    - type: external
+      metadata:
+        scalerAddress: backlog-scaler.keda.svc:9090
+        backend: redis
+        address: redis.shop.svc:6379
+        listName: jobs
+        listLength: "5"
+"#;
+
+const SETTINGS: &str = r#"listen:
+  grpc: 0.0.0.0:9090
+engine:
+  callTimeout: 3s
+connections:
+  orders:
+    backend: redis
+    namespaces: [shop]
+    address: redis.shop.svc:6379
+    passwordFromFile: /etc/redis/password
+"#;
+
+macro_rules! codes {
+    ($($constant:ident = $severity:ident $name:literal: $title:literal,
+        why: $why:literal, fix: $fix:literal, $example:expr;)*) => {
+        $(
+            #[doc = $title]
+            pub static $constant: Code = Code {
+                name: $name,
+                severity: Severity::$severity,
+                title: $title,
+                why: $why,
+                fix: $fix,
+                example: $example,
+            };
+        )*
+
+        /// Every code, in the order of the reference.
+        pub static ALL: &[&Code] = &[$(&$constant),*];
+    };
+}
+
+const fn example(base: Base, place: &'static str, bad: &'static str) -> Option<Example> {
+    mended(base, place, bad, place)
+}
+
+const fn mended(
+    base: Base,
+    place: &'static str,
+    bad: &'static str,
+    good: &'static str,
+) -> Option<Example> {
+    Some(Example {
+        base,
+        place,
+        bad,
+        good,
+    })
+}
+
+const OBJECT: Base = Base::ScaledObject;
+
+codes! {
+    INVALID_YAML = Error "invalid-yaml": "The file is no YAML.",
+        why: "Nothing of the document can be read, here or by Kubernetes.",
+        fix: "mend the YAML; a template of Helm is rendered first: `helm template CHART | backlog-scaler check -`",
+        example(OBJECT, "  name: worker\n  namespace: shop\n", "  name: worker\n   namespace: shop\n");
+    WRONG_KIND = Error "wrong-kind": "The kind or the apiVersion is none of KEDA's, and looks like a slip of one.",
+        why: "Kubernetes refuses the object, or KEDA does not see it.",
+        fix: "write `apiVersion: keda.sh/v1alpha1`, and ScaledObject or ScaledJob as the kind",
+        example(OBJECT, "kind: ScaledObject", "kind: ScaledObjects");
+    INVALID_FIELD = Error "invalid-field": "A field is missing, or has a value that it cannot have.",
+        why: "Kubernetes or KEDA refuses the object.",
+        fix: "write what is expected",
+        example(OBJECT, "maxReplicaCount: 20", "maxReplicaCount: \"20\"");
+    DUPLICATE_TRIGGER_NAME = Error "duplicate-trigger-name": "Two triggers of an object have the same name.",
+        why: "KEDA refuses the object: a formula could not tell them apart.",
+        fix: "give each trigger a name of its own, or none",
+        example(OBJECT, "name: mails\n      metadata", "name: jobs\n      metadata");
+    UNQUOTED_VALUE = Error "unquoted-value": "A value of the metadata is a number, a truth value or null.",
+        why: "KEDA's custom resource allows only texts there, so that Kubernetes refuses the object.",
+        fix: "put the value into quotes",
+        example(OBJECT, "streamLength: \"5\"", "streamLength: 5");
+    TEMPLATE = Error "template": "A value holds a template that is not rendered.",
+        why: "The server would take the braces for part of the value.",
+        fix: "render it first: `helm template CHART | backlog-scaler check -`",
+        example(OBJECT, "listName: mails", "listName: \"{{ .Values.list }}\"");
+    UNKNOWN_KEY = Error "unknown-key": "A key of the metadata is none that this backend has.",
+        why: "The server refuses the trigger, rather than go by a default that was not meant.",
+        fix: "see `backlog-scaler keys BACKEND` for the keys",
+        example(OBJECT, "listLength: \"5\"", "listLenght: \"5\"");
+    INVALID_METADATA = Error "invalid-metadata": "A key is missing, excludes another one, or has a value that it cannot have.",
+        why: "The server refuses the trigger.",
+        fix: "write what is expected; `backlog-scaler keys BACKEND` explains each key",
+        example(OBJECT, "listLength: \"5\"", "listLength: five");
+    ZERO_THRESHOLD = Error "zero-threshold": "A target is 0.",
+        why: "The HPA divides by it. The server refuses the trigger.",
+        fix: "write the wanted amount of work for one replica, from 1",
+        example(OBJECT, "listLength: \"5\"", "listLength: \"0\"");
+    NO_SCALER_ADDRESS = Error "no-scaler-address": "There is no scalerAddress.",
+        why: "KEDA does not know whom to call, and refuses the trigger.",
+        fix: "add `scalerAddress: backlog-scaler.keda.svc:9090`, with the name and namespace of your Service",
+        example(OBJECT, "        scalerAddress: backlog-scaler.keda.svc:9090\n        backend: redis\n",
+            "        backend: redis\n");
+    SCALER_ADDRESS_SCHEME = Error "scaler-address-scheme": "The scalerAddress is a URL.",
+        why: "KEDA hands it to gRPC, which takes the whole for a host name, and every call fails.",
+        fix: "write host:port",
+        example(OBJECT, "scalerAddress: backlog-scaler.keda.svc:9090\n        backend: redis\n",
+            "scalerAddress: http://backlog-scaler.keda.svc:9090\n        backend: redis\n");
+    UTILIZATION = Error "metric-type-utilization": "An external trigger has `metricType: Utilization`.",
+        why: "KEDA refuses it: only cpu and memory have a utilization.",
+        fix: "leave metricType out, or write Value for a signal in seconds",
+        example(OBJECT, "metricType: AverageValue", "metricType: Utilization");
+    INVALID_SETTINGS = Error "invalid-settings": "A setting of the server is unknown, or has a value that it cannot have.",
+        why: "The server does not start.",
+        fix: "see docs/reference/settings.md",
+        example(Base::Settings, "callTimeout: 3s", "callTimeuot: 3s");
+    SCALER_ADDRESS_PORT = Warning "scaler-address-port": "The scalerAddress has no port.",
+        why: "gRPC then takes port 443, where nothing listens.",
+        fix: "write host:port; the chart's Service has port 9090",
+        example(OBJECT, "scalerAddress: backlog-scaler.keda.svc:9090\n        backend: redis\n",
+            "scalerAddress: backlog-scaler.keda.svc\n        backend: redis\n");
+    CLUSTER_IP = Warning "cluster-ip": "The scalerAddress is an IP address.",
+        why: "A Service that is created anew has another one, and scaling stops until somebody notices.",
+        fix: "write the Service's name: `backlog-scaler.keda.svc:9090`",
+        example(OBJECT, "scalerAddress: backlog-scaler.keda.svc:9090\n        backend: redis\n",
+            "scalerAddress: 10.96.12.7:9090\n        backend: redis\n");
+    ENABLE_TLS = Warning "enable-tls": "KEDA would speak TLS where the server does not, or the other way round.",
+        why: "`enableTLS` is KEDA's own key, for its connection to the external scaler. On a trigger that moved \
+            from a built-in scaler it was meant for the backend, and every call fails now.",
+        fix: "write `tls: enable` for TLS to the backend, and keep enableTLS only where the server has listen.tls",
+        mended(OBJECT, "listName: mails", "enableTLS: \"true\"\n        listName: mails",
+            "tls: enable\n        listName: mails");
+    ACTIVATION_ABOVE_TARGET = Warning "activation-above-target": "The activation threshold is above the target.",
+        why: "With no replica, work for more than one waits until the first starts; and KEDA goes back to 0 \
+            while that much is left.",
+        fix: "make the activation threshold smaller than the target, or leave it out",
+        example(OBJECT, "activationListLength: \"1\"", "activationListLength: \"50\"");
+    TIME_SIGNAL_METRIC_TYPE = Warning "time-signal-metric-type": "A signal in seconds has no `metricType: Value`.",
+        why: "With AverageValue the HPA takes ceil(seconds / target) replicas, whatever runs now: replicas do \
+            not follow from a time alone.",
+        fix: "set `metricType: Value` on the trigger",
+        mended(OBJECT, "metricType: AverageValue\n      metadata:\n",
+            "metricType: AverageValue\n      metadata:\n        signal: age\n        targetSeconds: \"30\"\n",
+            "metricType: Value\n      metadata:\n        signal: age\n        targetSeconds: \"30\"\n");
+    REPLICAS_METRIC_TYPE = Warning "replicas-metric-type": "A key that reckons with replicas has `metricType: Value`.",
+        why: "`scaleDownBelow` and `minimumWhileInFlight` turn replicas into work by the target; with Value \
+            the HPA multiplies the replicas that run instead.",
+        fix: "leave metricType out",
+        mended(OBJECT, "metricType: AverageValue\n      metadata:\n",
+            "metricType: Value\n      metadata:\n        scaleDownBelow: \"2\"\n",
+            "metricType: AverageValue\n      metadata:\n        scaleDownBelow: \"2\"\n");
+    PUSH_IN_JOB = Warning "push-in-job": "A ScaledJob has a trigger of type `external-push`.",
+        why: "KEDA starts jobs when it polls, so that a push changes nothing and its stream is held for nothing.",
+        fix: "write `type: external`, and a shorter pollingInterval if 30 s are too long",
+        example(Base::ScaledJob, "type: external\n", "type: external-push\n");
+    SAME_METRIC_NAME = Warning "same-metric-name": "Two triggers of an object measure the same.",
+        why: "The larger of two equal values wins, so that the one with the larger target never counts.",
+        fix: "remove one of them, or have it measure something else",
+        example(OBJECT,
+            "        listName: mails\n        listLength: \"5\"\n        activationListLength: \"1\"\n",
+            "        listName: mails\n        listLength: \"5\"\n        activationListLength: \"1\"\n    - type: external\n      \
+            metadata:\n        scalerAddress: backlog-scaler.keda.svc:9090\n        backend: redis\n        \
+            address: redis.shop.svc:6379\n        listName: mails\n        listLength: \"9\"\n");
+    UNREACHABLE_AUTHENTICATION = Warning "unreachable-authentication": "The authenticationRef may not reach the server.",
+        why: "KEDA sends no parameter of a TriggerAuthentication to an external scaler, but for caCert, \
+            tlsClientCert and tlsClientKey of its own connection.",
+        fix: "set kubernetes.enabled in the server's settings (docs/how-to/trigger-authentication.md) and check \
+            with `--config`, use keys that end in FromEnv, or name a connection of the settings",
+        mended(OBJECT, "listName: mails", "listName: mails\n      authenticationRef:\n        name: redis",
+            "listName: mails\n        passwordFromEnv: REDIS_PASSWORD");
+    NO_BACKEND = Warning "no-backend": "An external trigger has no `backend`.",
+        why: "It is for another external scaler, and then this is no finding; or backlog-scaler refuses it.",
+        fix: "add `backend`, the type that the trigger would have with KEDA's own scaler",
+        example(OBJECT, "scalerAddress: backlog-scaler.keda.svc:9090\n        backend: redis\n",
+            "scalerAddress: scaler.keda.svc:9090\n");
+    SHORT_POLLING_INTERVAL = Warning "short-polling-interval": "KEDA polls more often than every 5 seconds.",
+        why: "pollingInterval is for the step from 0 to 1; above that the HPA decides every 15 s. A poll of \
+            every second costs KEDA and the API server, and the server reads the backend no more often than \
+            freshFor says.",
+        fix: "write 5 or more, or `type: external-push` to start from 0 at once",
+        example(OBJECT, "pollingInterval: 30", "pollingInterval: 1");
+    NO_FALLBACK = Warning "no-fallback": "A ScaledObject has no `fallback`.",
+        why: "While the backend cannot be read, the server reports its last value for maxStaleness (60 s) and \
+            then the error; without a fallback the replicas then stay as they are, however few these may be.",
+        fix: "add spec.fallback with failureThreshold and replicas, or accept that replicas stay",
+        example(OBJECT, "  fallback:\n    failureThreshold: 3\n    replicas: 5\n", "");
+    PAUSED = Warning "paused": "An annotation pauses the object.",
+        why: "KEDA does not scale it by its triggers until the annotation is removed.",
+        fix: "remove the annotation autoscaling.keda.sh/paused… when the pause is over",
+        example(OBJECT, "  namespace: shop\n",
+            "  namespace: shop\n  annotations:\n    autoscaling.keda.sh/paused: \"true\"\n");
+    OPEN_CONNECTION = Warning "open-connection": "A named connection lists no namespaces.",
+        why: "Every namespace of the cluster may read with its credentials.",
+        fix: "list those that may use it under `namespaces`, or write ['*']",
+        example(Base::Settings, "    namespaces: [shop]\n", "");
+    PARTITIONS = Warning "max-replicas-above-partitions": "More replicas are allowed than the topic has partitions.",
+        why: "A consumer without a partition does nothing; the server reports no more work than the partitions \
+            can share. Found by `check --live` alone, as the broker knows the partitions.",
+        fix: "lower maxReplicaCount to the number of partitions, or add partitions",
+        None;
+}

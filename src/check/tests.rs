@@ -1,0 +1,231 @@
+//! Every code has an example that has it, and that is clean once it is mended.
+
+use super::*;
+use crate::{manifests::File, settings};
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().expect("starts")
+}
+
+fn findings(text: &str) -> Vec<Finding> {
+    runtime().block_on(async {
+        Checker::new()
+            .expect("starts")
+            .check(&File::new("f", text), false)
+    })
+}
+
+/// The same for a server with these settings.
+fn with_settings(yaml: &str, text: &str) -> Vec<Finding> {
+    let settings = settings::load_text(Some(("s", yaml)), [])
+        .ok()
+        .expect("are valid");
+    runtime().block_on(async {
+        let checker = Checker::of(&settings).expect("starts");
+        checker.check(&File::new("f", text), false)
+    })
+}
+
+fn names(findings: &[Finding]) -> Vec<&str> {
+    findings.iter().map(|finding| finding.code.name).collect()
+}
+
+#[test]
+fn each_example_has_its_mistake_and_is_clean_when_mended() {
+    for code in codes::ALL {
+        let Some(example) = &code.example else {
+            continue;
+        };
+        let base = example.base.text();
+        assert_eq!(base.matches(example.place).count(), 1, "{}", code.name);
+        assert_eq!(names(&findings(base)), [""; 0], "{:?}", example.base);
+        let bad = findings(&base.replace(example.place, example.bad));
+        assert!(names(&bad).contains(&code.name), "{}: {bad:#?}", code.name);
+        let good = findings(&base.replace(example.place, example.good));
+        assert_eq!(names(&good), [""; 0], "{}: {good:#?}", code.name);
+    }
+}
+
+#[test]
+fn a_code_has_a_name_of_its_own_and_says_what_to_do() {
+    for (index, code) in codes::ALL.iter().enumerate() {
+        let Code {
+            name,
+            title,
+            why,
+            fix,
+            ..
+        } = code;
+        assert!(
+            codes::ALL[..index].iter().all(|other| other.name != *name),
+            "{name}"
+        );
+        let kebab = |c: char| c.is_ascii_lowercase() || c == '-';
+        assert!(name.chars().all(kebab), "{name}");
+        assert!(
+            title.ends_with('.') && why.ends_with('.') && !fix.is_empty(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_finding_is_at_its_key() {
+    let base = codes::Base::ScaledObject.text();
+    let text = base.replace("listLength: \"5\"", "listLenght: \"5\"");
+    let found = findings(&text);
+    let [finding] = &found[..] else {
+        panic!("{found:#?}");
+    };
+    let line = text
+        .lines()
+        .position(|line| line.contains("listLenght"))
+        .expect("is there");
+    assert_eq!((finding.start.line, finding.start.column), (line + 1, 9));
+    assert_eq!(finding.subject, "shop/worker, trigger 1");
+    assert_eq!(finding.message, "unknown key; did you mean `listLength`?");
+    assert_eq!(finding.fix, "write `listLength`");
+}
+
+#[test]
+fn what_the_server_would_refuse_is_found_all_at_once() {
+    let base = codes::Base::ScaledObject.text();
+    let text = base
+        .replace("listLength: \"5\"", "listLength: ten")
+        .replace(
+            "address: redis.shop.svc:6379\n        listName",
+            "address: redis.shop.svc\n        list",
+        );
+    let found = findings(&text);
+    let keys: Vec<&str> = found.iter().map(|finding| finding.key.as_str()).collect();
+    for key in ["listLength", "address", "list"] {
+        assert!(keys.contains(&key), "{key}: {found:#?}");
+    }
+}
+
+#[test]
+fn what_a_variable_has_is_not_judged() {
+    let base = codes::Base::ScaledObject.text();
+    let text = base.replace(
+        "address: redis.shop.svc:6379\n        listName: mails",
+        "addressFromEnv: REDIS\n        passwordFromEnv: PASSWORD\n        listNameFromEnv: LIST",
+    );
+    assert_eq!(names(&findings(&text)), [""; 0]);
+    let text = text.replace("passwordFromEnv", "pasFromEnv");
+    assert_eq!(names(&findings(&text)), ["unknown-key"]);
+}
+
+#[test]
+fn no_finding_shows_a_secret() {
+    let base = codes::Base::ScaledObject.text();
+    for bad in [
+        "password: hunter2\n        pasword: hunter2\n        username: \"\"",
+        "password: [hunter2]",
+        "password: hunter2\n        password: hunter2",
+        "password: 5\n        tls: hunter2x\n        key: hunter2",
+    ] {
+        let text = base.replace(
+            "listName: mails",
+            &format!("listName: mails\n        {bad}"),
+        );
+        let found = findings(&text);
+        let shown = format!("{found:?}").replace("hunter2x", "");
+        assert!(
+            !found.is_empty() && !shown.contains("hunter2"),
+            "{found:#?}"
+        );
+    }
+    let settings =
+        "connections: {orders: {backend: redis, address: 'redis:1', pasword: hunter2}}\n";
+    let found = findings(settings);
+    assert!(
+        !found.is_empty() && !format!("{found:?}").contains("hunter2"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn settings_decide_what_tls_and_authentications_come_to() {
+    let base = codes::Base::ScaledObject.text();
+    let tls = "listen: {tls: {certFile: /c, keyFile: /k}}";
+    assert_eq!(
+        names(&with_settings(tls, base)),
+        ["enable-tls", "enable-tls"]
+    );
+    let text = base.replace("backend:", "enableTLS: \"true\"\n        backend:");
+    assert_eq!(names(&with_settings(tls, &text)), [""; 0]);
+    assert_eq!(
+        names(&with_settings("{}", &text)),
+        ["enable-tls", "enable-tls"]
+    );
+
+    let text = format!("{base}      authenticationRef:\n        name: redis\n");
+    assert_eq!(
+        names(&with_settings("kubernetes: {enabled: true}", &text)),
+        [""; 0]
+    );
+    assert_eq!(
+        names(&with_settings("{}", &text)),
+        ["unreachable-authentication"]
+    );
+}
+
+#[test]
+fn settings_say_which_connections_there_are() {
+    let settings = codes::Base::Settings.text();
+    let text = codes::Base::ScaledObject.text().replace(
+        "address: redis.shop.svc:6379\n        listName",
+        "connection: orders\n        listName",
+    );
+    assert_eq!(names(&with_settings(settings, &text)), [""; 0]);
+    assert_eq!(
+        names(&findings(&text)),
+        [""; 0],
+        "the settings are not known"
+    );
+    let other = text.replace("connection: orders", "connection: payments");
+    let found = with_settings(settings, &other);
+    assert!(
+        found[0].message.contains("`payments` is not known"),
+        "{found:#?}"
+    );
+    let namespace = text.replace("namespace: shop", "namespace: mail");
+    let found = with_settings(settings, &namespace);
+    assert!(
+        found[0]
+            .message
+            .contains("may not be used by namespace mail"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn what_is_no_manifest_is_a_finding_but_in_a_folder() {
+    let file = File::new("values.yaml", "image: {tag: x}");
+    let check = |in_folder| {
+        runtime().block_on(async { Checker::new().expect("starts").check(&file, in_folder) })
+    };
+    assert_eq!(names(&check(false)), ["wrong-kind"]);
+    assert_eq!(names(&check(true)), [""; 0]);
+}
+
+#[test]
+fn every_mistake_of_settings_is_found() {
+    let found = findings(
+        "engine:\n  callTimeuot: 1s\n  maxStaleness: soon\nlog:\n  format: loud\n\
+         connections:\n  orders: {backend: redis, adress: x, namespaces: [shop]}\n",
+    );
+    let found: Vec<(&str, usize)> = found
+        .iter()
+        .map(|finding| (finding.key.as_str(), finding.start.line))
+        .collect();
+    for expected in [
+        ("engine.callTimeuot", 2),
+        ("engine.maxStaleness", 3),
+        ("log.format", 5),
+        ("connections.orders.adress", 7),
+    ] {
+        assert!(found.contains(&expected), "{expected:?}: {found:?}");
+    }
+}

@@ -1,0 +1,20 @@
+//! One simulated ScaledObject.
+
+use crate::simulation::{self, Load, ScaledObject, Timeline};
+
+pub struct Course {
+    pub name: String,
+    pub object: ScaledObject,
+    pub timeline: Timeline,
+}
+
+impl Course {
+    /// For a picture.
+    pub fn drawn<'a>(&'a self, load: &'a Load) -> simulation::Course<'a> {
+        simulation::Course {
+            name: &self.name,
+            load,
+            timeline: &self.timeline,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! How far a simulation is, for whoever waits at a terminal.
+
+use std::{
+    cell::Cell,
+    io::{IsTerminal, Write, stderr},
+    time::{Duration, Instant},
+};
+
+/// Nobody needs to know of what is done at once.
+const FIRST: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_millis(200);
+
+/// A line on stderr, if that is a terminal and it takes long.
+pub struct Bar<'a> {
+    name: &'a str,
+    length: Duration,
+    next: Cell<Instant>,
+    shown: Cell<bool>,
+}
+
+impl<'a> Bar<'a> {
+    pub fn new(name: &'a str, length: Duration) -> Self {
+        Bar {
+            name,
+            length,
+            next: Cell::new(Instant::now() + FIRST),
+            shown: Cell::new(false),
+        }
+    }
+
+    /// The simulation has come to this time.
+    pub fn show(&self, now: Duration) {
+        let clock = Instant::now();
+        if clock < self.next.get() || !stderr().is_terminal() {
+            return;
+        }
+        self.next.set(clock + EVERY);
+        self.shown.set(true);
+        let part = now.as_secs_f64() / self.length.as_secs_f64() * 100.0;
+        // Of no matter if nobody can see it.
+        let _ = write!(stderr(), "\r{}: {part:.0} %", self.name);
+    }
+}
+
+impl Drop for Bar<'_> {
+    fn drop(&mut self) {
+        if self.shown.get() {
+            let _ = write!(stderr(), "\r\x1b[K");
+        }
+    }
+}

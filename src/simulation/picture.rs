@@ -1,0 +1,209 @@
+//! A picture of simulations: arrivals, backlog, replicas and waits over time, as SVG.
+
+use std::{ops::Range, time::Duration};
+
+use plotters::prelude::*;
+
+use super::{
+    load::Load,
+    timeline::{Point, Timeline},
+};
+use crate::error::{Error, Kind, Result};
+
+/// A simulation to draw, under its name.
+pub struct Course<'a> {
+    pub name: &'a str,
+    pub load: &'a Load,
+    pub timeline: &'a Timeline,
+}
+
+const SIZE: (u32, u32) = (900, 860);
+
+/// The points of a line: about one for a pixel.
+const MOST_POINTS: usize = 800;
+
+/// Told apart by people with any kind of colour vision: the palette of Okabe and Ito, without yellow.
+const COLORS: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+];
+
+/// One of the four diagrams: what it shows of a point.
+struct Panel {
+    caption: &'static str,
+    of: fn(&Course<'_>, &Point) -> f64,
+}
+
+const PANELS: [Panel; 4] = [
+    Panel {
+        caption: "Arrivals per second",
+        of: |course, point| course.load.rate(point.queue.time),
+    },
+    Panel {
+        caption: "Items that wait",
+        of: |_, point| point.queue.backlog as f64,
+    },
+    Panel {
+        caption: "Replicas",
+        of: |_, point| f64::from(point.replicas),
+    },
+    Panel {
+        caption: "Seconds that the oldest item has waited",
+        of: |_, point| point.queue.oldest_age.as_secs_f64(),
+    },
+];
+
+/// Draws simulations over each other, each in its colour.
+pub fn draw(courses: &[Course<'_>]) -> Result<String> {
+    let mut svg = String::new();
+    draw_into(&mut svg, courses).map_err(|error| {
+        let what = format!("cannot draw the picture: {error}");
+        Error::new(Kind::Internal, what, "Report this as a defect.")
+    })?;
+    Ok(svg)
+}
+
+type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+
+fn draw_into(svg: &mut String, courses: &[Course<'_>]) -> Drawn {
+    let ends = courses
+        .iter()
+        .filter_map(|course| course.timeline.points.last());
+    let end = ends.map(|point| point.queue.time).max().unwrap_or_default();
+    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    root.fill(&WHITE)?;
+    let areas = root.split_evenly((PANELS.len(), 1));
+    for (index, (panel, area)) in PANELS.iter().zip(&areas).enumerate() {
+        let lines: Vec<_> = courses.iter().map(|course| line(course, panel)).collect();
+        let values = lines.iter().flatten().map(|(_, value)| *value);
+        let top = values.fold(0.0, f64::max) * 1.05;
+        let (unit, per_unit) = unit(end);
+        let x: Range<f64> = 0.0..(end.as_secs_f64() / per_unit).max(1e-9);
+        let mut chart = ChartBuilder::on(area)
+            .caption(panel.caption, ("sans-serif", 15))
+            .margin(8)
+            .margin_right(24)
+            .x_label_area_size(34)
+            .y_label_area_size(60)
+            .build_cartesian_2d(x, 0.0..top.max(1.0))?;
+        let mut mesh = chart.configure_mesh();
+        mesh.light_line_style(TRANSPARENT)
+            .y_labels(5)
+            .x_labels(12)
+            .y_label_formatter(&number)
+            .x_label_formatter(&number);
+        if index + 1 == PANELS.len() {
+            mesh.x_desc(unit);
+        }
+        mesh.draw()?;
+        for (number, (course, line)) in courses.iter().zip(lines).enumerate() {
+            let style = COLORS[number % COLORS.len()].stroke_width(2);
+            let line = line.into_iter().map(|(at, value)| (at / per_unit, value));
+            let series = chart.draw_series(LineSeries::new(line, style))?;
+            if index == 0 && courses.len() > 1 {
+                let key = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style);
+                series.label(course.name).legend(key);
+            }
+        }
+        if index == 0 && courses.len() > 1 {
+            let mut labels = chart.configure_series_labels();
+            labels.background_style(WHITE.mix(0.8)).border_style(BLACK);
+            labels.draw()?;
+        }
+    }
+    root.present()?;
+    Ok(())
+}
+
+/// Without a fraction that says nothing.
+fn number(number: &f64) -> String {
+    let rounded = (number * 100.0).round() / 100.0;
+    rounded.to_string()
+}
+
+/// Seconds and values: of as many points as become one, the largest.
+fn line(course: &Course<'_>, panel: &Panel) -> Vec<(f64, f64)> {
+    let points = &course.timeline.points;
+    let together = points.len().div_ceil(MOST_POINTS).max(1);
+    let chunks = points.chunks(together).map(|chunk| {
+        let values = chunk.iter().map(|point| (panel.of)(course, point));
+        let at = chunk
+            .first()
+            .map_or(0.0, |point| point.queue.time.as_secs_f64());
+        (at, values.fold(0.0, f64::max))
+    });
+    chunks.collect()
+}
+
+/// The unit of the time axis, and its seconds.
+fn unit(end: Duration) -> (&'static str, f64) {
+    match end.as_secs() {
+        0..300 => ("seconds", 1.0),
+        300..18_000 => ("minutes", 60.0),
+        _ => ("hours", 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::{MetricTarget, ScaledObject, Simulation, WorkerModel, backlog};
+
+    fn timeline(target: f64) -> (Load, Timeline) {
+        let load: Load = "sine(0..20/s, 10m)".parse().unwrap();
+        let workers = WorkerModel::new(Duration::from_secs(1));
+        let timeline = Simulation::new(load.clone(), workers, ScaledObject::default())
+            .trigger(MetricTarget::AverageValue(target), backlog(0))
+            .run(Duration::from_secs(1800))
+            .unwrap();
+        (load, timeline)
+    }
+
+    #[test]
+    fn the_picture_has_a_line_for_each_simulation_in_each_diagram_and_names_them() {
+        let all = [timeline(5.0), timeline(50.0)];
+        let names = ["five.yaml", "fifty <&>.yaml"];
+        let courses = |count| {
+            let all = all.iter().zip(names).take(count);
+            let all = all.map(|((load, timeline), name)| Course {
+                name,
+                load,
+                timeline,
+            });
+            draw(&all.collect::<Vec<_>>()).unwrap()
+        };
+        let color = |number: usize| {
+            let RGBColor(r, g, b) = COLORS[number];
+            format!("stroke=\"#{r:02X}{g:02X}{b:02X}\"")
+        };
+        let (one, two) = (courses(1), courses(2));
+        assert_eq!(one.matches(&color(0)).count(), PANELS.len());
+        assert_eq!(one.matches(&color(1)).count(), 0);
+        // Each in its diagrams, and beside its name.
+        assert_eq!(two.matches(&color(0)).count(), PANELS.len() + 1);
+        assert_eq!(two.matches(&color(1)).count(), PANELS.len() + 1);
+        assert!(two.contains("fifty &lt;&amp;&gt;.yaml"), "is escaped");
+        for panel in &PANELS {
+            assert!(one.contains(panel.caption));
+        }
+        assert!(one.len() < 200_000, "{}", one.len());
+    }
+
+    #[test]
+    fn a_line_keeps_its_peaks() {
+        let (load, mut timeline) = timeline(5.0);
+        timeline.points[777].replicas = 9_999;
+        let course = Course {
+            name: "x",
+            load: &load,
+            timeline: &timeline,
+        };
+        let line = line(&course, &PANELS[2]);
+        assert!(line.len() <= MOST_POINTS);
+        assert!(line.iter().any(|(_, value)| *value == 9_999.0));
+    }
+}

@@ -1,0 +1,143 @@
+//! `simulate`: the program, with manifests as users write them.
+
+use std::{fs, path::Path, process::Command};
+
+use serde_json::Value;
+
+const EXAMPLE: &str = "deploy/examples/redis-list.yaml";
+
+fn simulate(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
+        .args(["simulate", "--service-time", "2s"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let code = output.status.code().expect("ends by itself");
+    (code, text(output.stdout), text(output.stderr))
+}
+
+fn json(arguments: &[&str]) -> Vec<Value> {
+    let (code, stdout, stderr) = simulate(&[arguments, &["-o", "json"]].concat());
+    assert_eq!(code, 0, "{stderr}");
+    let mut report: Value = serde_json::from_str(&stdout).expect("is JSON");
+    serde_json::from_value(report["simulations"].take()).expect("is a list")
+}
+
+#[test]
+fn a_larger_target_needs_fewer_replicas_and_lets_work_wait_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = fs::read_to_string(EXAMPLE).unwrap();
+    let paths = ["5", "50"].map(|target| {
+        let path = folder.path().join(format!("{target}.yaml"));
+        let changed = manifest.replace("listLength: \"5\"", &format!("listLength: \"{target}\""));
+        fs::write(&path, changed).unwrap();
+        path.display().to_string()
+    });
+    let [five, fifty] = &paths;
+    let load = [
+        "--load",
+        "ramp(0..5/s, 20m)",
+        "--length",
+        "1h",
+        "--price",
+        "0.5",
+    ];
+    let found = json(&[&[five.as_str(), fifty], &load[..]].concat());
+    let [five, fifty] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert!(
+        five["name"]
+            .as_str()
+            .unwrap()
+            .ends_with("5.yaml: shop/worker")
+    );
+    // 5 items a second that take 2 s are 10 workers at least.
+    assert!(five["replicas"]["largest"].as_u64() >= Some(10), "{five}");
+    let number = |of: &Value, field: &str| of.pointer(field).and_then(Value::as_f64).expect(field);
+    assert!(number(five, "/replicaHours") > number(fifty, "/replicaHours"));
+    assert!(number(five, "/waitSeconds/p95") < number(fifty, "/waitSeconds/p95"));
+    for one in [five, fifty] {
+        assert_eq!(
+            number(one, "/items"),
+            12_000.0,
+            "600 s × 5/s, and 2,400 s × 5/s: {one}"
+        );
+        assert_eq!(number(one, "/cost"), number(one, "/replicaHours") * 0.5);
+    }
+}
+
+#[test]
+fn a_load_is_replayed_from_a_file_and_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (load, picture) = (path("load.csv"), path("picture.svg"));
+    fs::write(&load, "seconds,rate\n0,2\n60,0\n300,0\n").unwrap();
+    let (code, stdout, stderr) = simulate(&[EXAMPLE, "--load", &load, "--picture", &picture]);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    let row = stdout.lines().nth(1).expect("a row");
+    assert!(
+        row.starts_with("shop/worker") && row.trim_end().ends_with(" 120"),
+        "{stdout}"
+    );
+    let svg = fs::read_to_string(&picture).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("Items that wait"));
+}
+
+#[test]
+fn the_keys_of_the_trigger_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let smooth = folder.path().join("smooth.yaml").display().to_string();
+    let manifest = fs::read_to_string(EXAMPLE).unwrap();
+    let key = "listName: jobs";
+    let added = manifest.replace(
+        key,
+        "listName: jobs\n        smoothing: max:10m\n        activityHold: 10m",
+    );
+    fs::write(&smooth, added).unwrap();
+    let load = ["--load", "bursts(5/s, 30s, 6m)", "--length", "1h"];
+    let found = json(&[&[EXAMPLE, smooth.as_str()], &load[..]].concat());
+    // Without, replicas go up with each burst, and down after the stabilization window.
+    let changes = |of: &Value| of["changes"].as_u64().unwrap();
+    assert!(changes(&found[0]) > 2 * changes(&found[1]), "{found:?}");
+}
+
+#[test]
+fn what_is_wrong_is_said_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("picture.svg").display().to_string();
+    let manifest = fs::read_to_string(EXAMPLE).unwrap();
+    let bad = folder.path().join("bad.yaml");
+    fs::write(&bad, manifest.replace("listLength", "listLenght")).unwrap();
+    let bad = bad.display().to_string();
+    for (arguments, error) in [
+        (&[EXAMPLE, "--load", "40"][..], "load \"40\": is no rate"),
+        (
+            &[EXAMPLE, "--load", "nowhere.csv"],
+            "cannot read nowhere.csv",
+        ),
+        (
+            &[EXAMPLE, "--load", "1/s", "--length", "8d"],
+            "--length: 8days is more than 7 days",
+        ),
+        (
+            &[EXAMPLE, "--load", "100000/s", "--length", "1h"],
+            "--load: 360000000 items are more than 50000000",
+        ),
+        (
+            &[EXAMPLE, "--load", "1/s", "--trigger", "1"],
+            "--trigger 1: shop/worker has 1 triggers",
+        ),
+        (&[&bad, "--load", "1/s"], "did you mean `listLength`?"),
+        (
+            &["deploy/examples/settings.yaml", "--load", "1/s"],
+            "has no `kind`",
+        ),
+    ] {
+        let (code, stdout, stderr) = simulate(&[arguments, &["--picture", &picture]].concat());
+        assert_eq!((code, stdout.as_str()), (2, ""), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(error), "{arguments:?}: {stderr}");
+        assert!(!Path::new(&picture).exists());
+    }
+}
