@@ -8,6 +8,10 @@ pub fn plan(planner: &mut Planner<'_>) {
         "consumerGroup",
         "messages that retention deleted, and those of open transactions, are no lag",
     );
+    planner.differs(
+        "partitionLimitation",
+        "a partition that the topic does not have is an error; KEDA ignores it",
+    );
     if planner.scaler.name == "apache-kafka" {
         planner.differs("topic", "one that does not exist is an error; KEDA reads 0");
         if planner.text("topic").is_none() && !planner.by_variable("topic") {

@@ -25,40 +25,24 @@ fn tls(planner: &mut Planner<'_>) {
     let auth = planner.authentication;
     let certificate = auth.may_have("cert");
     let api_key = auth.may_have("apiKey") || planner.by_variable("apiKey");
-    let off = planner.text("enableTLS").map(parse_bool);
-    let plain = match off {
-        None => {
-            planner.goes("enableTLS", "is empty");
-            false
-        }
+    match planner.text("enableTLS").map(parse_bool) {
+        None => planner.goes("enableTLS", "is empty"),
         Some(None) => {
             return planner.refuse(Some("enableTLS"), "KEDA refuses it, as it is no boolean");
         }
         Some(Some(true)) => {
             let why = "is the default: an API key or a client certificate switches TLS on";
             planner.goes("enableTLS", why);
-            false
         }
-        Some(Some(false)) if auth.has("cert") => {
-            planner.goes("enableTLS", "KEDA ignores it with a client certificate");
-            false
+        Some(Some(false)) if certificate || api_key => {
+            // The SDK of KEDA 2.21 insists (go.temporal.io/sdk 1.49, `apiKeyCredentials.applyToOptions`).
+            let why = "KEDA 2.21 speaks TLS with an API key or a client certificate all the same; add \
+                       `tls: disable` if the server has none";
+            planner.goes("enableTLS", why);
         }
-        Some(Some(false)) if api_key => {
-            planner.becomes("enableTLS", "tls", Some("disable"), OF_HOP);
-            if certificate {
-                planner.note(
-                    "with a client certificate in the authentication KEDA uses TLS all the same: then \
-                     remove `tls: disable`",
-                );
-            }
-            true
-        }
-        Some(Some(false)) => {
-            planner.goes("enableTLS", "KEDA ignores it without an API key");
-            true
-        }
-    };
-    let in_use = !plain && (certificate || api_key);
+        Some(Some(false)) => planner.goes("enableTLS", "is as it is without an API key"),
+    }
+    let in_use = certificate || api_key;
     match planner.text("unsafeSsl").map(parse_bool) {
         None => planner.goes("unsafeSsl", "is empty"),
         Some(Some(true)) if !in_use => {

@@ -339,7 +339,7 @@ fn tls_of_temporal_follows_its_credentials() {
             "temporal",
             keys,
             Some(&["apiKey"]),
-            &["enableTLS → tls=disable", "unsafeSsl -", "tlsServerName -"],
+            &["enableTLS -", "unsafeSsl → tlsSkipVerify"],
         ),
         (
             "temporal",
