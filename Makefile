@@ -120,7 +120,6 @@ docs: ## write the reference pages, the chart's schema, and the tables and pictu
 	mv target/checks.md docs/reference/checks.md
 	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows
 	UPDATE_EXAMPLES=1 cargo test --quiet --test it -- examples::pipeline_load
-	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows status::schema::the_schema_in_the_docs
 
 clean: ## remove what was built here
 	cargo clean

@@ -141,3 +141,22 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
         assert!(!Path::new(&picture).exists());
     }
 }
+
+/// A simulation has no chance in it.
+#[test]
+fn the_page_shows_what_it_prints() {
+    let page = fs::read_to_string("docs/how-to/simulate.md").unwrap();
+    let (_, block) = page.split_once("```console\n$ backlog-scaler ").unwrap();
+    let (command, rest) = block.split_once('\n').unwrap();
+    let (expected, _) = rest.split_once("```").unwrap();
+    let picture = tempfile::NamedTempFile::new().unwrap();
+    let command = command.replace("simulate.svg", &picture.path().display().to_string());
+    let program = env!("CARGO_BIN_EXE_backlog-scaler");
+    let output = Command::new("sh")
+        .args(["-c", &format!("{program} {command}")])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    let drawn = fs::read_to_string(picture.path()).unwrap();
+    assert!(drawn == fs::read_to_string("docs/images/simulate.svg").unwrap());
+}

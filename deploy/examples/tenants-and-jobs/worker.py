@@ -63,7 +63,7 @@ async def export(job: str) -> int:
 
 OPTIONS = {
     # What a task waits for the places of its worker counts as well.
-    "start_to_close_timeout": timedelta(seconds=120),
+    "start_to_close_timeout": timedelta(seconds=30),
     "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1)),
 }
 

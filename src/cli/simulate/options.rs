@@ -57,7 +57,7 @@ impl Workload {
     /// The load; a text that ends in `.csv` is a file.
     pub fn load(&self) -> Result<Load> {
         let path = Path::new(&self.load);
-        if !path.extension().is_some_and(|extension| extension == "csv") {
+        if path.extension().is_none_or(|extension| extension != "csv") {
             return self.load.parse();
         }
         let name = path.display().to_string();

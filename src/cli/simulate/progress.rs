@@ -3,8 +3,10 @@
 use std::{
     cell::Cell,
     io::{IsTerminal, Write, stderr},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 /// Nobody needs to know of what is done at once.
 const FIRST: Duration = Duration::from_secs(1);

@@ -123,7 +123,7 @@ mod tests {
         let file = File::new("f", text);
         let tree = file.documents()[0].content.as_ref().expect("is valid");
         let mut edits = Edits::of(&file);
-        let first = [("x", "1:2"), ("y", "z")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let first = [("x", "1:2"), ("w", "z")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         let removed: Vec<String> = removed.iter().map(|name| name.to_string()).collect();
         edits
             .put_first(tree.root(), "m", &first, &removed)
@@ -133,7 +133,7 @@ mod tests {
         let root = after.documents()[0].content.as_ref().expect("stays valid");
         let keys = root.root().get("m").expect("is there").entries();
         let keys: Vec<&str> = keys.filter_map(|(key, _)| key.text()).collect();
-        assert_eq!(keys[..2], ["x", "y"], "{text}");
+        assert_eq!(keys[..2], ["x", "w"], "{text}");
         assert!(removed.iter().all(|key| !keys.contains(&key.as_str())));
         Ok(text)
     }
@@ -145,19 +145,19 @@ mod tests {
         for (removed, expected) in [
             (
                 &[][..],
-                "m: # of it\n  x: \"1:2\"\n  y: z\n  # about a\n  a: 1 # one\n  b: |\n    two\n    lines\n  c: 3\nn: 1\n",
+                "m: # of it\n  x: \"1:2\"\n  w: z\n  # about a\n  a: 1 # one\n  b: |\n    two\n    lines\n  c: 3\nn: 1\n",
             ),
             (
                 &["a"],
-                "m: # of it\n  x: \"1:2\"\n  y: z\n  # about a\n  b: |\n    two\n    lines\n  c: 3\nn: 1\n",
+                "m: # of it\n  x: \"1:2\"\n  w: z\n  # about a\n  b: |\n    two\n    lines\n  c: 3\nn: 1\n",
             ),
             (
                 &["b", "c"],
-                "m: # of it\n  x: \"1:2\"\n  y: z\n  # about a\n  a: 1 # one\nn: 1\n",
+                "m: # of it\n  x: \"1:2\"\n  w: z\n  # about a\n  a: 1 # one\nn: 1\n",
             ),
             (
                 &["a", "b", "c"],
-                "m: # of it\n  x: \"1:2\"\n  y: z\n  # about a\nn: 1\n",
+                "m: # of it\n  x: \"1:2\"\n  w: z\n  # about a\nn: 1\n",
             ),
         ] {
             assert_eq!(edited(text, removed).as_deref(), Ok(expected));
@@ -166,7 +166,7 @@ mod tests {
         }
         assert_eq!(
             edited("m:\n  a: 1", &[]).as_deref(),
-            Ok("m:\n  x: \"1:2\"\n  y: z\n  a: 1")
+            Ok("m:\n  x: \"1:2\"\n  w: z\n  a: 1")
         );
     }
 
@@ -174,12 +174,12 @@ mod tests {
     fn entries_come_and_go_between_braces() {
         let text = "m: {a: 1, b: 2, c: 3}";
         for (removed, expected) in [
-            (&[][..], "m: {x: \"1:2\", y: z, a: 1, b: 2, c: 3}"),
-            (&["a"], "m: {x: \"1:2\", y: z, b: 2, c: 3}"),
-            (&["b"], "m: {x: \"1:2\", y: z, a: 1, c: 3}"),
-            (&["b", "c"], "m: {x: \"1:2\", y: z, a: 1}"),
-            (&["a", "c"], "m: {x: \"1:2\", y: z, b: 2}"),
-            (&["a", "b", "c"], "m: {x: \"1:2\", y: z}"),
+            (&[][..], "m: {x: \"1:2\", w: z, a: 1, b: 2, c: 3}"),
+            (&["a"], "m: {x: \"1:2\", w: z, b: 2, c: 3}"),
+            (&["b"], "m: {x: \"1:2\", w: z, a: 1, c: 3}"),
+            (&["b", "c"], "m: {x: \"1:2\", w: z, a: 1}"),
+            (&["a", "c"], "m: {x: \"1:2\", w: z, b: 2}"),
+            (&["a", "b", "c"], "m: {x: \"1:2\", w: z}"),
         ] {
             assert_eq!(edited(text, removed).as_deref(), Ok(expected));
         }
@@ -200,7 +200,7 @@ mod tests {
                 let m = expected["m"].as_object_mut().expect("is a map");
                 m.retain(|key, _| !removed.contains(&key.as_str()));
                 m.insert("x".to_owned(), "1:2".into());
-                m.insert("y".to_owned(), "z".into());
+                m.insert("w".to_owned(), "z".into());
                 let read: serde_json::Value = serde_json::from_str(&after).expect("is JSON");
                 assert_eq!(read, expected, "{after}");
                 assert_eq!(after.contains('\n'), text.contains('\n'));

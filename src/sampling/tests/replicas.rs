@@ -155,7 +155,8 @@ async fn the_first_calls_wait_a_moment_for_them_and_later_ones_do_not() {
     let waited = begun.elapsed();
     assert!(waited < Duration::from_millis(600), "{waited:?}");
     assert_eq!(value(&script, &engine, 12).await, 12.0);
-    assert_eq!(begun.elapsed(), waited, "only once");
+    let again = begun.elapsed() - waited;
+    assert!(again < Duration::from_millis(10), "only once: {again:?}");
 }
 
 #[tokio::test(start_paused = true)]

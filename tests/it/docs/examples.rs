@@ -88,7 +88,7 @@ fn shown(block: &Block, value: Value, known: &KnownKeys) -> Shown {
         whole["spec"]["advanced"] = spec["advanced"].clone();
         return Shown::Objects(vec![whole]);
     }
-    if of_chart || keys.contains("image") {
+    if of_chart || keys.contains("image") || keys.contains("networkPolicy") {
         return Shown::ChartValues;
     }
     let (metadata, metric_type) = match map.get("metadata") {
