@@ -514,13 +514,14 @@ async fn kafka_examples_move_and_count_the_same() {
             .with_auth(&login),
         );
     }
-    // Tokens of a real endpoint.
+    // Tokens of a real endpoint. Kafka refuses the underscore that KEDA's page has in the names of
+    // extensions (`OAuthBearerClientInitialResponse`).
     let endpoint = TokenEndpoint::start().await;
     let tokens = [
         ("scopes", "default"),
         (
             "oauthExtensions",
-            "extension_logicalCluster=1,extension_identityPoolId=2",
+            "logicalCluster=1,identityPoolId=2",
         ),
         ("oauthTokenEndpointUri", endpoint.url.as_str()),
     ];
