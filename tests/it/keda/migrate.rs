@@ -519,10 +519,7 @@ async fn kafka_examples_move_and_count_the_same() {
     let endpoint = TokenEndpoint::start().await;
     let tokens = [
         ("scopes", "default"),
-        (
-            "oauthExtensions",
-            "logicalCluster=1,identityPoolId=2",
-        ),
+        ("oauthExtensions", "logicalCluster=1,identityPoolId=2"),
         ("oauthTokenEndpointUri", endpoint.url.as_str()),
     ];
     let by_token = [("sasl", "oauthbearer"), ("tls", "enable")];
