@@ -61,7 +61,9 @@ pub async fn hint(report: &mut Report, objects: &[Object], map: &Map) {
             let servers = servers.filter_map(|text| text.trim().parse::<HostPort>().ok());
             for server in host.into_iter().chain(servers) {
                 if let Some(hint) = for_server(&server, &hosts).await {
-                    found.hint.get_or_insert(hint);
+                    // Says more than that a name does not resolve.
+                    found.hint = Some(hint);
+                    break;
                 }
             }
         }
