@@ -61,8 +61,8 @@ fn a_larger_target_needs_fewer_replicas_and_lets_work_wait_longer() {
     for one in [five, fifty] {
         assert_eq!(
             number(one, "/items"),
-            12_000.0,
-            "600 s × 5/s, and 2,400 s × 5/s: {one}"
+            15_000.0,
+            "1,200 s × 2.5/s, and 2,400 s × 5/s: {one}"
         );
         assert_eq!(number(one, "/cost"), number(one, "/replicaHours") * 0.5);
     }
