@@ -54,11 +54,11 @@ fn every_worker_has_what_scaling_needs_of_it() {
             assert!(grace.is_some(), "{place}: terminationGracePeriodSeconds");
             let labels = &spec["selector"]["matchLabels"];
             let protects = |budget: &&Value| budget["spec"]["selector"]["matchLabels"] == *labels;
-            assert!(budgets.iter().any(|b| protects(b)), "{place}: no budget");
+            assert!(budgets.iter().any(protects), "{place}: no budget");
             let target = |object: &&Value| {
                 object["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
             };
-            assert!(scaled.iter().any(|s| target(s)), "{place}: not scaled");
+            assert!(scaled.iter().any(target), "{place}: not scaled");
         }
         for object in scaled {
             let place = format!("{}: {}", name(&directory), object["metadata"]["name"]);
