@@ -26,7 +26,7 @@ failed=0
 passed=0
 
 # Those of releases and examples, and those in which a case of the chart has roles.
-for namespace in keda shop mail autoscaling; do
+for namespace in keda shop mail autoscaling observability; do
     "$kubectl" create namespace "$namespace" --dry-run=client -o yaml |
         "$kubectl" apply --server-side --force-conflicts --filename - >/dev/null
     "$kubectl" label --overwrite namespace "$namespace" \
