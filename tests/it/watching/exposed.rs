@@ -70,6 +70,7 @@ fn elsewhere() -> String {
     let kubernetes = telemetry.kubernetes();
     kubernetes.count_request("list", "secrets", None);
     kubernetes.count_resolution(Ok("none"));
+    kubernetes.count_event("written");
     kubernetes.add_objects("secrets", 1);
     let [starting, synced, failing] = [(); 3].map(|()| kubernetes.watch("secrets"));
     synced.event();
