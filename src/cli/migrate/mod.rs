@@ -28,7 +28,7 @@ use super::{EXIT_BAD_CONFIGURATION, registry, runtime, to_json, to_stderr, to_st
 use crate::{
     check::Checker,
     error::{Error, Kind, Result},
-    manifests::{Cause, File, Found, Input, collect},
+    manifests::{Cause, File, Found, Input, collect, notes_on_charts},
     sampling::TypeKeys,
 };
 
@@ -122,7 +122,7 @@ impl Migrate {
     /// Reads, moves and prints or writes. `Ok` is the exit code.
     pub fn run(self) -> Result<ExitCode> {
         self.check()?;
-        let inputs = collect(&self.files)?;
+        let inputs = without_templates(collect(&self.files)?);
         let files: Vec<File> = inputs
             .iter()
             .map(|input| File::new(input.name.as_str(), input.text.as_str()))
@@ -227,6 +227,21 @@ fn migrate(files: &[File], options: &Options, checker: &Checker) -> Migration {
         keys: &keys,
     };
     migrator.migrate(files)
+}
+
+/// Without the templates of Helm charts in folders that are no YAML, which stderr says.
+fn without_templates(inputs: Vec<Input>) -> Vec<Input> {
+    let is_no_yaml = |input: &Input| {
+        let file = File::new(input.name.as_str(), input.text.as_str());
+        file.documents().iter().any(|part| part.content.is_err())
+    };
+    let (templates, inputs): (Vec<_>, Vec<_>) = inputs
+        .into_iter()
+        .partition(|input| input.is_template() && is_no_yaml(input));
+    for note in notes_on_charts(&templates) {
+        to_stderr("note", note);
+    }
+    inputs
 }
 
 /// Whether a file cannot be read as manifests; each reason is printed.

@@ -26,6 +26,7 @@ use self::{
     watch::Watch,
 };
 pub use self::{
+    cluster::{Found, Place, Source, Wanted, parse_names, parse_with_kind},
     hosts::{Map, service_of},
     manifest::{Object, is_external},
 };
@@ -38,7 +39,7 @@ use crate::{
         Service, Streams,
         client::{Address, Scaler, TriggerResult},
     },
-    manifests::{File, collect},
+    manifests::{File, Input, collect, notes_on_charts},
     metadata::TriggerRef,
     sampling::Engine,
     server,
@@ -156,7 +157,7 @@ impl Probe {
     fn probe_files(&self) -> Result<Option<bool>> {
         let env = |name: &str| std::env::var(name).ok();
         let files = files(&self.what)?;
-        let Manifests { objects, notes } = match manifest::read_all(&files, &env) {
+        let Manifests { objects, notes } = match manifest::read_all(&files, &env, None) {
             Ok(manifests) => manifests,
             Err(problems) => {
                 for problem in problems {
@@ -211,18 +212,25 @@ impl Probe {
     }
 }
 
-/// The files, each with whether it was found in a folder.
+/// The files, each with whether it was found in a folder. Templates of Helm charts in folders are left
+/// out, which stderr says.
 pub fn files(paths: &[PathBuf]) -> Result<Vec<(File, bool)>> {
-    let inputs = collect(paths)?.into_iter();
+    let (templates, inputs): (Vec<_>, Vec<_>) =
+        collect(paths)?.into_iter().partition(Input::is_template);
+    for note in notes_on_charts(&templates) {
+        to_stderr("note", note);
+    }
     Ok(inputs
+        .into_iter()
         .map(|input| (File::new(input.name, input.text), input.in_folder))
         .collect())
 }
 
-/// The objects of files, for other commands; what is wrong with the files is theirs to say.
-pub fn objects(files: &[(File, bool)]) -> Vec<Object> {
+/// The objects of files, for other commands; what is wrong with the files is theirs to say. `namespace`
+/// is that of objects that name none.
+pub fn objects(files: &[(File, bool)], namespace: Option<&str>) -> Vec<Object> {
     let env = |name: &str| std::env::var(name).ok();
-    match manifest::read_all(files, &env) {
+    match manifest::read_all(files, &env, namespace) {
         Ok(Manifests { objects, .. }) => objects,
         Err(_) => Vec::new(),
     }
