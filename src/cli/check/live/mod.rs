@@ -37,6 +37,19 @@ pub struct Live {
     #[arg(long, value_name = "FILE", requires = "live")]
     ca_cert: Option<PathBuf>,
 
+    /// With --live: show the server this certificate (PEM).
+    #[arg(long, value_name = "FILE", requires_all = ["key", "ca_cert"])]
+    cert: Option<PathBuf>,
+
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+
+    /// With --live: the name in the server's certificate, if it is not the host of the address, as behind a
+    /// port-forward.
+    #[arg(long, value_name = "NAME", requires = "live")]
+    server_name: Option<String>,
+
     #[command(flatten)]
     map: probe::Map,
 
@@ -184,9 +197,13 @@ impl Live {
         let wanted = triggers
             .filter_map(|trigger| trigger.metadata.get("enableTLS"))
             .any(|text| text.trim().eq_ignore_ascii_case("true"));
-        match (&self.ca_cert, wanted) {
+        let files = server::Files {
+            ca: self.ca_cert.as_deref(),
+            identity: self.cert.as_deref().zip(self.key.as_deref()),
+        };
+        match (files.ca, wanted) {
             (None, false) => Ok(None),
-            (ca, _) => Tls::new(ca.as_deref()).map(Some),
+            _ => Tls::new(&files, self.server_name.as_deref()).map(Some),
         }
     }
 
