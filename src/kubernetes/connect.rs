@@ -63,7 +63,8 @@ impl Access {
 
     /// Which API server it is, and where that is written, for people.
     pub fn name(&self) -> String {
-        format!("{}, {}", self.place, self.config.cluster_url)
+        let server = self.config.cluster_url.to_string();
+        format!("{}, {}", self.place, server.trim_end_matches('/'))
     }
 
     pub(super) fn into_config(self) -> Config {

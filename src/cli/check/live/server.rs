@@ -74,8 +74,13 @@ fn mended_tls(reason: &str) -> &'static str {
             "give the authority of its certificate by --ca-cert, and KEDA the same one as caCert of a \
              TriggerAuthentication"
         }
-        () if is("certificaterequired") => {
-            "it has listen.tls.clientCaFile: give a client's certificate by --cert and --key, and KEDA one as \
+        // In TLS 1.3 the server's alert comes after the handshake, and the library reports what follows.
+        () if is("certificaterequired")
+            || is("connectionclosed")
+            || is("connectionreset")
+            || is("brokenpipe") =>
+        {
+            "if it has listen.tls.clientCaFile: give a client's certificate by --cert and --key, and KEDA one as \
              tlsClientCert and tlsClientKey of a TriggerAuthentication"
         }
         () => {

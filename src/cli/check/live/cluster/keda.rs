@@ -86,7 +86,7 @@ fn ready(of: &Of<'_>) -> Stage {
     let unseen = || {
         let namespace = of.keda_namespace;
         of.stage(Mark::Warning, "Ready: not known")
-            .because("KEDA has not looked at it yet")
+            .because("KEDA writes it once it has come to this object")
             .mended_by(format!(
                 "kubectl -n {namespace} get deployments; kubectl -n {namespace} logs deployment/keda-operator"
             ))
