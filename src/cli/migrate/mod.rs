@@ -11,6 +11,7 @@ mod output;
 mod plan;
 mod report;
 mod rewrite;
+mod server;
 mod site;
 #[cfg(test)]
 mod tests;

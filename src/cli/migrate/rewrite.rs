@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::{
     authentications::{Authentications, Reference},
     connections::NeededSettings,
-    existing::{self, Existing},
+    existing::Existing,
     kedas_keys::Scaler,
     plan::{Auth, FROM_ENV, Fate, Plan, Trigger, plan},
+    server::tls_note,
     site::{Outcome, Site},
-    written::{Written, backend_of},
 };
 use crate::{
     check::Checker,
@@ -309,37 +309,6 @@ impl Migrator<'_> {
         }
     }
 
-    /// The name of a connection of the settings with the address and the login of a trigger. The plan then
-    /// has its keys go.
-    fn existing(
-        &self,
-        keys: &TypeKeys,
-        namespace: &str,
-        trigger: &Trigger<'_>,
-        plan: &mut Plan,
-    ) -> Option<String> {
-        let server = self.options.server.as_ref()?;
-        let authentication = match trigger.authentication {
-            Auth::Known(reference, authentication) => Some((reference, authentication)),
-            _ => None,
-        };
-        let written = Written::of(keys, &trigger.metadata, authentication, plan);
-        let name = existing::find(server, namespace, &backend_of(keys), &written)?;
-        written.leave(plan);
-        let elsewhere = written.elsewhere();
-        let unseen = match elsewhere.is_empty() {
-            true => String::new(),
-            false => format!(
-                "; that {} is the same cannot be seen here",
-                elsewhere.join(", ")
-            ),
-        };
-        plan.notes.push(format!(
-            "connection: `{name}` of the settings has this address and login{unseen}"
-        ));
-        Some(name)
-    }
-
     /// What the moved trigger connects to.
     fn connection(
         &self,
@@ -379,23 +348,4 @@ impl Migrator<'_> {
         }
         connection
     }
-}
-
-/// What KEDA needs for a listener with TLS (`pkg/scalers/external_scaler.go`: `enableTLS` in the metadata,
-/// the others in the authentication alone).
-fn tls_note(tls: &ServerTls, authentication: Auth<'_>) -> String {
-    let mut note = "enableTLS: added, as the settings have listen.tls".to_owned();
-    let mut needed = vec!["caCert"];
-    if tls.client_ca_file.is_some() {
-        needed.extend(["tlsClientCert", "tlsClientKey"]);
-    }
-    needed.retain(|key| !authentication.has(key));
-    if !needed.is_empty() {
-        let needed = needed.join(", ");
-        note += &format!(
-            "; KEDA takes {needed} from the trigger's TriggerAuthentication, and without caCert trusts the \
-             authorities of its own image"
-        );
-    }
-    note
 }
