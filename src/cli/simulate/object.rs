@@ -222,10 +222,23 @@ impl Measured {
             signal: common.signal,
             activation: activation.unwrap_or(0),
             activation_seconds: common.activation_seconds.map(|seconds| seconds.0),
-            // Consumers commit what they have finished.
-            includes_in_hand: common.backend.ends_with("kafka"),
+            includes_in_hand: includes_in_hand(metadata, &common.backend),
         }
     }
+}
+
+/// Whether what a trigger counts has what workers have taken: consumers of Kafka commit what they have
+/// finished, and in Redis what is taken may be in a list of its own.
+fn includes_in_hand(metadata: &BTreeMap<String, String>, backend: &str) -> bool {
+    let is = |key: &str, value: &str| {
+        let given = metadata.get(key).map(|given| given.trim());
+        given.is_some_and(|given| given.eq_ignore_ascii_case(value))
+    };
+    backend.ends_with("kafka")
+        || metadata.contains_key("processingLists")
+        || is("layout", "bullmq")
+        || is("layout", "rq")
+        || is("layout", "celery") && is("sharedKeys", "true")
 }
 
 impl Trigger for Measured {

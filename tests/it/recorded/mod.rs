@@ -3,9 +3,10 @@
 //! `make test-cluster` by a new one.
 
 pub mod comparison;
+mod page;
 pub mod recording;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use backlog_scaler::{
     sampling::Reading,
@@ -18,7 +19,7 @@ use backlog_scaler::{
 use comparison::{Comparison, compare};
 use recording::{POLLING, RATE, Recording, TARGET, controller, spec};
 
-/// The recording that is kept.
+/// Where the recording is that `make test` replays.
 pub const KEPT: &str = "tests/it/recorded/run.csv";
 
 /// One sync of the HPA.
@@ -29,6 +30,25 @@ pub struct Replay {
     pub timeline: Timeline,
     /// Of the replicas.
     pub comparison: Comparison,
+}
+
+impl Replay {
+    /// By the second.
+    pub fn replicas(&self) -> Vec<u32> {
+        let points = self.timeline.points.iter();
+        points.map(|point| point.replicas).collect()
+    }
+}
+
+/// The recording that is kept.
+fn kept() -> Recording {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(KEPT);
+    Recording::of_csv(&std::fs::read_to_string(file).unwrap())
+}
+
+#[test]
+fn the_kept_run_is_reproduced() {
+    must_be_reproduced(&kept());
 }
 
 /// KEDA and the HPA alone: the trigger has the backlog that was recorded.
@@ -78,11 +98,10 @@ fn best(recording: &Recording, simulation: impl Fn(usize) -> Simulation) -> Repl
         let length = Duration::from_secs((lead + recording.0.len() - 1) as u64);
         let mut timeline = simulation(lead).run(length).unwrap();
         timeline.points.drain(..lead);
-        let replicas: Vec<u32> = timeline.points.iter().map(|point| point.replicas).collect();
-        let comparison = compare(&recording.replicas(), &replicas, WITHIN);
+        let simulated: Vec<u32> = timeline.points.iter().map(|point| point.replicas).collect();
         Replay {
+            comparison: compare(&recording.replicas(), &simulated, WITHIN),
             timeline,
-            comparison,
         }
     });
     let best = replays.min_by_key(|replay| {
@@ -92,27 +111,41 @@ fn best(recording: &Recording, simulation: impl Fn(usize) -> Simulation) -> Repl
     best.expect("polls have an interval")
 }
 
-/// Panics unless the simulation reproduces the run.
+/// Panics unless the simulation reproduces the run: from its backlog each second and each change, from
+/// its arrivals what it comes to.
 pub fn must_be_reproduced(recording: &Recording) {
-    let Replay {
-        timeline,
-        comparison,
-    } = from_backlog(recording);
-    println!("from the backlog: {comparison:?}");
-    let whole = from_arrivals(recording).comparison;
-    println!("from arrivals: {whole:?}");
-    let simulated = timeline.points.iter().map(|point| point.replicas);
-    let courses = recording.0.iter().zip(simulated).enumerate();
-    let courses = courses.map(|(second, (row, simulated))| {
+    let (alone, whole) = (from_backlog(recording), from_arrivals(recording));
+    println!("from its backlog: {:?}", alone.comparison);
+    println!("from its arrivals: {:?}", whole.comparison);
+    let courses = alone.replicas().into_iter().zip(whole.replicas());
+    let courses = recording.0.iter().zip(courses).enumerate();
+    let courses = courses.map(|(second, (row, (alone, whole)))| {
         let recording::Second {
             backlog, replicas, ..
         } = row;
-        format!("{second:6} {backlog:7} {replicas:7} {simulated:9}")
+        format!("{second:6} {backlog:7} {replicas:7} {alone:12} {whole:13}")
     });
+    let misses = alone.comparison.misses;
     assert!(
-        comparison.misses.is_empty(),
-        "the simulation does other than the cluster did:\n{}\nsecond backlog cluster simulated\n{}",
-        comparison.misses.join("\n"),
+        misses.is_empty(),
+        "the simulation does other than the cluster did:\n{}\n\
+         second backlog cluster from backlog from arrivals\n{}",
+        misses.join("\n"),
         Vec::from_iter(courses).join("\n")
+    );
+
+    let added_up = |replicas: Vec<u32>| replicas.iter().sum::<u32>() as f64;
+    let off = added_up(whole.replicas()) / added_up(recording.replicas()) - 1.0;
+    let Comparison {
+        equal,
+        seconds,
+        greatest,
+        ..
+    } = whole.comparison;
+    assert!(
+        off.abs() < 0.05 && greatest <= 2 && equal * 10 >= seconds * 8,
+        "from arrivals alone the simulation has {:.1} % more replicas than the cluster, at most \
+         {greatest} in a sync, and the same in {equal} of {seconds} seconds",
+        off * 100.0
     );
 }

@@ -1,10 +1,9 @@
 //! The run that is recorded: its ScaledObject, what arrives, and the file of it.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use backlog_scaler::simulation::HpaController;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// Items of the list for each replica.
 pub const TARGET: usize = 10;
@@ -13,7 +12,7 @@ pub const TARGET: usize = 10;
 pub const RATE: usize = 1;
 
 /// How long the run takes, in seconds.
-pub const LENGTH: usize = 320;
+pub const LENGTH: usize = 330;
 
 /// KEDA's `pollingInterval`, in seconds.
 pub const POLLING: usize = 2;
@@ -56,16 +55,16 @@ pub fn controller() -> HpaController {
     }
 }
 
-/// How many items arrive in a second of the run: nothing, slowly more, a burst, less and less.
+/// How many items arrive in a second of the run: nothing, slowly more, a burst, and slowly less, so
+/// that the HPA removes replicas before KEDA removes the last.
 pub fn arrivals(second: usize) -> usize {
     match second {
         0..15 => 0,
-        // Up to 8 in a second.
-        15..75 => (second - 15 + 1) * 8 / 60,
-        75..125 => 8,
-        125..140 => 20,
-        140..195 => 4,
-        195..260 => 1,
+        15..75 => (second - 14) * 8 / 60,
+        75..110 => 8,
+        110..122 => 18,
+        122..150 => 9,
+        150..290 => 9usize.saturating_sub((second - 150) / 16).max(1),
         _ => 0,
     }
 }
