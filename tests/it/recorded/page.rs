@@ -20,7 +20,7 @@ fn the_page_shows_how_true_the_simulation_is() {
 
 fn figures(recording: &Recording, alone: &Replay, whole: &Replay) -> String {
     let mut text = "\
-| | cluster | simulated from its backlog | simulated from its arrivals |\n\
+| | cluster | KEDA and the HPA, from its backlog | everything, from its arrivals |\n\
 | --- | --- | --- | --- |\n"
         .to_owned();
     let mut row = |name: &str, cluster: &str, of: &dyn Fn(&Replay) -> String| {
@@ -52,23 +52,23 @@ fn figures(recording: &Recording, alone: &Replay, whole: &Replay) -> String {
         &|replay| replay.comparison.misses.len().to_string(),
     );
     row("changes of the replicas", &changes(&real), &|replay| {
-        changes(&replay.replicas())
+        changes(&replay.replicas)
     });
     let seconds = |replicas: &[u32]| replicas.iter().sum::<u32>().to_string();
     row(
         "replicas, added up over all seconds",
         &seconds(&real),
-        &|replay| seconds(&replay.replicas()),
+        &|replay| seconds(&replay.replicas),
     );
-    let backlog = recording.0.iter().map(|second| second.backlog).max();
-    let backlog = backlog.unwrap_or(0).to_string();
-    writeln!(
-        text,
-        "| largest backlog | {backlog} | as recorded | {} |",
-        whole.timeline.summary.max_backlog
-    )
-    .expect("text");
+    let backlog = recording.0.iter().map(|second| second.backlog as u64);
+    row("largest backlog", &largest(backlog), &|replay| {
+        largest(replay.backlog.iter().copied())
+    });
     text
+}
+
+fn largest(backlog: impl Iterator<Item = u64>) -> String {
+    backlog.max().unwrap_or(0).to_string()
 }
 
 fn changes(replicas: &[u32]) -> String {
@@ -85,9 +85,8 @@ fn picture(recording: &Recording, alone: &Replay, whole: &Replay) -> String {
         line(name, recording.0.iter().map(of).collect())
     };
     let replicas =
-        |name, replay: &Replay| line(name, replay.replicas().into_iter().map(f64::from).collect());
-    let waiting = whole.timeline.points.iter();
-    let waiting = waiting.map(|point| point.queue.backlog as f64).collect();
+        |name, replay: &Replay| line(name, replay.replicas.into_iter().map(f64::from).collect());
+    let waiting = whole.backlog.iter().map(|items| *items as f64).collect();
     let diagrams = [
         Diagram {
             caption: "Replicas",
