@@ -173,10 +173,10 @@ fn one_of(object: &str, mut found: Vec<Trigger>, wanted: Option<&str>) -> Result
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => {
-            let of = wanted.map_or(String::new(), |wanted| format!(" {wanted} of"));
+            let of = wanted.map_or(String::new(), |wanted| format!(" {wanted}"));
             let next = "It knows the triggers that KEDA has requested lately; check the name, and with \
                         several servers behind one address, name one of them.";
-            let what = format!("the server knows no trigger{of} {object}");
+            let what = format!("the server knows no trigger{of} of {object}");
             Err(Error::new(Kind::NotFound, what, next))
         }
         count => {

@@ -159,8 +159,14 @@ impl Row {
 impl Recorded {
     /// As many as the rows say, each until the next.
     fn items(&self) -> f64 {
+        self.items_until(f64::INFINITY)
+    }
+
+    /// The same of the rows before a time.
+    fn items_until(&self, seconds: f64) -> f64 {
         let pairs = self.rows.windows(2);
         pairs
+            .filter(|pair| pair[0].seconds < seconds)
             .map(|pair| pair[0].rate * (pair[1].seconds - pair[0].seconds))
             .sum()
     }

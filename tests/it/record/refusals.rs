@@ -13,7 +13,7 @@ use testkit::{
 /// The exit code, and stderr.
 async fn record(arguments: &[&str]) -> (i32, String) {
     let output = program()
-        .args(["record", "--length", "1s", "--every", "1s"])
+        .args(["record", "--length", "1s"])
         .args(arguments)
         .output()
         .await
