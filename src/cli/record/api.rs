@@ -4,8 +4,9 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use clap::Args;
 use reqwest::{Certificate, StatusCode, Url};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
+use super::response::{Detail, Failure, Trigger, Triggers};
 use crate::{
     error::{Error, Kind, Result},
     metadata::values::Secret,
@@ -49,73 +50,6 @@ enum Token {
     /// Read at each request, as the server does, so that it can be changed.
     File(PathBuf),
     Given(Secret),
-}
-
-/// A page of triggers.
-#[derive(Deserialize)]
-pub struct Triggers {
-    pub triggers: Vec<Trigger>,
-}
-
-/// One trigger with its past.
-#[derive(Deserialize)]
-pub struct Detail {
-    pub trigger: Trigger,
-}
-
-/// Of a trigger, what matters here.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Trigger {
-    pub id: String,
-    pub namespace: String,
-    pub object: String,
-    /// Of a trigger that is refused, stale or failing.
-    pub error: Option<Reason>,
-    pub metric: Option<String>,
-    pub connection: Option<Connection>,
-    pub measures: Option<String>,
-    pub signal: Option<String>,
-    pub measured: Option<f64>,
-    /// An older server has neither this nor the next.
-    #[serde(default)]
-    pub measured_at: Option<String>,
-    #[serde(default)]
-    pub arrivals: Option<Arrivals>,
-}
-
-#[derive(Deserialize)]
-pub struct Connection {
-    pub address: String,
-}
-
-/// What was added to its queue.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Arrivals {
-    pub total: Option<u64>,
-    pub parts: Option<usize>,
-    pub per_second: Option<f64>,
-}
-
-/// An error in its parts.
-#[derive(Deserialize)]
-pub struct Reason {
-    pub kind: String,
-    pub what: String,
-    pub next: String,
-}
-
-#[derive(Deserialize)]
-struct Failure {
-    error: Reason,
-}
-
-impl From<Reason> for Error {
-    fn from(Reason { kind, what, next }: Reason) -> Self {
-        let known = Kind::ALL.into_iter().find(|known| known.label() == kind);
-        Error::new(known.unwrap_or(Kind::Unreadable), what, next)
-    }
 }
 
 /// The address of an admin listener, perhaps with a path before `/api/v1`.

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use tokio::time::Instant;
 
-use super::{
-    api::{Api, Trigger},
-    estimate::Sample,
-};
+use super::{api::Api, estimate::Sample, response::Trigger};
 use crate::{
     cli::probe::{Map, Object, is_external},
     error::{Error, Kind, Result},

@@ -5,6 +5,7 @@ use std::fs;
 use super::{manifest, program, with_address};
 use crate::redis::{list, needs_redis};
 use testkit::{
+    certs::{Certs, Pem},
     process,
     redis::Redis,
     scaler::{Scaler, trigger, with},
@@ -20,7 +21,8 @@ async fn record(arguments: &[&str]) -> (i32, String) {
         .unwrap();
     let code = output.status.code().expect("ends by itself");
     let stdout = String::from_utf8(output.stdout).unwrap();
-    assert!(code == 0 || stdout.is_empty(), "{stdout}");
+    let is_row = |line: &str| line.starts_with(|c: char| c.is_ascii_digit());
+    assert!(!stdout.lines().any(is_row), "{stdout}");
     (code, String::from_utf8(output.stderr).unwrap())
 }
 
@@ -154,4 +156,34 @@ async fn a_server_says_why_it_has_no_samples() {
     let time =
         "reports a time, and the backend no arrivals. Record a trigger with `signal: backlog`";
     assert!(code == 2 && stderr.contains(time), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_tls_is_trusted_by_its_authority() {
+    let folder = process::directory();
+    let certs = Certs::generate(folder.path());
+    let path = |pem: &Pem| pem.path.display().to_string();
+    let [cert, key] = [&certs.server.cert, &certs.server.key].map(path);
+    let settings = format!("listen: {{adminTls: {{certFile: {cert}, keyFile: {key}}}}}");
+    let scaler = Scaler::with(&settings).await;
+    let server = format!("https://{}", scaler.admin);
+    let of = async |more: &[&str]| {
+        let (code, stderr) = record(&[&["shop/worker", "--server", &server], more].concat()).await;
+        assert_eq!(code, 1, "{stderr}");
+        stderr
+    };
+    let [right, wrong] = [&certs.ca, &certs.other_ca].map(path);
+    let stderr = of(&["--ca-cert", &right]).await;
+    assert!(stderr.contains("the server knows no trigger"), "{stderr}");
+    for stderr in [of(&[]).await, of(&["--ca-cert", &wrong]).await] {
+        assert!(stderr.contains("certificate"), "{stderr}");
+    }
+    let text = folder.path().join("token");
+    fs::write(&text, "no PEM").unwrap();
+    let text = text.display().to_string();
+    let (code, stderr) = record(&["a/b", "--server", &server, "--ca-cert", &text]).await;
+    assert!(
+        code == 2 && stderr.contains("has no certificate"),
+        "{stderr}"
+    );
 }
