@@ -141,8 +141,8 @@ impl Estimator {
     fn by_backlog(&self, from: f64, until: f64, seconds: f64) -> (f64, Method) {
         let grown = (until - from) / seconds;
         match self.capacity {
-            // Where nothing waits, workers may have been idle.
-            Some(taken) if from > 0.0 && until > 0.0 => {
+            // Where nothing waits, workers may have been idle, and so while nobody has looked.
+            Some(taken) if from > 0.0 && until > 0.0 && !self.has_failed => {
                 ((grown + taken).max(0.0), Method::Estimated)
             }
             _ => (grown.max(0.0), Method::AtLeast),
@@ -224,6 +224,17 @@ mod tests {
             let interval = estimator.add(sample(70, 0.0, second)).unwrap();
             assert!(interval.rate.is_ok());
         }
+    }
+
+    #[test]
+    fn workers_may_have_been_idle_during_an_outage() {
+        let mut estimator = Estimator::new(true, Some(3.0));
+        estimator.add(sample(0, 10.0, None));
+        estimator.failed();
+        let interval = estimator.add(sample(10, 30.0, None)).unwrap();
+        assert_eq!(interval.rate, Ok((2.0, Method::AtLeast)));
+        let interval = estimator.add(sample(20, 30.0, None)).unwrap();
+        assert_eq!(interval.rate, Ok((3.0, Method::Estimated)));
     }
 
     #[test]

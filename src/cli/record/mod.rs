@@ -56,7 +56,8 @@ use crate::{
 ///
 /// Rows are written as samples come, each at once: what is there is good whenever it ends. Ctrl-C ends
 /// it well. While the queue cannot be read there are no rows; a comment has the reason. The row before
-/// an outage has the average over it where the backend counts; otherwise its rate holds.
+/// an outage then has the average over it, exact where the backend counts, and at least otherwise; a
+/// reported rate holds until there are samples again.
 ///
 /// Exit codes: 0 recorded, 1 the queue or the server cannot be read, or no rate was known, 2 bad
 /// arguments, manifests or settings.
