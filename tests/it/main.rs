@@ -25,6 +25,7 @@ mod packaging;
 mod probe;
 mod program;
 mod properties;
+mod record;
 mod recorded;
 mod redis;
 mod rolling_restart;
