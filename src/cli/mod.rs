@@ -6,6 +6,7 @@ mod health;
 mod keys;
 mod migrate;
 mod probe;
+mod record;
 mod serve;
 mod simulate;
 mod table;
@@ -41,6 +42,7 @@ enum Command {
     Keys(keys::Keys),
     Health(health::Health),
     Simulate(simulate::Simulate),
+    Record(record::Record),
     Completions(completions::Completions),
     #[command(hide = true)]
     Man(completions::Man),
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Keys(keys) => keys.run().map(|()| ExitCode::SUCCESS),
         Command::Health(health) => health.run(),
         Command::Simulate(simulate) => simulate.run(),
+        Command::Record(record) => record.run(),
         Command::Completions(completions) => completions.run().map(|()| ExitCode::SUCCESS),
         Command::Man(man) => man.run().map(|()| ExitCode::SUCCESS),
     };

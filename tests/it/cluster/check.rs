@@ -244,6 +244,41 @@ async fn what_is_not_applied_or_in_another_version_is_said() {
 }
 
 #[tokio::test]
+async fn what_keda_writes_again_is_no_difference() {
+    let cluster = needs_cluster!();
+    let scene = Scene::new(cluster, "check-rewritten").await;
+    scene.namespace.deploy("worker");
+    let (scaler, redis) = (scene.program.address(), scene.redis.address());
+    let trigger = format!(
+        "  - type: external\n    metricType: AverageValue\n    useCachedMetrics: false\n    name: \"\"\n    metadata:\n      \
+         scalerAddress: {scaler}\n      backend: redis\n      address: {redis}\n      listName: jobs\n      \
+         listLength: \"5\"\n"
+    );
+    let text = format!(
+        "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {{name: worker}}\nspec:\n  \
+         scaleTargetRef: {{name: worker, kind: Deployment, apiVersion: apps/v1}}\n  pollingInterval: 5\n  \
+         minReplicaCount: 0\n  fallback: {{failureThreshold: 0, replicas: 0}}\n  advanced:\n    \
+         restoreToOriginalReplicaCount: false\n    horizontalPodAutoscalerConfig:\n      behavior:\n        \
+         scaleDown: {{stabilizationWindowSeconds: 0, tolerance: 0.05, policies: [{{type: Pods, value: 4, periodSeconds: 15}}]}}\n  \
+         triggers:\n{trigger}---\n\
+         apiVersion: keda.sh/v1alpha1\nkind: ScaledJob\nmetadata: {{name: nightly}}\nspec:\n  pollingInterval: 5\n  \
+         jobTargetRef: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: c, image: registry.example/c, \
+         resources: {{requests: {{cpu: 1000m}}}}}}]}}}}}}\n  triggers:\n{trigger}"
+    );
+    let file = scene.folder.path().join("objects.yaml");
+    std::fs::write(&file, &text).expect("the file");
+    let apply = ["apply", "-n", &scene.namespace.name, "-f", "-"];
+    scene.namespace.cluster.kubectl.run(&apply, &text);
+    let file = file.display().to_string();
+    scene.until("✓ HPA keda-hpa-worker", &[&file]).await;
+    let said = scene.until("✓ Ready: ScaledJob is defined", &[&file]).await;
+    for document in ["document 1 (line 1)", "document 2 (line "] {
+        said.step(&format!("✓ applied as in {file}, {document}"));
+    }
+    said.step("ScaledJob check-rewritten/nightly");
+}
+
+#[tokio::test]
 async fn a_backend_that_is_gone_shows_in_the_value_the_conditions_and_the_hpa() {
     let cluster = needs_cluster!();
     let scene = Scene::new(cluster, "check-gone").await;
