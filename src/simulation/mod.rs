@@ -41,6 +41,7 @@ mod load_text;
 mod picture;
 mod queue;
 mod run;
+mod scatter;
 mod shaped;
 mod spec;
 #[cfg(test)]
@@ -61,6 +62,7 @@ pub use load::{Between, Load, Points};
 pub use picture::{Course, draw};
 pub use queue::QueueState;
 use run::Run;
+pub use scatter::{Dot, Mark, Scatter};
 pub use shaped::ShapedTrigger;
 pub use timeline::{Point, Summary, Timeline, TriggerPoint};
 pub use triggers::{Failing, Report, Trigger, backlog, drain_time, failing, oldest_age};

@@ -23,7 +23,7 @@ const SIZE: (u32, u32) = (900, 860);
 const MOST_POINTS: usize = 800;
 
 /// Told apart by people with any kind of colour vision: the palette of Okabe and Ito, without yellow.
-const COLORS: [RGBColor; 6] = [
+pub(super) const COLORS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -60,14 +60,17 @@ const PANELS: [Panel; 4] = [
 /// Draws simulations over each other, each in its colour.
 pub fn draw(courses: &[Course<'_>]) -> Result<String> {
     let mut svg = String::new();
-    draw_into(&mut svg, courses).map_err(|error| {
-        let what = format!("cannot draw the picture: {error}");
-        Error::new(Kind::Internal, what, "Report this as a defect.")
-    })?;
+    draw_into(&mut svg, courses).map_err(failed)?;
     Ok(svg)
 }
 
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+/// The library cannot draw.
+pub(super) fn failed(error: Box<dyn std::error::Error>) -> Error {
+    let what = format!("cannot draw the picture: {error}");
+    Error::new(Kind::Internal, what, "Report this as a defect.")
+}
+
+pub(super) type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
 fn draw_into(svg: &mut String, courses: &[Course<'_>]) -> Drawn {
     let ends = courses
@@ -120,7 +123,7 @@ fn draw_into(svg: &mut String, courses: &[Course<'_>]) -> Drawn {
 }
 
 /// Without a fraction that says nothing.
-fn number(number: &f64) -> String {
+pub(super) fn number(number: &f64) -> String {
     let rounded = (number * 100.0).round() / 100.0;
     rounded.to_string()
 }

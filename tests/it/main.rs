@@ -30,4 +30,5 @@ mod rolling_restart;
 mod simulate;
 mod status;
 mod temporal;
+mod tune;
 mod watching;
