@@ -38,6 +38,8 @@ load-test: ## simulate the load test of such a system, and draw it anew: NAME=do
 	mkdir -p docs/images
 	cargo run --quiet --package testkit --bin load-test -- 'deploy/examples/$(NAME)' 'docs/images/$(NAME)-load-test.svg'
 
+# Most tests wait for servers more than they compute.
+TEST_THREADS := 3
 test: ## install what tests need, then run everything
 	@scripts/packages.sh build test-build redis redis-clients browser openssl java kerberos kerberos-server
 	@scripts/tools.sh $(TOOLS) keda-judge grpcurl cargo-deny mdbook
@@ -51,7 +53,7 @@ test: ## install what tests need, then run everything
 	$(TOOLS)/bin/mdbook build docs
 	@$(MAKE) --no-print-directory test-charts
 	cargo clippy --workspace --all-targets -- -D warnings
-	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test --workspace
+	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test --workspace -- --test-threads=$(TEST_THREADS)
 	cargo clippy --all-targets --features $(LOGINS) -- -D warnings
 	BACKLOG_SCALER_TEST_ALL=1 cargo test --features $(LOGINS) -- kafka::sasl kafka::security kafka::kerberos
 

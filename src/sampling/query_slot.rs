@@ -1,5 +1,7 @@
 //! One query of one connection: its last sample, and the calls that wait for the next.
 
+mod state;
+
 use std::{
     sync::{
         Arc, Weak,
@@ -11,11 +13,13 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
 
+use self::state::{Call, Joined, State};
+pub use self::state::{Freshness, SlotSample};
 use super::{
     backend::{Backend, LOOK_AHEAD_PART},
     batch::{Completion, Measured},
     connection::SharedConnection,
-    look_ahead::{Decision, ExpectedAt},
+    look_ahead::Decision,
     rhythm::Rhythm,
     sample_observers::SampleObservers,
     shaper::Shaper,
@@ -23,30 +27,6 @@ use super::{
     subscribers::{IntervalChange, Subscribers},
 };
 use crate::error::{Error, Kind, Result};
-
-/// How old a sample may be, and how long a call waits for a newer one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Freshness {
-    /// A sample younger than this is used without I/O.
-    pub fresh_for: Duration,
-    /// A sample up to this age is used while a newer one is read, if that is not expected soon
-    /// (RFC 5861 has the word). Zero: a call waits for the newer one.
-    pub stale_while_revalidate: Duration,
-    /// After a failed read, a sample up to this age is used instead of the error. Zero: never.
-    pub max_staleness: Duration,
-    /// How long a call waits for a sample.
-    pub call_timeout: Duration,
-    /// The same for a query that has no sample yet, so has nothing to fall back on.
-    pub first_call_timeout: Duration,
-}
-
-/// The sample that a call gets.
-pub struct SlotSample<S> {
-    /// What was measured, and when.
-    pub measured: Measured<S>,
-    /// Why no newer sample could be had, if this one is stale.
-    pub stale: Option<Error>,
-}
 
 /// One query of one connection, shared by all triggers with this query.
 pub struct QuerySlot<B: Backend> {
@@ -66,43 +46,8 @@ pub struct QuerySlot<B: Backend> {
     observers: SampleObservers<B>,
 }
 
-struct State<S> {
-    good: Option<Measured<S>>,
-    failed: Option<Error>,
-    /// The log has the error of this query.
-    reported: bool,
-    /// Queued for a batch, or in one.
-    pending: bool,
-    /// Sent for the second time, after its first connection was lost.
-    retried: bool,
-    /// The earliest deadline of the calls that wait.
-    deadline: Option<Instant>,
-    /// How many results came so far: shows a waiting call that its result is in.
-    results: u64,
-    /// A batch took it along before it was requested.
-    taken_along: bool,
-    /// When the query is requested.
-    rhythm: Rhythm,
-    /// When a request is expected next.
-    expected: Option<ExpectedAt>,
-    /// For how long a sample is fresh, as the last call wanted it.
-    fresh_for: Duration,
-    /// A pushed query that may break connections is not sent again before.
-    refresh_after: Option<Instant>,
-}
-
 /// The pause of a pushed query after it was in flight when a connection broke.
 const SUSPECT_REFRESH: Duration = Duration::from_secs(1);
-
-/// A call that waits for a result.
-struct Call {
-    /// The results there were when it began to wait.
-    results_before: u64,
-    timeout: Duration,
-    deadline: Instant,
-    /// At its deadline it takes the older sample.
-    has_older: bool,
-}
 
 /// How long a call waits for a newer sample where an older one may be used meanwhile. KEDA's HPA
 /// controller has five workers by default, and a call that waits holds one of them.
@@ -496,59 +441,6 @@ impl<B: Backend> QuerySlot<B> {
         }
         drop(state);
         self.changed.notify_waiters();
-    }
-}
-
-/// How a call that found no fresh sample goes on.
-enum Joined<S> {
-    /// A sample came in meanwhile, or an older one has to do.
-    Done(SlotSample<S>),
-    Waiting(Call),
-}
-
-impl<S: Clone> State<S> {
-    /// A call waits until this deadline.
-    fn expect_by(&mut self, deadline: Instant) {
-        let earliest = self.deadline.unwrap_or(deadline);
-        self.deadline = Some(earliest.min(deadline));
-    }
-
-    fn fresh(&self, freshness: &Freshness, now: Instant) -> Option<SlotSample<S>> {
-        let measured = self.good.as_ref()?;
-        let age = now.saturating_duration_since(measured.at);
-        (age < freshness.fresh_for).then(|| SlotSample {
-            measured: measured.clone(),
-            stale: None,
-        })
-    }
-
-    /// The last sample, if it may be used while a newer one is read; stale, if reading it failed
-    /// since.
-    fn older(&self, freshness: &Freshness, now: Instant) -> Option<SlotSample<S>> {
-        let older = self.last_good()?;
-        let most = match older.stale {
-            Some(_) => freshness
-                .stale_while_revalidate
-                .min(freshness.max_staleness),
-            None => freshness.stale_while_revalidate,
-        };
-        let age = now.saturating_duration_since(older.measured.at);
-        (age < most).then_some(older)
-    }
-
-    fn last_good(&self) -> Option<SlotSample<S>> {
-        Some(SlotSample {
-            measured: self.good.clone()?,
-            stale: self.failed.clone(),
-        })
-    }
-
-    fn last_result(&self) -> Result<SlotSample<S>> {
-        match (&self.failed, self.last_good()) {
-            (Some(error), _) => Err(error.clone()),
-            (None, Some(sample)) => Ok(sample),
-            (None, None) => unreachable!("a result is a sample or an error"),
-        }
     }
 }
 

@@ -18,7 +18,6 @@ use std::{
 };
 
 use testkit::example::{self, Options, Summary, local::Local};
-use tokio::sync::Mutex;
 
 /// Every directory of an example that runs on one machine.
 fn directories() -> Vec<PathBuf> {
@@ -74,9 +73,6 @@ fn available(example: &str, directory: &Path) -> Option<PathBuf> {
 async fn run(example: &str, rate: f64, seconds: u64) -> Option<Summary> {
     let directory = root().join("deploy/examples").join(example);
     let python = available(example, &directory)?;
-    // Each of them is enough for a small machine.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
-    let _turn = ONE_AT_A_TIME.lock().await;
     let options = Options {
         directory,
         program: env!("CARGO_BIN_EXE_backlog-scaler").into(),
@@ -91,7 +87,7 @@ async fn run(example: &str, rate: f64, seconds: u64) -> Option<Summary> {
     Some(summary.unwrap_or_else(|error| panic!("{example}: {error}")))
 }
 
-/// More replicas for a moment, all of the work done, none of it lost, no worker killed. One may end by
+/// Of an object: more replicas for a moment, all of the work done, none of it lost, no worker killed. One may end by
 /// itself, as while a busy machine keeps it from its server, and is started again as in a cluster.
 fn scaled_and_lost_nothing(summary: &Summary, object: &str) {
     let Summary {
@@ -111,37 +107,19 @@ fn scaled_and_lost_nothing(summary: &Summary, object: &str) {
     assert!(most > first && last < most, "{object}: {summary:?}");
 }
 
+/// One after the other, as each is enough for a small machine; and in one test, as tests that wait for
+/// their turn would hold the threads of others.
 #[tokio::test(flavor = "multi_thread")]
-async fn documents_scale_and_lose_nothing() {
-    if let Some(summary) = run("documents", 15.0, 8).await {
-        scaled_and_lost_nothing(&summary, "documents-worker");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn incidents_scale_and_lose_nothing() {
-    if let Some(summary) = run("incidents", 30.0, 10).await {
-        scaled_and_lost_nothing(&summary, "incident-worker");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn tenants_and_jobs_scale_and_lose_nothing() {
-    if let Some(summary) = run("tenants-and-jobs", 40.0, 8).await {
-        scaled_and_lost_nothing(&summary, "tenant");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_pipeline_scales_and_loses_nothing() {
-    if let Some(summary) = run("pipeline", 15.0, 8).await {
-        scaled_and_lost_nothing(&summary, "crawler");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn exceptions_scale_and_lose_nothing() {
-    if let Some(summary) = run("exceptions", 80.0, 8).await {
-        scaled_and_lost_nothing(&summary, "triage");
+async fn each_system_scales_and_loses_nothing() {
+    for (example, rate, seconds, object) in [
+        ("documents", 15.0, 8, "documents-worker"),
+        ("exceptions", 80.0, 8, "triage"),
+        ("incidents", 30.0, 10, "incident-worker"),
+        ("pipeline", 15.0, 8, "crawler"),
+        ("tenants-and-jobs", 40.0, 8, "tenant"),
+    ] {
+        if let Some(summary) = run(example, rate, seconds).await {
+            scaled_and_lost_nothing(&summary, object);
+        }
     }
 }

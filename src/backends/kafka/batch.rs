@@ -1,6 +1,8 @@
 //! A batch under way. Each query is completed as soon as its group's committed offsets and its
 //! partitions' log offsets are in, independently of the others.
 
+mod state;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -10,22 +12,15 @@ use kafka_protocol::ResponseError;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
+use self::state::{Group, LagQuery, State};
 use super::{
-    errors,
     history::History,
-    partition_selection::{RequestedTopics, SelectedPartitions, TopicInfo},
-    protocol::BrokerError,
-    query::{
-        Committed, Isolation, Measure, Partition, PendingQuery, Query, QueryId, Sample,
-        TopicSelection,
-    },
+    partition_selection::{RequestedTopics, TopicInfo},
+    query::{Isolation, Measure, Partition, PendingQuery, Query, QueryId, Sample, TopicSelection},
     record_cache::Position,
     record_reads::{RecordReads, WantedRecord, Written},
 };
-use crate::{
-    error::{Error, Result},
-    sampling::Measured,
-};
+use crate::{error::Result, sampling::Measured};
 
 /// What a group has committed: by topic, partitions in ascending order.
 pub type CommittedOffsets = HashMap<String, Vec<(i32, Result<i64, ResponseError>)>>;
@@ -56,36 +51,6 @@ pub struct LagBatch<'a> {
     ready: Notify,
     /// Records are to be read, or there will be no more of them.
     records: Notify,
-}
-
-struct State {
-    queries: Vec<LagQuery>,
-    groups: HashMap<String, Group>,
-    /// Groups whose committed offsets are not in yet.
-    groups_left: usize,
-    /// Queries whose topics are known, and whose log offsets are to be read.
-    ready: Vec<QueryId>,
-    /// The queries that wait for log offsets of a source.
-    waiting: HashMap<Source, Vec<QueryId>>,
-    bounds: HashMap<Isolation, BoundsByTopic>,
-    records: RecordReads,
-}
-
-type BoundsByTopic = HashMap<Arc<str>, BTreeMap<i32, Result<Bounds>>>;
-
-struct LagQuery {
-    /// `None` once it is complete.
-    query: Option<PendingQuery>,
-    /// The partitions that count; `None` until topics are known.
-    partitions: Option<SelectedPartitions>,
-    /// Records that it waits for.
-    records_left: usize,
-}
-
-#[derive(Default)]
-struct Group {
-    queries: Vec<QueryId>,
-    offsets: Option<CommittedOffsets>,
 }
 
 impl<'a> LagBatch<'a> {
@@ -318,106 +283,4 @@ impl<'a> LagBatch<'a> {
             progress,
         }))
     }
-}
-
-impl State {
-    /// A query that is not complete.
-    fn query(&self, id: QueryId) -> Option<&Query> {
-        Some(self.queries[id.0].query.as_ref()?.query())
-    }
-
-    fn committed_of(&self, query: &Query) -> Option<&CommittedOffsets> {
-        self.groups[&query.group].offsets.as_ref()
-    }
-
-    /// The topics of a query are known if they are those of its group.
-    fn make_ready(&mut self, id: QueryId) {
-        let topics = self.query(id).map(|query| &query.topics);
-        if matches!(topics, Some(TopicSelection::OfGroup)) {
-            self.ready.push(id);
-        }
-    }
-
-    /// Notes which log offsets a query waits for, and adds them to the wanted ones.
-    fn wait_for(
-        &mut self,
-        id: QueryId,
-        isolation: Isolation,
-        selected: SelectedPartitions,
-        wanted: &mut BTreeMap<Source, Partitions>,
-    ) {
-        for (topic, partitions) in &selected {
-            for (partition, leader) in partitions {
-                let source = Source {
-                    isolation,
-                    leader: *leader,
-                };
-                let topics = wanted.entry(source).or_default();
-                topics.entry(topic.clone()).or_default().insert(*partition);
-                let waiting = self.waiting.entry(source).or_default();
-                if waiting.last() != Some(&id) {
-                    waiting.push(id);
-                }
-            }
-        }
-        self.queries[id.0].partitions = Some(selected);
-    }
-
-    fn complete(&mut self, id: QueryId, result: Result<Measured<Sample>>) {
-        if let Some(query) = self.queries[id.0].query.take() {
-            query.complete(result);
-        }
-    }
-
-    /// The partitions of a query; `None`: it is complete, or not everything is in yet. The first
-    /// partition that cannot be read is the error: a sum without it would be wrong.
-    fn outcome(&self, id: QueryId) -> Option<Result<Vec<Partition>>> {
-        let query = self.query(id)?;
-        let committed = self.committed_of(query)?;
-        let bounds = self.bounds.get(&query.isolation);
-        let mut partitions = Vec::new();
-        for (topic, numbers) in self.queries[id.0].partitions.as_ref()? {
-            let bounds = bounds.and_then(|bounds| bounds.get(topic))?;
-            let committed = committed.get(&**topic);
-            for (number, _) in numbers {
-                match bounds.get(number)? {
-                    Ok(bounds) => match partition(topic, *number, committed, *bounds) {
-                        Ok(found) => partitions.push(found),
-                        Err(error) => return Some(Err(error)),
-                    },
-                    Err(error) => return Some(Err(Error::clone(error))),
-                }
-            }
-        }
-        Some(Ok(partitions))
-    }
-}
-
-fn partition(
-    topic: &Arc<str>,
-    partition: i32,
-    committed: Option<&Vec<(i32, Result<i64, ResponseError>)>>,
-    (start, end): Bounds,
-) -> Result<Partition> {
-    let found = committed.and_then(|committed| {
-        let at = committed.binary_search_by_key(&partition, |(number, _)| *number);
-        at.ok().map(|at| committed[at].1)
-    });
-    let offset = found.transpose().map_err(|error| {
-        let error = BrokerError::from_code(error);
-        errors::of_partition(topic, partition, &error)
-    })?;
-    // A negative offset is none.
-    let offset = offset.filter(|offset| *offset >= 0);
-    Ok(Partition {
-        topic: topic.clone(),
-        partition,
-        committed: offset.map(|offset| Committed {
-            offset,
-            unmoved_since: None,
-        }),
-        start,
-        end,
-        waiting: None,
-    })
 }
