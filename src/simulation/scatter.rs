@@ -22,12 +22,14 @@ pub struct Scatter<'a> {
 }
 
 /// One of the alternatives.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dot {
     pub x: f64,
     pub y: f64,
     /// It keeps all limits.
     pub is_good: bool,
+    /// What is written beside it.
+    pub text: String,
 }
 
 /// One with a name.
@@ -42,6 +44,7 @@ pub struct Mark {
 const SIZE: (u32, u32) = (900, 560);
 const LONGEST_TEXT: usize = 90;
 const FONT: (&str, u32) = ("sans-serif", 14);
+const SMALL: (&str, u32) = ("sans-serif", 12);
 
 const GOOD: RGBColor = COLORS[4];
 const FRONTIER: RGBColor = COLORS[0];
@@ -90,7 +93,11 @@ impl Scatter<'_> {
         ] {
             let dots = self.dots.iter().filter(|dot| dot.is_good == is_good);
             let dots = dots.filter(|dot| view.has(dot.x, dot.y));
-            let dots = dots.map(|dot| Circle::new((dot.x, dot.y), 3, color.filled()));
+            let dots = dots.map(|dot| {
+                EmptyElement::at((dot.x, dot.y))
+                    + Circle::new((0, 0), 3, color.filled())
+                    + Text::new(dot.text.clone(), (8, 4), SMALL)
+            });
             let series = chart.draw_series(dots)?;
             let key = move |(x, y)| Circle::new((x + 10, y), 3, color.filled());
             series.label(text).legend(key);
@@ -100,7 +107,10 @@ impl Scatter<'_> {
         let key = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style);
         series.label("no other is better in both").legend(key);
         for line in self.limits(view) {
-            chart.draw_series(DashedLineSeries::new(line, 6, 4, BLACK.stroke_width(1)))?;
+            let style = BLACK.stroke_width(1);
+            let series = chart.draw_series(DashedLineSeries::new(line, 6, 4, style))?;
+            let key = move |(x, y)| PathElement::new([(x, y), (x + 6, y)], style);
+            series.label("limit").legend(key);
         }
         let marks = [
             (Some(&self.now), NOW, "now"),
@@ -178,7 +188,7 @@ impl View {
 
 /// A line of the legend.
 fn short(name: &str, text: &str) -> String {
-    let line = format!("{name}: {text}");
+    let line = format!("{name}, {text}");
     match line.chars().count() > LONGEST_TEXT {
         true => line.chars().take(LONGEST_TEXT - 1).chain(['…']).collect(),
         false => line,
@@ -190,7 +200,12 @@ mod tests {
     use super::*;
 
     fn scatter() -> Scatter<'static> {
-        let dot = |x, y, is_good| Dot { x, y, is_good };
+        let dot = |x, y, is_good| Dot {
+            x,
+            y,
+            is_good,
+            text: format!("{x} > 1"),
+        };
         let mark = |x, y, text: &str| Mark {
             x,
             y,
@@ -225,9 +240,10 @@ mod tests {
         // Each in the diagram, and beside its name.
         assert_eq!([BAD, GOOD, NOW, BEST].map(circles), [2, 3, 2, 2]);
         for text in [
-            "now: listLength=50",
-            "best: list &lt;&amp;&gt; length",
+            "now, listLength=50",
+            "best, list &lt;&amp;&gt; length",
             "p95 wait, seconds",
+            "3 &gt; 1",
         ] {
             assert!(svg.contains(text), "{text}\n{svg}");
         }

@@ -135,12 +135,19 @@ impl Row {
             format!("{:.1}", self.replicas.average),
             self.replicas.largest.to_string(),
             format!("{:.1}", self.replica_hours),
-            self.cost
-                .map_or("-".to_owned(), |cost| format!("{cost:.2}")),
+            self.cost.map_or("-".to_owned(), money),
             self.changes.to_string(),
             time(self.seconds_at_max as f64),
             completed,
         ]
+    }
+}
+
+/// A cost for people: of small ones, thousandths say something.
+pub fn money(cost: f64) -> String {
+    match cost < 1.0 {
+        true => format!("{cost:.3}"),
+        false => format!("{cost:.2}"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     cli::simulate::vary::FIELDS,
     error::{Error, Kind, Result},
-    manifests::{Edits, File, Found, NodeRef, Object, Refused},
+    manifests::{Edits, File, Found, NodeRef, Object, Refused, Style},
 };
 
 /// The HPA's window for the way down, which has a place of its own.
@@ -149,11 +149,11 @@ fn set_field(
             (Some(node), []) => return edits.replace_raw(node, value),
             (Some(node), _) if node.entries().len() > 0 => (mapping, rest) = (node, below),
             // `behavior:` or `behavior: {}` has nothing to put it beside.
-            (Some(node), below) => return edits.replace_raw(node, &flow(below, value)),
+            (Some(node), below) => return edits.replace_raw(node, &flow(spec, below, value)),
             (None, below) => {
                 let value = match below {
                     [] => value.to_owned(),
-                    below => flow(below, value),
+                    below => flow(spec, below, value),
                 };
                 return match mapping.get("triggers").is_some() {
                     true => insert_before_triggers(edits, mapping, name, &value),
@@ -165,12 +165,17 @@ fn set_field(
     Ok(())
 }
 
-/// `{a: {b: value}}`.
-fn flow(path: &[&str], value: &str) -> String {
+/// `{a: {b: value}}`, or the same as JSON where its neighbours are.
+fn flow(beside: NodeRef<'_>, path: &[&str], value: &str) -> String {
+    let first = beside.entries().next();
+    let style = first.and_then(|(key, _)| key.style());
+    let quote = match style {
+        Some(Style::DoubleQuoted) => "\"",
+        _ => "",
+    };
     let nested = path.iter().rev();
-    // In JSON as well, names are in quotes.
     nested.fold(value.to_owned(), |inner, name| {
-        format!("{{\"{name}\": {inner}}}")
+        format!("{{{quote}{name}{quote}: {inner}}}")
     })
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     cli::simulate::{
-        report::{Row, time},
+        report::{Row, money, time},
         span,
     },
     metadata::schema::nearest,
@@ -83,7 +83,7 @@ impl Measure {
     pub fn shown(self, number: f64) -> String {
         match self {
             measure if measure.is_wait() => time(number),
-            Measure::Cost => format!("{number:.2}"),
+            Measure::Cost => money(number),
             Measure::ReplicaHours => format!("{number:.1}"),
             _ => number.to_string(),
         }

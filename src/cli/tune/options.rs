@@ -37,7 +37,7 @@ use crate::{
 /// number is the worst of all of them.
 ///
 /// It is a search: if there are more combinations than --simulations, there may be better ones than
-/// it finds. There is no chance in it. A change that saves less than half a percent is left out.
+/// it finds. There is no chance in it. A change that saves less than 2 % is left out.
 ///
 /// JSON: {"objectives", "minimize", "meetsObjectives", "why", "simulated", "combinations", "complete",
 /// "now", "best", "candidates", "manifest"}; candidates are {"settings", "misses"} with the fields of

@@ -17,6 +17,9 @@ use crate::{
     simulation::{Dot, Mark, Scatter},
 };
 
+/// So many alternatives have their names in the picture.
+const MOST_NAMES: usize = 8;
+
 /// Everything that is shown.
 pub struct Report<'a> {
     pub wanted: &'a Wanted<'a>,
@@ -45,7 +48,9 @@ impl<'a> Report<'a> {
         sorted.sort_by(|a, b| a.score.compare(&b.score));
         let mut few: Vec<&Candidate> = vec![self.best];
         for candidate in sorted {
-            let is_new = few.iter().all(|known| known.row != candidate.row);
+            // The present one has its own row.
+            let is_new = !candidate.settings.is_empty()
+                && few.iter().all(|known| known.row != candidate.row);
             if is_new && few.len() < count {
                 few.push(candidate);
             }
@@ -175,7 +180,7 @@ impl<'a> Report<'a> {
             Mark {
                 x: at_x,
                 y: at_y,
-                text: format!("{text} ({x} {}, {y} {})", x.shown(at_x), y.shown(at_y)),
+                text: format!("{x} {}, {y} {}: {text}", x.shown(at_x), y.shown(at_y)),
             }
         };
         let limit = |measure: Measure| {
@@ -183,12 +188,23 @@ impl<'a> Report<'a> {
             let mut of = objectives.filter(|objective| objective.measure == measure);
             of.next().map(|objective| objective.limit())
         };
+        // Many names would hide each other, and two have names of their own.
+        let names_all = self.all.len() <= MOST_NAMES;
+        let has_mark = |candidate: &Candidate| {
+            let is_best = self.meets() && std::ptr::eq(candidate, self.best);
+            is_best || std::ptr::eq(candidate, self.now)
+        };
         let dots = self.all.iter().map(|candidate| {
             let (x, y) = place(candidate);
+            let text = match names_all && !has_mark(candidate) {
+                true => shown(&candidate.settings),
+                false => String::new(),
+            };
             Dot {
                 x,
                 y,
                 is_good: candidate.score.excess == 0.0,
+                text,
             }
         });
         let best = self

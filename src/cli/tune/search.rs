@@ -46,7 +46,7 @@ pub struct Space<'a> {
     /// How many values each axis has.
     pub sizes: &'a [usize],
     pub present: &'a [usize],
-    /// How many points are evaluated at most, with a few more at the end for fewer changes.
+    /// How many points are evaluated at most.
     pub budget: usize,
 }
 
@@ -62,7 +62,7 @@ const SPREAD: f64 = 0.4;
 /// From so many of the best points the search goes on.
 const STARTS: usize = 3;
 /// A change that improves the result by less than this part is left out.
-const WORTH: f64 = 0.005;
+const WORTH: f64 = 0.02;
 /// Refused points cost no simulation, but time: so many of each budget are tried at most.
 const REFUSED: usize = 20;
 /// The bases of the sequence that spreads points: one for each axis.
@@ -145,11 +145,15 @@ impl<E: Evaluate> Search<'_, E> {
     fn spread_and_descend(&mut self) -> Result<()> {
         let count = (self.space.budget as f64 * SPREAD) as usize;
         self.evaluate(spread(self.space.sizes, count))?;
+        // For fewer changes at the end, one for each axis.
+        let reserve = self.space.sizes.len().min(self.left / 2);
+        self.left -= reserve;
         let starts = self.best(STARTS);
         for (number, start) in starts.iter().enumerate() {
             let share = self.left / (starts.len() - number);
             self.descend(start.clone(), share)?;
         }
+        self.left += reserve;
         Ok(())
     }
 
@@ -203,8 +207,6 @@ impl<E: Evaluate> Search<'_, E> {
             }
             let mut simpler = best.clone();
             simpler[axis] = self.space.present[axis];
-            self.left = self.left.max(1);
-            self.left_to_try = self.left_to_try.max(1);
             self.evaluate(vec![simpler.clone()])?;
             let found = self.score(&simpler);
             if found.is_some_and(|found| found.excess == 0.0 && found.value <= enough) {

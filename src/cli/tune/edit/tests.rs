@@ -67,7 +67,7 @@ fn keys_come_and_go() {
             (WINDOW, Some("60")),
         ],
     );
-    let window = "{\"horizontalPodAutoscalerConfig\": {\"behavior\": {\"scaleDown\": {\"stabilizationWindowSeconds\": 60}}}}";
+    let window = "{horizontalPodAutoscalerConfig: {behavior: {scaleDown: {stabilizationWindowSeconds: 60}}}}";
     let expected = MANIFEST
         .replace("        scaleDownBelow: \"2\"\n", "")
         .replace(
@@ -88,10 +88,7 @@ fn a_window_is_set_where_its_rules_are() {
             "{scaleDown: {selectPolicy: Max}}",
             "{scaleDown: {selectPolicy: Max, stabilizationWindowSeconds: 60}}",
         ),
-        (
-            "{}",
-            "{\"scaleDown\": {\"stabilizationWindowSeconds\": 60}}",
-        ),
+        ("{}", "{scaleDown: {stabilizationWindowSeconds: 60}}"),
     ] {
         let with = |behavior: &str| {
             let config = format!(
@@ -103,6 +100,32 @@ fn a_window_is_set_where_its_rules_are() {
             edited(&with(behavior), &[(WINDOW, Some("60"))]),
             with(expected)
         );
+    }
+}
+
+#[test]
+fn json_stays_json() {
+    let json = serde_json::json!({
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": "worker"},
+        "spec": {"maxReplicaCount": 5, "triggers": [
+            {"type": "cpu", "metadata": {"value": "70"}},
+            {"type": "external", "metadata": {"backend": "redis"}},
+        ]},
+    });
+    for text in [
+        json.to_string(),
+        serde_json::to_string_pretty(&json).unwrap(),
+    ] {
+        let settings = [
+            ("listLength", Some("20")),
+            (WINDOW, Some("60")),
+            ("minReplicaCount", Some("2")),
+        ];
+        let after: serde_json::Value = serde_json::from_str(&edited(&text, &settings)).unwrap();
+        assert_eq!(after["spec"]["minReplicaCount"], 2);
+        assert_eq!(after["spec"]["triggers"][1]["metadata"]["listLength"], "20");
     }
 }
 

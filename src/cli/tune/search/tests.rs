@@ -58,7 +58,7 @@ fn the_bottom_of_a_valley_is_found_in_a_large_space() {
         let (found, calls) = found(&sizes, 200, |point| Some((0.0, distance(point, &bottom))));
         assert!(!found.is_complete);
         assert_eq!(found.best, bottom);
-        assert!(calls <= 200 + sizes.len(), "{calls}");
+        assert!(calls <= 200, "{calls}");
     }
 }
 
@@ -104,7 +104,7 @@ fn refused_points_are_left_out_and_the_search_ends() {
 
     let (none, calls) = self::found(&[1_000; MOST_AXES], 10, |_| None);
     assert_eq!(none.best, [0; MOST_AXES]);
-    assert!(calls <= 10 * REFUSED + MOST_AXES, "{calls}");
+    assert!(calls <= 10 * REFUSED + 10, "{calls}");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_huge_space_is_no_overflow() {
     assert_eq!(combinations(&[usize::MAX; MOST_AXES]), u128::MAX);
     let (found, calls) = found(&[usize::MAX / 2; MOST_AXES], 50, |_| Some((0.0, 1.0)));
     assert_eq!(found.best, [0; MOST_AXES]);
-    assert!(calls <= 50 + MOST_AXES, "{calls}");
+    assert!(calls <= 50, "{calls}");
 }
 
 #[test]
