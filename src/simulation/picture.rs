@@ -123,7 +123,7 @@ fn draw_into(svg: &mut String, courses: &[Course<'_>]) -> Drawn {
 }
 
 /// Without a fraction that says nothing.
-pub(super) fn number(number: &f64) -> String {
+fn number(number: &f64) -> String {
     let rounded = (number * 100.0).round() / 100.0;
     rounded.to_string()
 }

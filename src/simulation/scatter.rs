@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::picture::{COLORS, Drawn, failed, number};
+use super::picture::{COLORS, Drawn, failed};
 use crate::error::Result;
 
 /// Alternatives to draw.
@@ -41,8 +41,11 @@ pub struct Mark {
     pub text: String,
 }
 
-const SIZE: (u32, u32) = (900, 560);
-const LONGEST_TEXT: usize = 90;
+const SIZE: (u32, u32) = (900, 600);
+const LEGEND_HEIGHT: u32 = 84;
+/// The signs of its lines.
+const LEGEND: [(i32, i32); 5] = [(90, 24), (90, 46), (90, 68), (330, 24), (330, 46)];
+const LONGEST_TEXT: usize = 84;
 const FONT: (&str, u32) = ("sans-serif", 14);
 const SMALL: (&str, u32) = ("sans-serif", 12);
 
@@ -51,6 +54,12 @@ const FRONTIER: RGBColor = COLORS[0];
 const NOW: RGBColor = COLORS[1];
 const BEST: RGBColor = COLORS[2];
 const BAD: RGBColor = RGBColor(190, 190, 190);
+
+/// What stands before a line of the legend.
+enum Sign {
+    Dot(RGBColor, i32),
+    Line(ShapeStyle),
+}
 
 /// What of the plane is shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,7 +80,20 @@ impl Scatter<'_> {
         let view = self.view();
         let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&root)
+        let (legend, below) = root.split_vertically(LEGEND_HEIGHT);
+        for (place, (sign, text)) in self.legend().iter().enumerate() {
+            let (x, y) = LEGEND[place];
+            match sign {
+                Sign::Dot(color, size) => {
+                    legend.draw(&Circle::new((x, y), *size, color.filled()))?
+                }
+                Sign::Line(style) => {
+                    legend.draw(&PathElement::new([(x - 10, y), (x + 10, y)], *style))?
+                }
+            }
+            legend.draw(&Text::new(text.as_str(), (x + 18, y - 8), FONT))?;
+        }
+        let mut chart = ChartBuilder::on(&below)
             .margin(12)
             .margin_right(24)
             .x_label_area_size(44)
@@ -82,58 +104,54 @@ impl Scatter<'_> {
             .light_line_style(TRANSPARENT)
             .x_labels(10)
             .y_labels(10)
-            .x_label_formatter(&number)
-            .y_label_formatter(&number)
+            .x_label_formatter(&|number| tick(*number, view.x))
+            .y_label_formatter(&|number| tick(*number, view.y))
             .x_desc(self.x)
             .y_desc(self.y)
             .draw()?;
-        for (is_good, color, text) in [
-            (false, BAD, "misses an objective"),
-            (true, GOOD, "meets the objectives"),
-        ] {
+        // Good ones last, over the others.
+        for (is_good, color) in [(false, BAD), (true, GOOD)] {
             let dots = self.dots.iter().filter(|dot| dot.is_good == is_good);
             let dots = dots.filter(|dot| view.has(dot.x, dot.y));
-            let dots = dots.map(|dot| {
+            chart.draw_series(dots.map(|dot| {
                 EmptyElement::at((dot.x, dot.y))
                     + Circle::new((0, 0), 3, color.filled())
                     + Text::new(dot.text.clone(), (8, 4), SMALL)
-            });
-            let series = chart.draw_series(dots)?;
-            let key = move |(x, y)| Circle::new((x + 10, y), 3, color.filled());
-            series.label(text).legend(key);
+            }))?;
         }
-        let style = FRONTIER.stroke_width(2);
-        let series = chart.draw_series(LineSeries::new(view.steps(&self.frontier), style))?;
-        let key = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style);
-        series.label("no other is better in both").legend(key);
+        let steps = view.steps(&self.frontier);
+        chart.draw_series(LineSeries::new(steps, FRONTIER.stroke_width(2)))?;
         for line in self.limits(view) {
-            let style = BLACK.stroke_width(1);
-            let series = chart.draw_series(DashedLineSeries::new(line, 6, 4, style))?;
-            let key = move |(x, y)| PathElement::new([(x, y), (x + 6, y)], style);
-            series.label("limit").legend(key);
+            chart.draw_series(DashedLineSeries::new(line, 6, 4, BLACK.stroke_width(1)))?;
         }
-        let marks = [
-            (Some(&self.now), NOW, "now"),
-            (self.best.as_ref(), BEST, "best"),
-        ];
-        for (mark, color, name) in marks {
-            let Some(mark) = mark else { continue };
-            let element = EmptyElement::at((mark.x, mark.y))
+        for (mark, color, name) in self.marks() {
+            chart.draw_series([EmptyElement::at((mark.x, mark.y))
                 + Circle::new((0, 0), 6, color.filled())
-                + Text::new(name, (9, -16), FONT.into_font().color(&color));
-            let series = chart.draw_series([element])?;
-            let key = move |(x, y)| Circle::new((x + 10, y), 5, color.filled());
-            series.label(short(name, &mark.text)).legend(key);
+                + Text::new(name, (9, -16), FONT.into_font().color(&color))])?;
         }
-        let mut labels = chart.configure_series_labels();
-        labels
-            .position(SeriesLabelPosition::UpperRight)
-            .label_font(FONT)
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK);
-        labels.draw()?;
         root.present()?;
         Ok(())
+    }
+
+    fn marks(&self) -> impl Iterator<Item = (&Mark, RGBColor, &'static str)> {
+        let now = std::iter::once((&self.now, NOW, "now"));
+        now.chain(self.best.iter().map(|best| (best, BEST, "best")))
+    }
+
+    fn legend(&self) -> Vec<(Sign, String)> {
+        let mut legend = vec![
+            (Sign::Dot(BAD, 3), "misses an objective".to_owned()),
+            (Sign::Dot(GOOD, 3), "meets the objectives".to_owned()),
+            (
+                Sign::Line(FRONTIER.stroke_width(2)),
+                "no other is better in both".to_owned(),
+            ),
+        ];
+        let marks = self.marks();
+        legend.extend(
+            marks.map(|(mark, color, name)| (Sign::Dot(color, 5), short(name, &mark.text))),
+        );
+        legend
     }
 
     fn limits(&self, view: View) -> Vec<[(f64, f64); 2]> {
@@ -184,6 +202,13 @@ impl View {
         }
         line
     }
+}
+
+/// A number of an axis, with as many digits as tell its labels apart.
+fn tick(number: f64, (from, until): (f64, f64)) -> String {
+    let step = (until - from) / 10.0;
+    let digits = (-step.log10()).ceil().clamp(0.0, 6.0);
+    format!("{number:.*}", digits as usize)
 }
 
 /// A line of the legend.
@@ -257,6 +282,14 @@ mod tests {
         let top = [(3.0, 45.0), (3.0, 20.0), (6.0, 20.0)];
         assert_eq!(view.steps(&scatter.frontier), top);
         assert_eq!(scatter.limits(view), [[(1.9, 30.0), (6.0, 30.0)]]);
+    }
+
+    #[test]
+    fn labels_of_an_axis_differ() {
+        let ticks = |view| [0.012, 0.5, 30.0].map(|number| tick(number, view));
+        assert_eq!(ticks((0.0, 450.0)), ["0", "0", "30"]);
+        assert_eq!(ticks((0.0, 6.0)), ["0.0", "0.5", "30.0"]);
+        assert_eq!(ticks((0.01, 0.03)), ["0.012", "0.500", "30.000"]);
     }
 
     #[test]
