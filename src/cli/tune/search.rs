@@ -150,7 +150,9 @@ impl<E: Evaluate> Search<'_, E> {
         self.left -= reserve;
         let starts = self.best(STARTS);
         for (number, start) in starts.iter().enumerate() {
-            let share = self.left / (starts.len() - number);
+            // Half for the best, half of the rest for the next.
+            let is_last = number + 1 == starts.len();
+            let share = if is_last { self.left } else { self.left / 2 };
             self.descend(start.clone(), share)?;
         }
         self.left += reserve;

@@ -1,5 +1,7 @@
 //! What is searched, from manifests.
 
+use std::sync::Arc;
+
 use super::{
     edit::Site,
     present::{Present, target_key},
@@ -55,7 +57,7 @@ fn present<'a>(file: &'a File, engine: &Engine, backend: &str) -> Present<'a> {
     }
 }
 
-fn engine() -> Engine {
+fn engine() -> Arc<Engine> {
     server::engine(&Settings::default(), &Telemetry::default()).unwrap()
 }
 

@@ -38,7 +38,7 @@ fn tune(name: &str, stage: &Stage, load: &str, wait: f64, changes: u32) -> Value
         .args(["--price", &stage.price.to_string()])
         .args(["--objective", &format!("max wait <= {}s", wait.ceil())])
         .args(["--objective", &format!("changes <= {changes}")])
-        .args(["--keep", "maxReplicaCount", "--simulations", "100"])
+        .args(["--keep", "maxReplicaCount"])
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
