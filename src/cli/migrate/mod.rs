@@ -7,7 +7,6 @@ mod existing;
 mod figures;
 mod fleet;
 mod kedas_keys;
-mod output;
 mod plan;
 mod report;
 mod rewrite;
@@ -28,7 +27,7 @@ use self::{
     rewrite::{Migration, Migrator, Moved, Options},
 };
 use super::{
-    EXIT_BAD_CONFIGURATION, environment, registry, runtime, to_json, to_stderr, to_stdout,
+    EXIT_BAD_CONFIGURATION, environment, output, registry, runtime, to_json, to_stderr, to_stdout,
 };
 use crate::{
     check::Checker,
