@@ -259,7 +259,7 @@ async fn what_keda_writes_again_is_no_difference() {
          scaleTargetRef: {{name: worker, kind: Deployment, apiVersion: apps/v1}}\n  pollingInterval: 5\n  \
          minReplicaCount: 0\n  fallback: {{failureThreshold: 0, replicas: 0}}\n  advanced:\n    \
          restoreToOriginalReplicaCount: false\n    horizontalPodAutoscalerConfig:\n      behavior:\n        \
-         scaleDown: {{stabilizationWindowSeconds: 0, tolerance: 0.05, policies: [{{type: Pods, value: 4, periodSeconds: 15}}]}}\n  \
+         scaleDown: {{stabilizationWindowSeconds: 0, tolerance: \"0.05\", policies: [{{type: Pods, value: 4, periodSeconds: 15}}]}}\n  \
          triggers:\n{trigger}---\n\
          apiVersion: keda.sh/v1alpha1\nkind: ScaledJob\nmetadata: {{name: nightly}}\nspec:\n  pollingInterval: 5\n  \
          jobTargetRef: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: c, image: registry.example/c, \
