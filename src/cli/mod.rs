@@ -5,10 +5,13 @@ mod completions;
 mod health;
 mod keys;
 mod migrate;
+mod output;
 mod probe;
+mod record;
 mod serve;
 mod simulate;
 mod table;
+mod tune;
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -41,6 +44,8 @@ enum Command {
     Keys(keys::Keys),
     Health(health::Health),
     Simulate(simulate::Simulate),
+    Record(record::Record),
+    Tune(tune::Tune),
     Completions(completions::Completions),
     #[command(hide = true)]
     Man(completions::Man),
@@ -64,6 +69,8 @@ pub fn main() -> ExitCode {
         Command::Keys(keys) => keys.run().map(|()| ExitCode::SUCCESS),
         Command::Health(health) => health.run(),
         Command::Simulate(simulate) => simulate.run(),
+        Command::Record(record) => record.run(),
+        Command::Tune(tune) => tune.run(),
         Command::Completions(completions) => completions.run().map(|()| ExitCode::SUCCESS),
         Command::Man(man) => man.run().map(|()| ExitCode::SUCCESS),
     };
