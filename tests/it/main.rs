@@ -26,6 +26,7 @@ mod probe;
 mod program;
 mod properties;
 mod record;
+mod recorded;
 mod redis;
 mod rolling_restart;
 mod simulate;
