@@ -122,7 +122,7 @@ docs: ## write the reference pages, the chart's schema, and the tables and pictu
 	cargo run --quiet -- check --codes > target/checks.md
 	mv target/checks.md docs/reference/checks.md
 	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows
-	UPDATE_EXAMPLES=1 cargo test --quiet --test it -- examples::pipeline_load recorded::page
+	UPDATE_EXAMPLES=1 cargo test --quiet --test it -- examples::pipeline_load examples::pipeline_tuned recorded::page tune::pages --test-threads=1
 
 clean: ## remove what was built here
 	cargo clean

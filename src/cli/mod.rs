@@ -5,11 +5,13 @@ mod completions;
 mod health;
 mod keys;
 mod migrate;
+mod output;
 mod probe;
 mod record;
 mod serve;
 mod simulate;
 mod table;
+mod tune;
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -43,6 +45,7 @@ enum Command {
     Health(health::Health),
     Simulate(simulate::Simulate),
     Record(record::Record),
+    Tune(tune::Tune),
     Completions(completions::Completions),
     #[command(hide = true)]
     Man(completions::Man),
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Health(health) => health.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Record(record) => record.run(),
+        Command::Tune(tune) => tune.run(),
         Command::Completions(completions) => completions.run().map(|()| ExitCode::SUCCESS),
         Command::Man(man) => man.run().map(|()| ExitCode::SUCCESS),
     };

@@ -88,7 +88,7 @@ impl<'a> Edits<'a> {
         value: &str,
     ) -> Result<(), Refused> {
         let (of, behind) = own_entry(mapping, sibling)?;
-        let entry = format!("{}: {value}", scalar(key, Style::Plain));
+        let entry = format!("{}: {value}", beside(of, key));
         if mapping.is_flow() {
             let end = behind.span().end.max(of.span().end);
             self.change(end..end, format!(", {entry}"));
@@ -116,7 +116,7 @@ impl<'a> Edits<'a> {
         value: &str,
     ) -> Result<(), Refused> {
         let (of, _) = own_entry(mapping, sibling)?;
-        let entry = format!("{}: {value}", scalar(key, Style::Plain));
+        let entry = format!("{}: {value}", beside(of, key));
         let at = of.span().start;
         let text = match mapping.is_flow() {
             true => format!("{entry}, "),
@@ -262,6 +262,13 @@ fn own_entry<'a>(mapping: NodeRef<'a>, key: &str) -> Result<(NodeRef<'a>, NodeRe
         true => Err(refused(key, SHARED)),
         false => Ok((key, value)),
     }
+}
+
+/// A key as one beside it is written: JSON stays JSON.
+fn beside(sibling: NodeRef<'_>, key: &str) -> String {
+    let style = sibling.style();
+    let in_quotes = style.filter(|style| *style == Style::DoubleQuoted);
+    scalar(key, in_quotes.unwrap_or(Style::Plain))
 }
 
 /// A text as a scalar on one line: in quotes where it was in quotes, or where it needs them.

@@ -46,6 +46,7 @@ mod picture;
 mod queue;
 mod run;
 mod scalable;
+mod scatter;
 mod shaped;
 mod spec;
 #[cfg(test)]
@@ -68,6 +69,7 @@ pub use picture::{Course, Diagram, Line, draw, draw_diagrams};
 pub use queue::QueueState;
 use run::Run;
 pub use scalable::Scalable;
+pub use scatter::{Dot, Mark, Scatter};
 pub use shaped::ShapedTrigger;
 pub use timeline::{Point, Summary, Timeline, TriggerPoint};
 pub use triggers::{Failing, Report, Trigger, backlog, drain_time, failing, oldest_age};

@@ -40,7 +40,7 @@ const HEIGHT: u32 = 215;
 const MOST_POINTS: usize = 800;
 
 /// Told apart by people with any kind of colour vision: the palette of Okabe and Ito, without yellow.
-const COLORS: [RGBColor; 6] = [
+pub(super) const COLORS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -89,14 +89,17 @@ pub fn draw(courses: &[Course<'_>]) -> Result<String> {
 /// Draws diagrams. The first one that has several lines names them.
 pub fn draw_diagrams(diagrams: &[Diagram<'_>]) -> Result<String> {
     let mut svg = String::new();
-    draw_into(&mut svg, diagrams).map_err(|error| {
-        let what = format!("cannot draw the picture: {error}");
-        Error::new(Kind::Internal, what, "Report this as a defect.")
-    })?;
+    draw_into(&mut svg, diagrams).map_err(failed)?;
     Ok(svg)
 }
 
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+/// The library cannot draw.
+pub(super) fn failed(error: Box<dyn std::error::Error>) -> Error {
+    let what = format!("cannot draw the picture: {error}");
+    Error::new(Kind::Internal, what, "Report this as a defect.")
+}
+
+pub(super) type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
 fn draw_into(svg: &mut String, diagrams: &[Diagram<'_>]) -> Drawn {
     let lines = diagrams.iter().flat_map(|diagram| &diagram.lines);

@@ -19,6 +19,14 @@ impl Scalable {
             Scalable::Job(scaled_job) => scaled_job.max_jobs(),
         }
     }
+
+    /// The ScaledObject, if it is one.
+    pub fn scaled_object(self) -> Option<ScaledObject> {
+        match self {
+            Scalable::Object(scaled_object) => Some(scaled_object),
+            Scalable::Job(_) => None,
+        }
+    }
 }
 
 impl From<ScaledObject> for Scalable {

@@ -8,6 +8,7 @@ mod objects;
 mod picture;
 mod pipeline;
 mod pipeline_load;
+mod pipeline_tuned;
 mod simulated;
 mod worker;
 

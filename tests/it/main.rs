@@ -32,4 +32,5 @@ mod rolling_restart;
 mod simulate;
 mod status;
 mod temporal;
+mod tune;
 mod watching;

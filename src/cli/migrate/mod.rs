@@ -6,7 +6,6 @@ mod edit;
 mod figures;
 mod fleet;
 mod kedas_keys;
-mod output;
 mod plan;
 mod report;
 mod rewrite;
@@ -24,7 +23,7 @@ use self::{
     report::Counts,
     rewrite::{Migration, Migrator, Moved, Options},
 };
-use super::{EXIT_BAD_CONFIGURATION, registry, runtime, to_json, to_stderr, to_stdout};
+use super::{EXIT_BAD_CONFIGURATION, output, registry, runtime, to_json, to_stderr, to_stdout};
 use crate::{
     check::Checker,
     error::{Error, Kind, Result},

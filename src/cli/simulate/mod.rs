@@ -1,18 +1,18 @@
 //! `simulate`: how a ScaledObject or ScaledJob would scale a load, without a cluster and without waiting.
 
 mod course;
-mod object;
-mod options;
-mod progress;
-mod report;
-mod vary;
+pub(super) mod object;
+pub(super) mod options;
+pub(super) mod progress;
+pub(super) mod report;
+pub(super) mod vary;
 
 use std::{collections::BTreeSet, fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
 
+pub(super) use self::course::Course;
 use self::{
-    course::Course,
     object::Scaled,
     options::Workload,
     report::Report,
@@ -118,8 +118,8 @@ impl Simulate {
         {
             let simulation = self.workload.simulation(&load, object.clone(), triggers)?;
             let timeline = {
-                let bar = progress::Bar::new(&name, length);
-                simulation.run_with(length, |now| bar.show(now))
+                let bar = progress::Bar::new(&name, length.as_secs_f64());
+                simulation.run_with(length, |now| bar.show(now.as_secs_f64()))
             };
             let timeline = timeline
                 .map_err(|error| Error::new(error.kind(), format!("{name}: {error}"), ""))?;
@@ -178,7 +178,7 @@ fn title(file: &str, object: &str, variant: &str) -> String {
     format!("{file}{object} {variant}").trim_end().to_owned()
 }
 
-fn write(path: &PathBuf, text: &str) -> Result<()> {
+pub(super) fn write(path: &PathBuf, text: &str) -> Result<()> {
     fs::write(path, text).map_err(|error| {
         let what = format!("cannot write {}: {error}", path.display());
         Error::new(Kind::Invalid, what, "")
@@ -186,7 +186,7 @@ fn write(path: &PathBuf, text: &str) -> Result<()> {
 }
 
 /// A length of time as people write it: `90s`, `10m`, `1d`.
-fn span(text: &str) -> std::result::Result<Duration, String> {
+pub(super) fn span(text: &str) -> std::result::Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; expected as 90s, 10m or 1h"))
 }
 

@@ -34,6 +34,16 @@ pub struct Read {
 
 /// Reads a file's ScaledObjects and ScaledJobs. An error: something in it is wrong, or there is none.
 pub fn read(file: &File, engine: &Engine, only: &[usize]) -> Result<Read> {
+    read_some(file, engine, only, |_| true)
+}
+
+/// The same of those that are chosen by their names, as `shop/orders`.
+pub fn read_some(
+    file: &File,
+    engine: &Engine,
+    only: &[usize],
+    is_chosen: impl Fn(&str) -> bool,
+) -> Result<Read> {
     let found = Found::of(file);
     if let Some(problem) = found.problems.first() {
         return Err(invalid(problem.to_string()));
@@ -42,6 +52,9 @@ pub fn read(file: &File, engine: &Engine, only: &[usize]) -> Result<Read> {
     let mut objects = Vec::new();
     for object in &found.objects {
         let id = format!("{}/{}", object.namespace, object.name);
+        if !is_chosen(&id) {
+            continue;
+        }
         let spec = object.node.get("spec").map(|spec| spec.value());
         let spec = spec
             .transpose()

@@ -58,17 +58,19 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 const MOST_ITEMS: f64 = 50_000_000.0;
 
 impl Workload {
-    /// The load; a text that ends in `.csv` is a file.
+    /// The load.
     pub fn load(&self) -> Result<Load> {
-        let path = Path::new(&self.load);
-        if path.extension().is_none_or(|extension| extension != "csv") {
-            return self.load.parse();
-        }
-        let name = path.display().to_string();
-        let text = fs::read_to_string(path).map_err(|error| {
-            Error::new(Kind::Invalid, format!("cannot read {name}: {error}"), "")
-        })?;
-        Load::of_csv(&name, &text)
+        load(&self.load)
+    }
+
+    /// How many items so many replicas complete in a second.
+    pub fn capacity(&self, replicas: u32) -> f64 {
+        f64::from(replicas) * f64::from(self.concurrency) / self.service_time.as_secs_f64()
+    }
+
+    /// From the creation of a worker until it takes its first item.
+    pub fn startup(&self) -> Duration {
+        self.startup
     }
 
     /// How long to simulate. An error: longer, or more items, than memory is for.
@@ -120,6 +122,18 @@ impl Workload {
         }
         Ok(simulation)
     }
+}
+
+/// A load; a text that ends in `.csv` is a file.
+pub fn load(text: &str) -> Result<Load> {
+    let path = Path::new(text);
+    if path.extension().is_none_or(|extension| extension != "csv") {
+        return text.parse();
+    }
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path)
+        .map_err(|error| Error::new(Kind::Invalid, format!("cannot read {name}: {error}"), ""))?;
+    Load::of_csv(&name, &text)
 }
 
 fn outage(text: &str) -> std::result::Result<(Duration, Duration), String> {

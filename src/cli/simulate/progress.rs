@@ -15,30 +15,31 @@ const EVERY: Duration = Duration::from_millis(200);
 /// A line on stderr, if that is a terminal and it takes long.
 pub struct Bar<'a> {
     name: &'a str,
-    length: Duration,
+    whole: f64,
     next: Cell<Instant>,
     shown: Cell<bool>,
 }
 
 impl<'a> Bar<'a> {
-    pub fn new(name: &'a str, length: Duration) -> Self {
+    /// Of something that is done at `whole`, in whatever unit.
+    pub fn new(name: &'a str, whole: f64) -> Self {
         Bar {
             name,
-            length,
+            whole,
             next: Cell::new(Instant::now() + FIRST),
             shown: Cell::new(false),
         }
     }
 
-    /// The simulation has come to this time.
-    pub fn show(&self, now: Duration) {
+    /// So much of it is done.
+    pub fn show(&self, done: f64) {
         let clock = Instant::now();
         if clock < self.next.get() || !stderr().is_terminal() {
             return;
         }
         self.next.set(clock + EVERY);
         self.shown.set(true);
-        let part = now.as_secs_f64() / self.length.as_secs_f64() * 100.0;
+        let part = done / self.whole * 100.0;
         // Of no matter if nobody can see it.
         let _ = write!(stderr(), "\r{}: {part:.0} %", self.name);
     }

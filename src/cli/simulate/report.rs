@@ -13,40 +13,41 @@ pub struct Report {
     simulations: Vec<Row>,
 }
 
-#[derive(Serialize)]
+/// What one simulation comes to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row {
-    name: String,
-    items: u64,
-    completed: u64,
-    waiting: u64,
-    interrupted: u64,
-    wait_seconds: Waits,
-    largest_backlog: u64,
-    replicas: Replicas,
-    replica_hours: f64,
-    cost: Option<f64>,
-    changes: u32,
-    flaps: u32,
-    seconds_at_max: u64,
-    seconds_to_drain: Option<f64>,
+pub struct Row {
+    pub name: String,
+    pub items: u64,
+    pub completed: u64,
+    pub waiting: u64,
+    pub interrupted: u64,
+    pub wait_seconds: Waits,
+    pub largest_backlog: u64,
+    pub replicas: Replicas,
+    pub replica_hours: f64,
+    pub cost: Option<f64>,
+    pub changes: u32,
+    pub flaps: u32,
+    pub seconds_at_max: u64,
+    pub seconds_to_drain: Option<f64>,
 }
 
-#[derive(Serialize)]
-struct Waits {
-    p50: f64,
-    p95: f64,
-    p99: f64,
-    max: f64,
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Waits {
+    pub p50: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub max: f64,
 }
 
-#[derive(Serialize)]
-struct Replicas {
-    average: f64,
-    largest: u32,
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Replicas {
+    pub average: f64,
+    pub largest: u32,
 }
 
-const HEADER: [&str; 13] = [
+pub const HEADER: [&str; 13] = [
     "OBJECT",
     "WAIT P50",
     "P95",
@@ -75,7 +76,8 @@ impl Report {
     }
 }
 
-fn row(course: &Course, length: Duration, price: Option<f64>) -> Row {
+/// The result of one.
+pub fn row(course: &Course, length: Duration, price: Option<f64>) -> Row {
     let Course {
         name,
         object,
@@ -115,7 +117,8 @@ fn row(course: &Course, length: Duration, price: Option<f64>) -> Row {
 }
 
 impl Row {
-    fn cells(&self) -> [String; 13] {
+    /// Its cells below [`HEADER`].
+    pub fn cells(&self) -> [String; 13] {
         let Waits { p50, p95, p99, max } = self.wait_seconds;
         let [p50, p95, p99, max] = [p50, p95, p99, max].map(time);
         let completed = match self.waiting {
@@ -132,8 +135,7 @@ impl Row {
             format!("{:.1}", self.replicas.average),
             self.replicas.largest.to_string(),
             format!("{:.1}", self.replica_hours),
-            self.cost
-                .map_or("-".to_owned(), |cost| format!("{cost:.2}")),
+            self.cost.map_or("-".to_owned(), money),
             self.changes.to_string(),
             time(self.seconds_at_max as f64),
             completed,
@@ -141,8 +143,16 @@ impl Row {
     }
 }
 
-/// `0.4s`, `37s`, `12m5s`, `3h20m`.
-fn time(seconds: f64) -> String {
+/// A cost for people: of small ones, thousandths say something.
+pub fn money(cost: f64) -> String {
+    match cost < 1.0 {
+        true => format!("{cost:.3}"),
+        false => format!("{cost:.2}"),
+    }
+}
+
+/// Seconds for people: `0.4s`, `37s`, `12m5s`, `3h20m`.
+pub fn time(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
         0..10 if seconds == 0.0 => "0s".to_owned(),

@@ -20,7 +20,7 @@ pub struct Variant {
 }
 
 /// The numbers in `spec`; every other key is one of the triggers' metadata.
-const FIELDS: [&str; 6] = [
+pub const FIELDS: [&str; 6] = [
     "pollingInterval",
     "cooldownPeriod",
     "initialCooldownPeriod",

@@ -19,7 +19,7 @@ use super::{
 };
 
 const STAGES: [&str; 4] = ["crawler", "ocr", "parser", "labeler"];
-const PAGE: &str = "deploy/examples/pipeline/README.md";
+pub const PAGE: &str = "deploy/examples/pipeline/README.md";
 const PICTURE: &str = "docs/images/pipeline-load.svg";
 /// A spot node of 4 CPUs and 16 GiB for 0.06 an hour, half of it for each: `cost.yaml` says so.
 const PRICE_OF_CPU: f64 = 0.06 / 2.0 / 4.0;
@@ -34,15 +34,15 @@ const fn minutes(minutes: u64) -> Duration {
 }
 
 /// A stage with the numbers of its manifest.
-struct Stage {
+pub struct Stage {
     scaled_object: ScaledObject,
-    seconds: f64,
+    pub seconds: f64,
     target: u64,
     down_below: u64,
     /// CPUs and GiB of a replica.
     requests: (f64, f64),
     /// Of a replica, for an hour, by the recording rule.
-    price: f64,
+    pub price: f64,
 }
 
 impl Stage {
@@ -121,19 +121,20 @@ fn load() -> Load {
     Load::Points(Points::new(rates.into(), Between::Hold).unwrap())
 }
 
-fn whole_pipeline() -> Vec<(&'static str, Stage, Timeline)> {
+/// Each stage, what comes of it, and the load that arrives at it.
+pub fn whole_pipeline() -> Vec<(&'static str, Stage, Timeline, Load)> {
     let mut arrives = load();
     let mut all = Vec::new();
     for name in STAGES {
         let stage = Stage::read(name);
-        let timeline = stage.as_it_is(arrives, TWO_HOURS);
-        arrives = completions(&timeline);
-        all.push((name, stage, timeline));
+        let timeline = stage.as_it_is(arrives.clone(), TWO_HOURS);
+        let arrived = std::mem::replace(&mut arrives, completions(&timeline));
+        all.push((name, stage, timeline, arrived));
     }
     all
 }
 
-fn picture(all: &[(&str, Stage, Timeline)]) -> String {
+fn picture(all: &[(&str, Stage, Timeline, Load)]) -> String {
     let load = load();
     let seconds = 0..=TWO_HOURS.as_secs();
     let mut panels = vec![Panel {
@@ -144,7 +145,7 @@ fn picture(all: &[(&str, Stage, Timeline)]) -> String {
         },
         right: None,
     }];
-    for (name, _, timeline) in all {
+    for (name, _, timeline, _) in all {
         let points = timeline.points.iter();
         panels.push(Panel {
             title: name,
@@ -162,12 +163,12 @@ fn picture(all: &[(&str, Stage, Timeline)]) -> String {
     svg(label, &panels)
 }
 
-fn load_table(all: &[(&str, Stage, Timeline)]) -> String {
+fn load_table(all: &[(&str, Stage, Timeline, Load)]) -> String {
     let mut table =
         "| stage | most that wait | longest wait | most replicas | replica-hours | cost |\n\
                      | --- | --- | --- | --- | --- | --- |\n"
             .to_owned();
-    for (name, stage, timeline) in all {
+    for (name, stage, timeline, _) in all {
         let summary = &timeline.summary;
         let hours = summary.worker_seconds / 3600.0;
         let row = writeln!(
@@ -256,7 +257,7 @@ fn the_thresholds_keep_replicas_still_at_no_more_cost() {
 
 #[test]
 fn the_limits_are_enough_for_the_load_and_nothing_is_lost_at_them() {
-    for (name, stage, timeline) in whole_pipeline() {
+    for (name, stage, timeline, _) in whole_pipeline() {
         let summary = &timeline.summary;
         assert!(
             summary.max_replicas <= stage.scaled_object.max_replica_count,

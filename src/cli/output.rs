@@ -1,4 +1,4 @@
-//! Where the new texts go.
+//! Where new texts of files go: a diff, one stream of documents, or the file itself.
 
 use std::{fs, io::Write as _, path::Path};
 
