@@ -27,28 +27,48 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Where a pod's access is from.
+pub(super) const POD: &str = "the ServiceAccount of this pod";
+
 /// How to reach an API server, and with whose rights.
-pub struct Access(Config);
+#[derive(Clone)]
+pub struct Access {
+    config: Config,
+    /// Where that is written.
+    place: String,
+}
 
 impl Access {
     /// As the settings say.
     pub async fn of(options: &Options) -> Result<Self> {
-        config(options).await.map(Access)
+        let place = match &options.kubeconfig {
+            Some(path) => path.display().to_string(),
+            None => POD.to_owned(),
+        };
+        let config = config(options).await?;
+        Ok(Access { config, place })
     }
 
     /// As kubectl: a file, or what `KUBECONFIG` names, or `~/.kube/config`; in a pod without any of
     /// them, its ServiceAccount.
     pub async fn of_kubectl(file: Option<&Path>, context: Option<&str>) -> Result<Self> {
-        kubeconfig::config(file, context).await.map(Access)
+        let (config, place) = kubeconfig::config(file, context).await?;
+        Ok(Access { config, place })
     }
 
     /// The namespace of the context, or of the pod.
     pub fn namespace(&self) -> &str {
-        &self.0.default_namespace
+        &self.config.default_namespace
+    }
+
+    /// Which API server it is, and where that is written, for people.
+    pub fn name(&self) -> String {
+        let server = self.config.cluster_url.to_string();
+        format!("{}, {}", self.place, server.trim_end_matches('/'))
     }
 
     pub(super) fn into_config(self) -> Config {
-        self.0
+        self.config
     }
 }
 

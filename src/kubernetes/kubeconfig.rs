@@ -10,7 +10,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
-use super::connect::without_proxy;
+use super::connect::{POD, without_proxy};
 use crate::{
     error::{Error, Kind, Result},
     metadata::schema::nearest,
@@ -20,8 +20,8 @@ use crate::{
 const LISTED: usize = 20;
 
 /// The file of `--kubeconfig`, or those of `KUBECONFIG`, or `~/.kube/config`; in a pod without any of
-/// them, its ServiceAccount.
-pub async fn config(file: Option<&Path>, context: Option<&str>) -> Result<Config> {
+/// them, its ServiceAccount. With the context and the file that have been chosen, for people.
+pub async fn config(file: Option<&Path>, context: Option<&str>) -> Result<(Config, String)> {
     let (name, read) = match file {
         Some(file) => (
             format!("--kubeconfig: {}", file.display()),
@@ -29,11 +29,13 @@ pub async fn config(file: Option<&Path>, context: Option<&str>) -> Result<Config
         ),
         None => match place() {
             Some(name) => (name, Kubeconfig::read()),
-            None => return in_pod(context),
+            None => return in_pod(context).map(|config| (config, POD.to_owned())),
         },
     };
     let kubeconfig = read.map_err(|error| unread(&name, error))?;
     check_context(&name, &kubeconfig, context)?;
+    let chosen = context.or(kubeconfig.current_context.as_deref());
+    let place = format!("context {} of {name}", chosen.unwrap_or_default());
     let selected = KubeConfigOptions {
         context: context.map(str::to_owned),
         ..Default::default()
@@ -43,7 +45,7 @@ pub async fn config(file: Option<&Path>, context: Option<&str>) -> Result<Config
         let what = format!("{name}: {error}");
         Error::new(Kind::Invalid, what, "")
     })?;
-    without_proxy(config, &name)
+    Ok((without_proxy(config, &name)?, place))
 }
 
 /// Where kubectl would read; `None`: there is no file.
@@ -169,6 +171,12 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(FILE.as_bytes()).unwrap();
         let found = config(Some(file.path()), Some("production")).await;
-        assert_eq!(found.unwrap().default_namespace, "shop");
+        let (config, place) = found.unwrap();
+        assert_eq!(config.default_namespace, "shop");
+        let of = format!(
+            "context production of --kubeconfig: {}",
+            file.path().display()
+        );
+        assert_eq!(place, of);
     }
 }

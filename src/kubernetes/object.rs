@@ -14,6 +14,10 @@ const KEDA_VERSION: &str = "v1alpha1";
 const EVENTS_GROUP: &str = "events.k8s.io";
 const EVENTS_VERSION: &str = "v1";
 
+/// The API group and version of HorizontalPodAutoscalers, as KEDA creates them.
+const AUTOSCALING_GROUP: &str = "autoscaling";
+const AUTOSCALING_VERSION: &str = "v2";
+
 /// A kind of object that is read, or written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Resource {
@@ -25,6 +29,8 @@ pub enum Resource {
     ConfigMaps,
     /// What `kubectl describe` shows below an object.
     Events,
+    /// What KEDA creates for a ScaledObject.
+    HorizontalPodAutoscalers,
     /// What a ScaledObject scales: a Deployment, or whatever has a pod template.
     Workloads(Arc<WorkloadType>),
 }
@@ -51,6 +57,7 @@ impl Resource {
             Resource::Secrets => "secrets",
             Resource::ConfigMaps => "configmaps",
             Resource::Events => "events",
+            Resource::HorizontalPodAutoscalers => "horizontalpodautoscalers",
         }
     }
 
@@ -65,6 +72,7 @@ impl Resource {
             Resource::Secrets => "Secret",
             Resource::ConfigMaps => "ConfigMap",
             Resource::Events => "Event",
+            Resource::HorizontalPodAutoscalers => "HorizontalPodAutoscaler",
         }
     }
 
@@ -82,6 +90,7 @@ impl Resource {
             Resource::Workloads(workload) => &workload.group,
             Resource::Secrets | Resource::ConfigMaps => "",
             Resource::Events => EVENTS_GROUP,
+            Resource::HorizontalPodAutoscalers => AUTOSCALING_GROUP,
             _ => KEDA_GROUP,
         }
     }
@@ -91,6 +100,7 @@ impl Resource {
             Resource::Workloads(workload) => &workload.version,
             Resource::Secrets | Resource::ConfigMaps => "v1",
             Resource::Events => EVENTS_VERSION,
+            Resource::HorizontalPodAutoscalers => AUTOSCALING_VERSION,
             _ => KEDA_VERSION,
         }
     }

@@ -102,6 +102,7 @@ fn classify(method: &Method, uri: &Uri) -> (&'static str, &'static str) {
         Some("secrets") => "secrets",
         Some("configmaps") => "configmaps",
         Some("events") => "events",
+        Some("horizontalpodautoscalers") => "horizontalpodautoscalers",
         _ => "workloads",
     };
     let query = uri.query().unwrap_or_default();
@@ -138,6 +139,10 @@ mod tests {
             (
                 "/apis/keda.sh/v1alpha1/clustertriggerauthentications/redis",
                 ("get", "clustertriggerauthentications"),
+            ),
+            (
+                "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/keda-hpa-worker",
+                ("get", "horizontalpodautoscalers"),
             ),
         ] {
             let classified = classify(&Method::GET, &uri.parse().unwrap());

@@ -1,6 +1,7 @@
 //! Paths → texts: files, folders and stdin.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -17,6 +18,35 @@ pub struct Input {
     pub text: String,
     /// It was found in a folder, so that it may be anything.
     pub in_folder: bool,
+    /// It was found in a folder, among the templates of the Helm chart of this folder.
+    pub chart: Option<PathBuf>,
+}
+
+impl Input {
+    /// Whether it is a template of a Helm chart, which is no YAML before it is rendered.
+    pub fn is_template(&self) -> bool {
+        self.chart.is_some() && self.text.contains("{{")
+    }
+}
+
+/// What to say of templates that are left out: one note for each chart.
+pub fn notes_on_charts(templates: &[Input]) -> Vec<String> {
+    let mut charts: BTreeMap<&Path, usize> = BTreeMap::new();
+    for chart in templates.iter().filter_map(|input| input.chart.as_deref()) {
+        *charts.entry(chart).or_default() += 1;
+    }
+    let note = |(chart, count): (&Path, usize)| {
+        let chart = chart.display();
+        let templates = match count {
+            1 => "1 template is".to_owned(),
+            _ => format!("{count} templates are"),
+        };
+        format!(
+            "{chart}: {templates} left out, as a Helm chart is no YAML before it is rendered: \
+             `helm template {chart} | backlog-scaler check -` checks what it makes"
+        )
+    };
+    charts.into_iter().map(note).collect()
 }
 
 /// A dump of a large cluster has tens of megabytes.
@@ -108,11 +138,30 @@ fn read(path: PathBuf, in_folder: bool) -> Result<Input> {
         let what = format!("{name}: is no text in UTF-8, as byte {at} shows");
         Error::new(Kind::Invalid, what, "")
     })?;
+    let chart = match in_folder {
+        true => chart_of(&path),
+        false => None,
+    };
     Ok(Input {
         name,
+        chart,
         path: (!is_stdin).then_some(path),
         text,
         in_folder,
+    })
+}
+
+/// The folder of the Helm chart that a file is a template of: `templates` is beside its Chart.yaml.
+fn chart_of(path: &Path) -> Option<PathBuf> {
+    let templates = path
+        .ancestors()
+        .skip(1)
+        .filter(|folder| folder.file_name().is_some_and(|name| name == "templates"));
+    let mut charts = templates.filter_map(Path::parent);
+    let chart = charts.find(|chart| chart.join("Chart.yaml").is_file())?;
+    Some(match chart.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => chart.to_owned(),
     })
 }
 
@@ -150,11 +199,45 @@ mod tests {
         let texts: Vec<&str> = inputs.iter().map(|input| input.text.as_str()).collect();
         assert_eq!(texts, ["c: 1", "{}", "b: 1"]);
 
+        assert!(inputs.iter().all(|input| input.chart.is_none()));
+
         let empty = root.join("empty");
         fs::create_dir(&empty).expect("is writable");
         for bad in [empty, root.join("missing.yaml")] {
             let error = collect(&[bad]).err().expect("is no manifest");
             assert_eq!(error.kind(), Kind::Invalid, "{error}");
         }
+    }
+
+    #[test]
+    fn templates_of_a_chart_are_known() {
+        let folder = tempfile::tempdir().expect("is writable");
+        let root = folder.path();
+        for (path, text) in [
+            ("chart/Chart.yaml", "apiVersion: v2\nname: chart"),
+            ("chart/templates/a.yaml", "a: {{ .Values.a }}"),
+            ("chart/templates/tests/b.yaml", "b: {{ .Values.b }}"),
+            ("chart/templates/plain.yaml", "c: 1"),
+            ("chart/values.yaml", "d: '{{ d }}'"),
+            ("templates/e.yaml", "e: {{ of another tool }}"),
+        ] {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().expect("has one")).expect("is writable");
+            fs::write(path, text).expect("is writable");
+        }
+        let templates = |path: &Path| -> Vec<Input> {
+            let inputs = collect(&[path.to_owned()]).expect("is readable");
+            inputs.into_iter().filter(Input::is_template).collect()
+        };
+        let of_root = templates(root);
+        let texts: Vec<&str> = of_root.iter().map(|input| input.text.as_str()).collect();
+        assert_eq!(texts, ["a: {{ .Values.a }}", "b: {{ .Values.b }}"]);
+        let chart = root.join("chart");
+        let note = format!("{}: 2 templates are left out", chart.display());
+        let notes = notes_on_charts(&of_root);
+        assert!(notes.len() == 1 && notes[0].starts_with(&note), "{notes:?}");
+        assert_eq!(templates(&chart.join("templates/tests")).len(), 1);
+        // One that is named is no find: whoever names it means it.
+        assert!(templates(&chart.join("templates/a.yaml")).is_empty());
     }
 }

@@ -17,7 +17,7 @@ mod value;
 pub use crd::MetricType;
 pub use document::{Document, File, Position, Unreadable};
 pub use edit::{Edits, Refused};
-pub use find::{Input, collect};
+pub use find::{Input, collect, notes_on_charts};
 pub use object::{Bounds, Cause, Combination, Object, Problem, Scaled, Skipped, Trigger};
 pub use objects::{Found, is_external};
 pub use tree::{NodeRef, Style, Tree};

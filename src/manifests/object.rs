@@ -19,6 +19,17 @@ pub struct Object<'a> {
     pub triggers: Vec<Trigger<'a>>,
 }
 
+impl Object<'_> {
+    /// Its namespace; `other` where it names none, as kubectl applies it.
+    pub fn namespace_or(&self, other: Option<&str>) -> String {
+        let metadata = self.node.get("metadata");
+        match metadata.and_then(|metadata| metadata.get("namespace")) {
+            Some(_) => self.namespace.clone(),
+            None => other.unwrap_or(&self.namespace).to_owned(),
+        }
+    }
+}
+
 /// One of its triggers. No `Debug`: the metadata may hold secrets.
 pub struct Trigger<'a> {
     pub node: NodeRef<'a>,

@@ -9,7 +9,7 @@ use super::invalid;
 use crate::{error::Result, metadata::values::Span};
 
 /// The status page.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct AdminSettings {
     /// How long the values of each trigger are kept for the status page, at most `24h`; `0`: not at

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use crate::metadata::values::Span;
 
 /// Listeners and the life of connections.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Listen {
     /// For KEDA: `host:port` or `unix:/path`.

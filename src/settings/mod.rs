@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// All settings.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Settings {
     /// Where the server listens.
@@ -50,7 +50,7 @@ pub struct Settings {
 }
 
 /// The log, on stderr.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Log {
     /// `text` for people or `json` for programs.
@@ -69,7 +69,7 @@ impl Default for Log {
 }
 
 /// What bounds reads and memory.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct EngineSettings {
     /// How long a call waits for a sample. KEDA itself sets no deadline.

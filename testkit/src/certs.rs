@@ -30,6 +30,8 @@ pub struct Certs {
     /// Names localhost, 127.0.0.1 and ::1. Good as a client's too: servers also call one another.
     pub server: Identity,
     pub client: Identity,
+    /// As `server`, and expired.
+    pub expired: Identity,
     /// A CA that signed neither: whoever trusts only this one refuses the server.
     pub other_ca: Pem,
     /// A client signed by `other_ca`: a server that trusts only `ca` refuses it.
@@ -48,6 +50,7 @@ impl Certs {
         Self {
             server: ca.identity(dir, "server", &["localhost", "127.0.0.1", "::1"]),
             client: ca.identity(dir, "client", &["client"]),
+            expired: ca.expired(dir, "expired", &["localhost", "127.0.0.1", "::1"]),
             stranger: other.identity(dir, "stranger", &["stranger"]),
             ca: Pem::write(dir.join("ca.crt"), ca.pem),
             other_ca: Pem::write(dir.join("other-ca.crt"), other.pem),
@@ -81,7 +84,17 @@ impl Authority {
     }
 
     fn identity(&self, dir: &Path, name: &str, subject_alt_names: &[&str]) -> Identity {
+        self.signed(dir, name, named(name, subject_alt_names))
+    }
+
+    fn expired(&self, dir: &Path, name: &str, subject_alt_names: &[&str]) -> Identity {
         let mut params = named(name, subject_alt_names);
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2020, 2, 1);
+        self.signed(dir, name, params)
+    }
+
+    fn signed(&self, dir: &Path, name: &str, mut params: CertificateParams) -> Identity {
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![

@@ -1,5 +1,7 @@
 //! `check`: mistakes in manifests and settings, and the way of KEDA's calls.
 
+mod live;
+
 use std::{
     fs,
     io::Write,
@@ -9,12 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use testkit::{
-    process,
-    redis::{Redis, available},
-    require,
-    scaler::Scaler,
-};
+use testkit::process;
 
 /// What a run printed, and its exit code.
 struct Run {
@@ -236,100 +233,45 @@ async fn settings_are_checked_and_decide_what_triggers_may_use() {
     assert!(run.out.contains(&expected), "{}", run.out);
 }
 
-/// The mark of the line that begins with `what`.
-fn mark(out: &str, what: &str) -> char {
-    let line = out
-        .lines()
-        .find(|line| line.chars().skip(2).collect::<String>().starts_with(what));
-    line.unwrap_or_else(|| panic!("{what}: {out}"))
-        .chars()
-        .next()
-        .unwrap()
-}
-
 #[tokio::test]
-async fn live_goes_the_way_of_a_call() {
-    if !require(available(), "redis-server") {
-        return;
-    }
-    let redis = Redis::builder().password("s3cret").start().await;
-    redis.rpush("jobs", 12).await;
-    let scaler = Scaler::start().await;
-    let password = "        password: s3cret\n";
-    let text = manifest(&redis.address(), &scaler.address, password);
-    for args in [
-        &["-", "--live"][..],
-        &["-", "--live", "--address", &scaler.address],
-    ] {
-        let run = check(args, &text).await;
-        assert_eq!(run.code, 0, "{}{}", run.out, run.err);
-        for what in [
-            "DNS: 127.0.0.1",
-            "TCP: connected",
-            "TLS: plain text",
-            "gRPC health: SERVING",
-            "redis ",
-            "shop/worker, trigger 0: value 12, target 5, active",
-        ] {
-            assert_eq!(mark(&run.out, what), '✓', "{what}: {}", run.out);
-        }
-        assert!(!run.out.contains("s3cret"), "{}", run.out);
-    }
+async fn templates_of_a_chart_in_a_folder_are_left_out() {
+    let folder = process::directory();
+    let folder = folder.path();
+    write(
+        folder,
+        "chart/Chart.yaml",
+        "apiVersion: v2\nname: chart\nversion: 0.1.0\n",
+    );
+    write(folder, "chart/values.yaml", "list: jobs\n");
+    let template = sound().replace(
+        "listName: jobs",
+        "{{- with .Values.list }}\n        listName: {{ . }}\n{{- end }}",
+    );
+    let template = write(folder, "chart/templates/worker.yaml", &template);
+    let plain = sound().replace("listLength: \"5\"", "listLenght: \"5\"");
+    let plain = write(folder, "chart/templates/plain.yaml", &plain);
+    write(folder, "other.yaml", &sound());
 
-    // A wrong login is of the connection, and the trigger has no value.
-    let wrong = text.replace("password: s3cret", "password: wr0ng");
-    let run = check(&["-", "--live"], &wrong).await;
+    let run = check(&[folder.to_str().unwrap()], "").await;
+    assert!(
+        run.out
+            .contains(&format!("{plain}:19:9: error[unknown-key]")),
+        "{}",
+        run.out
+    );
+    assert!(!run.out.contains(&template), "{}", run.out);
+    let chart = folder.join("chart");
+    let chart = chart.display();
+    let note = format!("note: {chart}: 1 template is left out");
+    let render = format!("`helm template {chart} | backlog-scaler check -`");
+    assert!(
+        run.err.contains(&note) && run.err.contains(&render),
+        "{}",
+        run.err
+    );
+    // One that is named is meant.
+    let run = check(&[&template], "").await;
     assert_eq!(run.code, 1, "{}", run.out);
-    assert_eq!(mark(&run.out, "redis address="), '✗');
-    assert!(
-        run.out.contains("login of user default failed"),
-        "{}",
-        run.out
-    );
-    assert!(
-        run.out.contains("fix: ") && !run.out.contains("wr0ng"),
-        "{}",
-        run.out
-    );
-
-    let json = check(&["-", "--live", "--output", "json"], &text).await;
-    let json: Value = serde_json::from_str(&json.out).unwrap();
-    let stages = json["stages"].as_array().unwrap();
-    assert!(
-        stages
-            .iter()
-            .any(|stage| stage["section"] == "triggers" && stage["status"] == "passed")
-    );
-}
-
-#[tokio::test]
-async fn live_names_the_step_that_fails_and_evaluates_without_a_server() {
-    if !require(available(), "redis-server") {
-        return;
-    }
-    let redis = Redis::start().await;
-    redis.rpush("jobs", 3).await;
-    let refusing = format!("127.0.0.1:{}", process::free_port());
-    for (server, what, fix) in [
-        (
-            "backlog-scaler.keda.svc:9090",
-            "DNS: backlog-scaler.keda.svc",
-            "port-forward service/backlog-scaler 9090",
-        ),
-        (&refusing, "TCP: port", "kubectl -n keda get pods"),
-    ] {
-        let run = check(&["-", "--live"], &manifest(&redis.address(), server, "")).await;
-        assert_eq!(run.code, 1, "{}", run.out);
-        assert_eq!(mark(&run.out, what), '✗', "{}", run.out);
-        assert!(run.out.contains(fix), "{fix}: {}", run.out);
-        assert_eq!(mark(&run.out, "evaluated by this process"), '‼');
-        assert_eq!(mark(&run.out, "shop/worker, trigger 0: value 3"), '✓');
-    }
-    // Something that is no gRPC.
-    let run = check(
-        &["-", "--live"],
-        &manifest(&redis.address(), &redis.address(), ""),
-    )
-    .await;
-    assert_eq!(mark(&run.out, "gRPC in plain text"), '✗', "{}", run.out);
+    assert!(run.out.contains("error[invalid-yaml]"), "{}", run.out);
+    assert_eq!(run.err, "");
 }

@@ -12,10 +12,14 @@ use clap::{Args, ValueEnum};
 
 pub use self::report::summary;
 use self::{
-    live::{Live, Stage},
+    live::{Inputs, Live, Stage},
     report::Report,
 };
-use super::{environment, probe, runtime, to_json, to_stdout};
+use super::{
+    environment,
+    probe::{self, Wanted},
+    runtime, to_json, to_stdout,
+};
 use crate::{
     check::{Checker, Finding},
     error::{Error, Kind, Result},
@@ -34,6 +38,8 @@ use crate::{
 ///
 ///   helm template chart | backlog-scaler check -
 ///
+/// Templates of a Helm chart in a folder are left out, with a note.
+///
 /// What depends on the server's settings (named connections, TLS, TriggerAuthentications) is checked
 /// with --config. Values that variables have (keys that end in FromEnv) are not judged.
 ///
@@ -42,6 +48,14 @@ use crate::{
 /// trigger. Without a server that can be called, this process evaluates:
 ///
 ///   backlog-scaler check orders.yaml --live --address 127.0.0.1:9090
+///
+/// With --live --cluster it reads the objects in the cluster too, as kubectl would: whether each is there as
+/// the file has it, KEDA's conditions, the failures that count for a fallback, the HPA's conditions, metrics
+/// and replicas. Objects that name no namespace are in that of -n, or of the kubeconfig's context. Without
+/// files it checks what is in the cluster: NAME, scaledobject/NAME, scaledjob/NAME, all of the namespace, or
+/// with -A of all. Their TriggerAuthentications and variables are read as by `probe --cluster`:
+///
+///   backlog-scaler check --live --cluster -n shop orders
 ///
 /// JSON: {"files", "errors", "warnings", "findings": [{code, severity, file, line, column, endLine,
 /// endColumn, object, key, message, fix}], "stages": [{section, status (passed, warning or failed),
@@ -52,8 +66,9 @@ use crate::{
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Check {
-    /// Files and folders; `-` reads from stdin.
-    #[arg(value_name = "FILE", required_unless_present_any = ["config", "codes"])]
+    /// Files and folders; `-` reads from stdin. With --cluster also names of objects: NAME, scaledobject/NAME or
+    /// scaledjob/NAME.
+    #[arg(value_name = "FILE|NAME", required_unless_present_any = ["config", "codes", "cluster"])]
     files: Vec<PathBuf>,
 
     /// The settings of the server that the triggers are for; they are checked as well.
@@ -97,13 +112,9 @@ impl Check {
         }
         let config: Vec<PathBuf> = self.config.iter().cloned().collect();
         let config = probe::files(&config)?;
-        let files = probe::files(&self.files)?;
-        let (findings, stages) = runtime()?.block_on(async {
-            let findings = findings(&config, &files)?;
-            let stages = self.stages(&files).await?;
-            Ok::<_, Error>((findings, stages))
-        })?;
-        let report = Report::new(files.len() + config.len(), findings, stages);
+        let (paths, names) = self.live.split(&self.files)?;
+        let files = probe::files(&paths)?;
+        let report = runtime()?.block_on(self.report(config, files, &names))?;
         to_stdout(&match self.output {
             Output::Text => report.text(),
             Output::Json => to_json(&report.json())?,
@@ -116,15 +127,36 @@ impl Check {
         })
     }
 
-    async fn stages(&self, files: &[(File, bool)]) -> Result<Vec<Stage>> {
-        match self.live.is_wanted() {
-            true => {
-                self.live
-                    .run(probe::objects(files), self.config.as_ref())
-                    .await
-            }
-            false => Ok(Vec::new()),
+    async fn report(
+        &self,
+        config: Vec<(File, bool)>,
+        mut files: Vec<(File, bool)>,
+        names: &[Wanted],
+    ) -> Result<Report> {
+        if !self.live.is_wanted() {
+            let findings = findings(&config, &files)?;
+            return Ok(Report::new(
+                files.len() + config.len(),
+                findings,
+                Vec::new(),
+            ));
         }
+        let source = self.live.open(self.config.as_ref()).await?;
+        let (inputs, noun) = match &source {
+            Some(source) if files.is_empty() => {
+                let (inputs, texts) = Inputs::of_cluster(source, names).await?;
+                files = texts;
+                (inputs, "object")
+            }
+            source => (Inputs::of_files(&files, source.as_ref())?, "file"),
+        };
+        let findings = findings(&config, &files)?;
+        let stages: Vec<Stage> = self.live.run(inputs, self.config.as_ref()).await?;
+        let number = files.len() + config.len();
+        Ok(Report {
+            noun,
+            ..Report::new(number, findings, stages)
+        })
     }
 }
 

@@ -13,6 +13,8 @@ use crate::{
 /// All findings.
 pub struct Report {
     pub files: usize,
+    /// What they are: `file`, or `object` of a cluster.
+    pub noun: &'static str,
     pub findings: Vec<Finding>,
     /// Of `--live`.
     pub stages: Vec<Stage>,
@@ -49,6 +51,7 @@ impl Report {
     pub fn new(files: usize, findings: Vec<Finding>, stages: Vec<Stage>) -> Self {
         Report {
             files,
+            noun: "file",
             findings,
             stages,
         }
@@ -76,7 +79,7 @@ impl Report {
             1 => format!("1 {word}"),
             _ => format!("{number} {word}s"),
         };
-        let (files, errors) = (some(self.files, "file"), some(errors, "error"));
+        let (files, errors) = (some(self.files, self.noun), some(errors, "error"));
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{files}: {errors}, {}", some(warnings, "warning"));
         if !self.stages.is_empty() {

@@ -7,14 +7,22 @@ use std::{
 };
 
 use super::{
-    authentications::{Authentication, Place, Reference},
-    plan::{FROM_ENV, Fate, Plan},
+    authentications::{Authentication, Reference},
+    existing::Existing,
+    plan::{FROM_ENV, Plan},
+    written::{Written, backend_of},
 };
-use crate::{manifests::Edits, sampling::TypeKeys};
+use crate::{
+    check::Checker,
+    manifests::Edits,
+    sampling::TypeKeys,
+    settings::{self, Settings},
+};
 
 /// What the settings need.
 #[derive(Default)]
 pub struct NeededSettings {
+    existing: Existing,
     /// A trigger refers to an authentication that the server reads.
     pub reads_authentications: bool,
     /// By the name of a ClusterTriggerAuthentication, the servers that triggers name themselves.
@@ -60,6 +68,26 @@ fn addresses(metadata: &[(String, String)]) -> Vec<String> {
 }
 
 impl NeededSettings {
+    /// Nothing yet, beside what there is.
+    pub fn beside(existing: Existing) -> Self {
+        NeededSettings {
+            existing,
+            ..NeededSettings::default()
+        }
+    }
+
+    /// A checker for a server that has these too. `None`: its settings are not known, or these are none,
+    /// so that triggers are refused as by the server as it is.
+    pub fn checker(&self, server: Option<&Settings>) -> Option<Checker> {
+        let mut settings = server?.clone();
+        if self.connections.is_empty() {
+            return None;
+        }
+        let new = settings::load_text(Some(("new", &self.yaml())), []).ok()?;
+        settings.connections.extend(new.connections);
+        Checker::of(&settings).ok()
+    }
+
     /// The server reads the authentication itself. For one of the whole cluster it must know which
     /// servers may get its keys.
     pub fn read(&mut self, reference: &Reference, metadata: &[(String, String)], plan: &mut Plan) {
@@ -74,12 +102,17 @@ impl NeededSettings {
         });
         let name = &reference.name;
         if !named.is_empty() {
+            let new = named.into_iter();
+            let new = new.filter(|server| !self.existing.has_server(name, server));
+            let new: Vec<String> = new.collect();
+            if new.is_empty() {
+                return;
+            }
             plan.notes.push(format!(
                 "the keys of {reference} go only to servers that it names itself or that the settings \
                  list under kubernetes.clusterAuthenticationServers.{name}: see below"
             ));
-            let servers = self.servers.entry(name.clone()).or_default();
-            servers.extend(named);
+            self.servers.entry(name.clone()).or_default().extend(new);
         } else if variable {
             plan.notes.push(format!(
                 "the address is a variable's: list the server under \
@@ -98,86 +131,10 @@ impl NeededSettings {
         authentication: (&Reference, &Authentication),
         plan: &mut Plan,
     ) -> String {
-        let (reference, authentication) = authentication;
-        let is_of_connection = |written: &str| {
-            let key = written.strip_suffix(FROM_ENV).unwrap_or(written);
-            let mut known = keys.connection.iter().chain(&keys.tls);
-            known.any(|known| known.name == key)
-        };
-        let is_secret = |key: &str| {
-            let mut known = keys.connection.iter().chain(&keys.tls);
-            known.any(|known| known.name == key && known.secret)
-        };
-        let secret_file = |key: &str| format!("/secrets/{}/{key}", reference.name);
-        let mut written: Vec<(String, String)> = Vec::new();
-        let mut notes = BTreeSet::new();
-        for (key, fate) in &mut plan.fates {
-            let mut metadata = metadata.iter();
-            let value = metadata.find(|(name, _)| name == key);
-            let value = value.map(|(_, value)| value.trim()).unwrap_or_default();
-            let (new, value) = match fate {
-                Fate::Stays | Fate::Differs(_) => (key.as_str(), value),
-                Fate::Becomes {
-                    key, value: new, ..
-                } => (*key, new.unwrap_or(value)),
-                Fate::Goes(_) | Fate::ToConnection => continue,
-            };
-            if !is_of_connection(new) {
-                continue;
-            }
-            if new.ends_with(FROM_ENV) {
-                notes.insert(format!(
-                    "{new}: set the variable where backlog-scaler runs; it was one of the scaled container"
-                ));
-            }
-            if is_secret(new) {
-                written.push((format!("{new}FromFile"), secret_file(new)));
-                notes.insert(format!("{new}FromFile: write the value of `{key}` there"));
-            } else if !value.is_empty() {
-                written.push((new.to_owned(), value.to_owned()));
-            }
-            *fate = Fate::ToConnection;
-        }
-        for (parameter, place) in &authentication.parameters {
-            let given = |(key, _): &(String, String)| {
-                let base = ["FromEnv", "FromFile"]
-                    .iter()
-                    .find_map(|end| key.strip_suffix(end));
-                base.unwrap_or(key) == parameter
-            };
-            if !is_of_connection(parameter) || written.iter().any(given) {
-                continue;
-            }
-            written.push(match place {
-                Place::Secret { name, key } => {
-                    notes.insert(format!("/secrets/{name}: mount the Secret {name} there"));
-                    (
-                        format!("{parameter}FromFile"),
-                        format!("/secrets/{name}/{key}"),
-                    )
-                }
-                Place::ConfigMap { name, key } => {
-                    notes.insert(format!("/config/{name}: mount the ConfigMap {name} there"));
-                    (
-                        format!("{parameter}FromFile"),
-                        format!("/config/{name}/{key}"),
-                    )
-                }
-                Place::Variable(name) => {
-                    let note = "set the variable where backlog-scaler runs; it was one of the \
-                                scaled container";
-                    notes.insert(format!("{parameter}{FROM_ENV}: {note}"));
-                    (format!("{parameter}{FROM_ENV}"), name.clone())
-                }
-            });
-        }
-        written.sort();
-        let backend = keys.trigger_type.trim_end_matches("-streams");
-        let backend = match backend {
-            "apache-kafka" => "kafka",
-            backend => backend,
-        };
-        self.connection(backend, namespace, reference, written, notes)
+        let written = Written::of(keys, metadata, Some(authentication), plan);
+        written.leave(plan);
+        let (reference, _) = authentication;
+        self.connection(&backend_of(keys), namespace, reference, written)
     }
 
     fn connection(
@@ -185,9 +142,9 @@ impl NeededSettings {
         backend: &str,
         namespace: &str,
         reference: &Reference,
-        keys: Vec<(String, String)>,
-        notes: BTreeSet<String>,
+        written: Written,
     ) -> String {
+        let Written { keys, notes, .. } = written;
         let mut known = self.connections.iter_mut();
         let same = known.find(|known| {
             known.backend == backend && known.reference == *reference && known.keys == keys
@@ -200,7 +157,10 @@ impl NeededSettings {
             Some(namespace) => format!("{namespace}-{}", reference.name),
             None => reference.name.clone(),
         };
-        let is_taken = |name: &String| self.connections.iter().any(|known| known.name == *name);
+        let is_taken = |name: &String| {
+            let mut new = self.connections.iter();
+            self.existing.names.contains(name) || new.any(|known| known.name == *name)
+        };
         let mut numbered = (2..).map(|number| format!("{name}-{number}"));
         let name = match is_taken(&name) {
             true => numbered.find(|name| !is_taken(name)).unwrap_or_default(),
@@ -220,8 +180,12 @@ impl NeededSettings {
     /// The settings, as YAML to merge into those that there are; empty: none are needed.
     pub fn yaml(&self) -> String {
         let mut yaml = String::new();
-        if self.reads_authentications {
-            yaml += "kubernetes:\n  enabled: true\n";
+        let turns_on = self.reads_authentications && !self.existing.reads_authentications;
+        if turns_on || !self.servers.is_empty() {
+            yaml += "kubernetes:\n";
+        }
+        if turns_on {
+            yaml += "  enabled: true\n";
         }
         if !self.servers.is_empty() {
             yaml += "  clusterAuthenticationServers:\n";

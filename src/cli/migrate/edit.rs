@@ -27,6 +27,9 @@ impl Migrator<'_> {
             ),
             ("backend".to_owned(), site.scaler.name.to_owned()),
         ];
+        if self.options.tls().is_some() {
+            first.push(("enableTLS".to_owned(), "true".to_owned()));
+        }
         first.extend(connection.map(|name| ("connection".to_owned(), name.to_owned())));
         let goes = |(_, fate): &&(String, Fate)| matches!(fate, Fate::Goes(_) | Fate::ToConnection);
         let removed: Vec<String> = fates

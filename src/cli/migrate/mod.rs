@@ -3,16 +3,19 @@
 mod authentications;
 mod connections;
 mod edit;
+mod existing;
 mod figures;
 mod fleet;
 mod kedas_keys;
 mod plan;
 mod report;
 mod rewrite;
+mod server;
 mod site;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod written;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -23,12 +26,15 @@ use self::{
     report::Counts,
     rewrite::{Migration, Migrator, Moved, Options},
 };
-use super::{EXIT_BAD_CONFIGURATION, output, registry, runtime, to_json, to_stderr, to_stdout};
+use super::{
+    EXIT_BAD_CONFIGURATION, environment, output, registry, runtime, to_json, to_stderr, to_stdout,
+};
 use crate::{
     check::Checker,
     error::{Error, Kind, Result},
-    manifests::{Cause, File, Found, Input, collect},
+    manifests::{Cause, File, Found, Input, collect, notes_on_charts},
     sampling::TypeKeys,
+    settings,
 };
 
 /// Move KEDA's own redis, kafka and temporal triggers to this scaler.
@@ -48,7 +54,10 @@ use crate::{
 ///
 /// A TriggerAuthentication stays as it is; the server reads it where kubernetes.enabled is set. Have its
 /// file among the others, so that it is checked too. With --kubernetes=off, named connections take its
-/// place, and their settings are printed.
+/// place, and their settings are printed. With --config those that the server has are used, and only what
+/// is missing is printed:
+///
+///   backlog-scaler migrate deploy/ --config settings.yaml --diff
 ///
 /// A moved trigger is checked as the server would parse it (see check). One that it would refuse stays as
 /// it was, and the report says why.
@@ -96,9 +105,15 @@ pub struct Migrate {
     #[arg(long)]
     push: bool,
 
-    /// Whether the server reads TriggerAuthentications (kubernetes.enabled of its settings).
-    #[arg(long, value_enum, default_value_t = Kubernetes::On)]
-    kubernetes: Kubernetes,
+    /// The server's settings: its named connections are used, triggers are checked against them, and get
+    /// enableTLS where it has listen.tls.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Whether the server reads TriggerAuthentications: kubernetes.enabled of its settings. Left out, as
+    /// --config says, or else on.
+    #[arg(long, value_enum)]
+    kubernetes: Option<Kubernetes>,
 
     /// The report as text to stderr, or everything as JSON to stdout.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
@@ -121,7 +136,7 @@ impl Migrate {
     /// Reads, moves and prints or writes. `Ok` is the exit code.
     pub fn run(self) -> Result<ExitCode> {
         self.check()?;
-        let inputs = collect(&self.files)?;
+        let inputs = without_templates(collect(&self.files)?);
         let files: Vec<File> = inputs
             .iter()
             .map(|input| File::new(input.name.as_str(), input.text.as_str()))
@@ -129,9 +144,13 @@ impl Migrate {
         if has_problems(&inputs, &files) {
             return Ok(ExitCode::from(EXIT_BAD_CONFIGURATION));
         }
+        let options = self.options()?;
         let migration = runtime()?.block_on(async {
-            let checker = Checker::new()?;
-            Ok::<_, Error>(migrate(&files, &self.options(), &checker))
+            let checker = match &options.server {
+                Some(settings) => Checker::of(settings)?,
+                None => Checker::new()?,
+            };
+            Ok::<_, Error>(migrate(&files, &options, &checker))
         })?;
         if self.report {
             let fleet = fleet::Fleet::of(&migration);
@@ -169,12 +188,20 @@ impl Migrate {
         Ok(())
     }
 
-    fn options(&self) -> Options {
-        Options {
+    fn options(&self) -> Result<Options> {
+        let load = |path: &PathBuf| settings::load(Some(path), environment());
+        let server = self.config.as_ref().map(load).transpose()?;
+        let known = server
+            .as_ref()
+            .is_none_or(|settings| settings.kubernetes.enabled);
+        Ok(Options {
             scaler_address: self.scaler_address.trim().to_owned(),
             push: self.push,
-            kubernetes: self.kubernetes == Kubernetes::On,
-        }
+            kubernetes: self
+                .kubernetes
+                .map_or(known, |kubernetes| kubernetes == Kubernetes::On),
+            server,
+        })
     }
 
     fn deliver(&self, inputs: &[Input], files: &[File], migration: &Migration) -> Result<()> {
@@ -226,6 +253,21 @@ fn migrate(files: &[File], options: &Options, checker: &Checker) -> Migration {
         keys: &keys,
     };
     migrator.migrate(files)
+}
+
+/// Without the templates of Helm charts in folders that are no YAML, which stderr says.
+fn without_templates(inputs: Vec<Input>) -> Vec<Input> {
+    let is_no_yaml = |input: &Input| {
+        let file = File::new(input.name.as_str(), input.text.as_str());
+        file.documents().iter().any(|part| part.content.is_err())
+    };
+    let (templates, inputs): (Vec<_>, Vec<_>) = inputs
+        .into_iter()
+        .partition(|input| input.is_template() && is_no_yaml(input));
+    for note in notes_on_charts(&templates) {
+        to_stderr("note", note);
+    }
+    inputs
 }
 
 /// Whether a file cannot be read as manifests; each reason is printed.

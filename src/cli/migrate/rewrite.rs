@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use super::{
     authentications::{Authentications, Reference},
     connections::NeededSettings,
+    existing::Existing,
     kedas_keys::Scaler,
     plan::{Auth, FROM_ENV, Fate, Plan, Trigger, plan},
+    server::tls_note,
     site::{Outcome, Site},
 };
 use crate::{
     check::Checker,
     manifests::{Edits, File, Found, NodeRef, Position, Refused, Scaled},
     metadata::TriggerRef,
-    sampling::TypeKeys,
+    sampling::{InlineConnections, TypeKeys},
+    settings::{ServerTls, Settings},
 };
 
 /// How triggers move.
@@ -23,6 +26,15 @@ pub struct Options {
     pub push: bool,
     /// The server reads authentications.
     pub kubernetes: bool,
+    /// The settings of the server, if they are known.
+    pub server: Option<Settings>,
+}
+
+impl Options {
+    /// TLS of the server's listener, which KEDA must speak.
+    pub fn tls(&self) -> Option<&ServerTls> {
+        self.server.as_ref()?.listen.tls.as_ref()
+    }
 }
 
 /// A file with what became of it.
@@ -56,16 +68,24 @@ impl Migrator<'_> {
     pub fn migrate(&self, files: &[File]) -> Migration {
         let mut stays: Vec<(Id, Position, String)> = Vec::new();
         loop {
-            let mut settings = NeededSettings::default();
+            let existing = Existing::of(self.options.server.as_ref());
+            let mut settings = NeededSettings::beside(existing);
             let found: Vec<Found<'_>> = files.iter().map(Found::of).collect();
-            let mut moved = Vec::new();
-            let mut new = Vec::new();
-            for (number, (file, found)) in files.iter().zip(&found).enumerate() {
-                let result = self.file(number, file, found, &stays, &mut settings);
-                // What cannot move must leave nothing in the settings either.
-                new.extend(self.check(number, file, found, &result));
-                moved.push(result);
-            }
+            let all = || files.iter().zip(&found).enumerate();
+            let moved = all().map(|(number, (file, found))| {
+                self.file(number, file, found, &stays, &mut settings)
+            });
+            let moved: Vec<Moved> = moved.collect();
+            // New connections are known to a server that gets them.
+            let with = settings.checker(self.options.server.as_ref());
+            let checker = with.as_ref().unwrap_or(self.checker);
+            // What cannot move must leave nothing in the settings either.
+            let new = all()
+                .zip(&moved)
+                .flat_map(|((number, (file, found)), moved)| {
+                    self.check(checker, number, file, found, moved)
+                });
+            let mut new: Vec<_> = new.collect();
             // Another name of a connection is no new reason: this ends.
             new.retain(|(id, _, _)| !stays.iter().any(|(known, _, _)| known == id));
             if new.is_empty() {
@@ -158,6 +178,7 @@ impl Migrator<'_> {
             scaler: site.scaler,
             metadata,
             authentication,
+            server_tls: self.options.tls().is_some(),
         };
         let mut plan = plan(&trigger);
         self.ways(site, &trigger, &mut plan);
@@ -210,6 +231,9 @@ impl Migrator<'_> {
                 ));
             }
         }
+        if let Some(tls) = self.options.tls() {
+            plan.notes.push(tls_note(tls, trigger.authentication));
+        }
         if self.options.kubernetes && site.has_twin() {
             let why = "another trigger of this object has the same metadata and another \
                        authentication: the server could not tell them apart";
@@ -249,20 +273,37 @@ impl Migrator<'_> {
             let metadata = trigger.metadata.iter();
             metadata.filter(|(key, _)| !goes(key)).cloned().collect()
         };
+        let keys = self.keys.iter();
+        let mut keys = keys.filter(|keys| keys.trigger_type == site.scaler.name);
+        let keys = keys.next()?;
+        let namespace = &site.object.namespace;
         match trigger.authentication {
-            Auth::None => None,
+            Auth::None => {
+                let limits = &self.options.server.as_ref()?.engine.inline_connections;
+                match limits {
+                    // As before.
+                    InlineConnections::Allow => None,
+                    _ => self.existing(keys, namespace, trigger, plan),
+                }
+            }
             Auth::Known(reference, _) | Auth::Unknown(reference) if self.options.kubernetes => {
                 settings.read(reference, &kept(plan), plan);
                 None
             }
             Auth::Known(reference, authentication) => {
-                let mut keys = self.keys.iter();
-                let keys = keys.find(|keys| keys.trigger_type == site.scaler.name)?;
-                let namespace = &site.object.namespace;
-                let of = (reference, authentication);
-                let note = "authenticationRef: is no longer read, and can go";
+                let note = match self.options.tls() {
+                    None => "authenticationRef: is no longer read, and can go",
+                    Some(_) => {
+                        "authenticationRef: backlog-scaler reads it no longer; KEDA does for caCert, \
+                         tlsClientCert and tlsClientKey"
+                    }
+                };
                 plan.notes.push(note.to_owned());
-                Some(settings.name(keys, namespace, &trigger.metadata, of, plan))
+                let existing = self.existing(keys, namespace, trigger, plan);
+                existing.or_else(|| {
+                    let of = (reference, authentication);
+                    Some(settings.name(keys, namespace, &trigger.metadata, of, plan))
+                })
             }
             Auth::Unknown(_) => None,
         }

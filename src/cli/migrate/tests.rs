@@ -1,5 +1,7 @@
 //! Whole files: input → output, byte for byte, and what is said of it.
 
+mod with_settings;
+
 use super::*;
 use crate::manifests::Position;
 
@@ -14,6 +16,7 @@ fn options() -> Options {
         scaler_address: "backlog-scaler.keda.svc:9090".to_owned(),
         push: false,
         kubernetes: true,
+        server: None,
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     site::{Outcome, Site},
 };
 use crate::{
-    check::{Finding, Severity, codes},
+    check::{Checker, Finding, Severity, codes},
     manifests::{File, Found, Object, Position, is_external},
 };
 
@@ -24,6 +24,7 @@ impl Migrator<'_> {
     /// would refuse of the result, and a result that is not what was meant.
     pub fn check(
         &self,
+        checker: &Checker,
         number: usize,
         file: &File,
         found: &Found<'_>,
@@ -31,7 +32,8 @@ impl Migrator<'_> {
     ) -> Vec<Refusal> {
         let after = File::new(file.name(), moved.text.as_str());
         let found_after = Found::of(&after);
-        let errors: Vec<Finding> = self.errors(&after);
+        let errors: Vec<Finding> = errors(checker, &after);
+        let tls = self.options.tls().is_some();
         let mut refused = Vec::new();
         let mut outcomes = moved.triggers.iter();
         for (o, object) in found.objects.iter().enumerate() {
@@ -54,7 +56,7 @@ impl Migrator<'_> {
                     continue;
                 }
                 let new = found_after.objects.get(o);
-                let Some(new) = new.filter(|new| is_as_meant(outcome, object, new)) else {
+                let Some(new) = new.filter(|new| is_as_meant(outcome, object, new, tls)) else {
                     refuse((outcome.position, BROKEN.to_owned()));
                     continue;
                 };
@@ -66,21 +68,21 @@ impl Migrator<'_> {
         }
         refused
     }
-
-    fn errors(&self, after: &File) -> Vec<Finding> {
-        let mut findings = self.checker.check(after, true);
-        findings.retain(|finding| {
-            // These were so before, and are notes.
-            let notes = [&codes::UNQUOTED_VALUE, &codes::TEMPLATE];
-            let is_note = notes.iter().any(|code| code.name == finding.code.name);
-            finding.code.severity == Severity::Error && !is_note
-        });
-        findings
-    }
 }
 
-/// Whether a trigger became what it was to become, as its file is read now.
-fn is_as_meant(outcome: &Outcome, before: &Object<'_>, after: &Object<'_>) -> bool {
+fn errors(checker: &Checker, after: &File) -> Vec<Finding> {
+    let mut findings = checker.check(after, true);
+    findings.retain(|finding| {
+        // These were so before, and are notes.
+        let notes = [&codes::UNQUOTED_VALUE, &codes::TEMPLATE];
+        let is_note = notes.iter().any(|code| code.name == finding.code.name);
+        finding.code.severity == Severity::Error && !is_note
+    });
+    findings
+}
+
+/// Whether a trigger became what it was to become, as its file is read now; `tls`: with `enableTLS`.
+fn is_as_meant(outcome: &Outcome, before: &Object<'_>, after: &Object<'_>, tls: bool) -> bool {
     let (Some(before), Some(after)) = (
         before.triggers.get(outcome.index),
         after.triggers.get(outcome.index),
@@ -92,6 +94,7 @@ fn is_as_meant(outcome: &Outcome, before: &Object<'_>, after: &Object<'_>) -> bo
         let ours = ["scalerAddress", "backend", "connection"];
         let mut fates = outcome.fates.iter();
         ours.contains(&name)
+            || tls && name == "enableTLS"
             || fates.any(|(_, fate)| matches!(fate, Fate::Becomes { key, .. } if *key == name))
     };
     let gone = |key: &str| is_new(key) || new[key].is_null();
@@ -107,7 +110,10 @@ fn is_as_meant(outcome: &Outcome, before: &Object<'_>, after: &Object<'_>) -> bo
             gone(key) && new[*becomes] == value
         }
     });
-    each && is_external(&after.trigger_type) && new["backend"] == before.trigger_type.as_str()
+    let has_tls = !tls || new["enableTLS"] == "true";
+    each && has_tls
+        && is_external(&after.trigger_type)
+        && new["backend"] == before.trigger_type.as_str()
 }
 
 fn why(finding: &Finding) -> String {

@@ -52,13 +52,15 @@ pub fn read(
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Manifests, Vec<String>> {
-    read_all(&[(File::new(file, text), false)], env)
+    read_all(&[(File::new(file, text), false)], env, None)
 }
 
-/// The same of many files, some of them found in folders: those may be anything.
+/// The same of many files, some of them found in folders: those may be anything. `namespace` is that of
+/// objects that name none.
 pub fn read_all(
     files: &[(File, bool)],
     env: &dyn Fn(&str) -> Option<String>,
+    namespace: Option<&str>,
 ) -> Result<Manifests, Vec<String>> {
     let get = |name: &str| match env(name) {
         Some(value) => Variable::Value(value),
@@ -69,6 +71,7 @@ pub fn read_all(
         unset: NOT_SET_HERE,
     };
     let mut reader = Reader::new(&env, Some(NOT_IN_A_FILE));
+    reader.namespace = namespace;
     for (file, in_folder) in files {
         if !in_folder || !is_settings(file) {
             reader.file(file, *in_folder);
@@ -133,6 +136,8 @@ fn skipped(skipped: &Skipped<'_>) -> String {
 struct Reader<'a> {
     env: &'a Environment<'a>,
     authentications: Option<&'static str>,
+    /// Of objects that name none.
+    namespace: Option<&'a str>,
     objects: Vec<Object>,
     notes: Vec<String>,
     problems: Vec<String>,
@@ -143,6 +148,7 @@ impl<'a> Reader<'a> {
         Reader {
             env,
             authentications,
+            namespace: None,
             objects: Vec::new(),
             notes: Vec::new(),
             problems: Vec::new(),
@@ -181,7 +187,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn object(&mut self, object: manifests::Object<'_>) {
+    fn object(&mut self, mut object: manifests::Object<'_>) {
+        object.namespace = object.namespace_or(self.namespace);
         let id = format!("{}/{}", object.namespace, object.name);
         if object.paused {
             let note = "has an annotation that pauses it: KEDA does not scale it by these values";

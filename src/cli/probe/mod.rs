@@ -26,6 +26,7 @@ use self::{
     watch::Watch,
 };
 pub use self::{
+    cluster::{Found, Place, Source, Wanted, parse_names, parse_with_kind},
     hosts::{Map, service_of},
     manifest::{Object, is_external},
 };
@@ -38,7 +39,7 @@ use crate::{
         Service, Streams,
         client::{Address, Scaler, TriggerResult},
     },
-    manifests::{File, collect},
+    manifests::{File, Input, collect, notes_on_charts},
     metadata::TriggerRef,
     sampling::Engine,
     server,
@@ -201,10 +202,16 @@ impl Probe {
     }
 }
 
-/// The files, each with whether it was found in a folder.
+/// The files, each with whether it was found in a folder. Templates of Helm charts in folders are left
+/// out, which stderr says.
 pub fn files(paths: &[PathBuf]) -> Result<Vec<(File, bool)>> {
-    let inputs = collect(paths)?.into_iter();
+    let (templates, inputs): (Vec<_>, Vec<_>) =
+        collect(paths)?.into_iter().partition(Input::is_template);
+    for note in notes_on_charts(&templates) {
+        to_stderr("note", note);
+    }
     Ok(inputs
+        .into_iter()
         .map(|input| (File::new(input.name, input.text), input.in_folder))
         .collect())
 }
@@ -212,7 +219,7 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<(File, bool)>> {
 /// The objects of files, with notes on stderr; `None`: they cannot be read, and stderr has the reason.
 pub fn read(files: &[(File, bool)]) -> Option<Vec<Object>> {
     let env = |name: &str| std::env::var(name).ok();
-    match manifest::read_all(files, &env) {
+    match manifest::read_all(files, &env, None) {
         Ok(Manifests { objects, notes }) => {
             notes.into_iter().for_each(|note| to_stderr("note", note));
             Some(objects)
@@ -225,10 +232,11 @@ pub fn read(files: &[(File, bool)]) -> Option<Vec<Object>> {
     }
 }
 
-/// The objects of files, for other commands; what is wrong with the files is theirs to say.
-pub fn objects(files: &[(File, bool)]) -> Vec<Object> {
+/// The objects of files, for other commands; what is wrong with the files is theirs to say. `namespace`
+/// is that of objects that name none.
+pub fn objects(files: &[(File, bool)], namespace: Option<&str>) -> Vec<Object> {
     let env = |name: &str| std::env::var(name).ok();
-    match manifest::read_all(files, &env) {
+    match manifest::read_all(files, &env, namespace) {
         Ok(Manifests { objects, .. }) => objects,
         Err(_) => Vec::new(),
     }

@@ -12,6 +12,7 @@ mod timeline;
 
 mod authentication;
 mod backends;
+mod check;
 mod deploy;
 mod examples;
 mod exceptions;

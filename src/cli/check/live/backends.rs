@@ -34,6 +34,7 @@ pub async fn check(scaler: &Scaler, objects: Vec<Object>, stages: &mut Vec<Stage
             if !is_external(&trigger.trigger_type) {
                 continue;
             }
+            let failed = trigger.failed;
             let request = TriggerRef {
                 namespace: object.namespace.clone(),
                 name: object.name.clone(),
@@ -49,7 +50,11 @@ pub async fn check(scaler: &Scaler, objects: Vec<Object>, stages: &mut Vec<Stage
                 max: object.bounds.max,
                 backend,
                 connection,
-                result: scaler.call(request).await,
+                result: match failed {
+                    // Its metadata are not known.
+                    Some(error) => TriggerResult::refused(error),
+                    None => scaler.call(request).await,
+                },
             });
         }
     }

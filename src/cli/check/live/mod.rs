@@ -1,6 +1,7 @@
 //! `check --live`: what a call of KEDA would meet, step by step, so that the first that fails is named.
 
 mod backends;
+mod cluster;
 mod server;
 mod stage;
 
@@ -8,11 +9,15 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 
-use self::{server::Tls, stage::Mark};
+use self::{cluster::Subject, server::Tls, stage::Mark};
 use crate::{
-    cli::{environment, probe},
-    error::Result,
+    cli::{
+        environment,
+        probe::{self, Source, Wanted},
+    },
+    error::{Error, Kind, Result},
     keda::client::Address,
+    manifests::File,
     settings::{self, Settings},
 };
 pub use stage::{Stage, text};
@@ -32,8 +37,72 @@ pub struct Live {
     #[arg(long, value_name = "FILE", requires = "live")]
     ca_cert: Option<PathBuf>,
 
+    /// With --live: show the server this certificate (PEM).
+    #[arg(long, value_name = "FILE", requires_all = ["key", "ca_cert"])]
+    cert: Option<PathBuf>,
+
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+
+    /// With --live: the name in the server's certificate, if it is not the host of the address, as behind a
+    /// port-forward.
+    #[arg(long, value_name = "NAME", requires = "live")]
+    server_name: Option<String>,
+
     #[command(flatten)]
     map: probe::Map,
+
+    /// With --live: read each object in the cluster as well: whether it is there as it is written, and
+    /// the conditions of KEDA and of the HPA. Without files, the objects are those of the cluster.
+    #[arg(long, requires = "live")]
+    cluster: bool,
+
+    #[command(flatten)]
+    place: probe::Place,
+}
+
+/// What is checked.
+pub struct Inputs<'a> {
+    /// To evaluate.
+    objects: Vec<probe::Object>,
+    source: Option<&'a Source>,
+    /// To look at in the cluster.
+    subjects: Vec<Subject>,
+}
+
+impl<'a> Inputs<'a> {
+    /// Objects of files.
+    pub fn of_files(files: &[(File, bool)], source: Option<&'a Source>) -> Result<Self> {
+        let namespace = source.and_then(Source::namespace);
+        Ok(Inputs {
+            objects: probe::objects(files, namespace),
+            subjects: match source {
+                Some(_) => cluster::written(files, namespace)?,
+                None => Vec::new(),
+            },
+            source,
+        })
+    }
+
+    /// Objects of the cluster, with their texts: those that are wanted, or all with a trigger of ours.
+    pub async fn of_cluster(
+        source: &'a Source,
+        wanted: &[Wanted],
+    ) -> Result<(Self, Vec<(File, bool)>)> {
+        let mut found = source.find(wanted).await?;
+        if wanted.is_empty() {
+            found.retain(|found| found.has_external_trigger());
+        }
+        let (objects, _) = source.objects(&found).await;
+        let files = found.iter().map(|found| (found.file(), false)).collect();
+        let inputs = Inputs {
+            objects,
+            source: Some(source),
+            subjects: found.into_iter().map(Subject::Found).collect(),
+        };
+        Ok((inputs, files))
+    }
 }
 
 impl Live {
@@ -42,12 +111,49 @@ impl Live {
         self.live
     }
 
-    /// All steps: server, settings, connections, triggers.
-    pub async fn run(
-        &self,
-        objects: Vec<probe::Object>,
-        config: Option<&PathBuf>,
-    ) -> Result<Vec<Stage>> {
+    /// The arguments as files, and as names of objects in the cluster.
+    pub fn split(&self, arguments: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<Wanted>)> {
+        match self.cluster {
+            true => {
+                let (files, names) = cluster::split(arguments)?;
+                self.check(&files)?;
+                Ok((files, names))
+            }
+            false => Ok((arguments.to_vec(), Vec::new())),
+        }
+    }
+
+    /// The cluster, if it is wanted.
+    pub async fn open(&self, config: Option<&PathBuf>) -> Result<Option<Source>> {
+        if !self.cluster {
+            return Ok(None);
+        }
+        // What is wrong with settings is a step, and they are not needed to get there.
+        let read = settings::load(config.map(PathBuf::as_path), environment());
+        let is_configured = config.is_some() && read.is_ok();
+        let source = self.place.open(read.unwrap_or_default(), is_configured);
+        source.await.map(Some)
+    }
+
+    /// Whether files can be compared with what is meant to be in the cluster.
+    fn check(&self, files: &[PathBuf]) -> Result<()> {
+        match self.place.is_everywhere() && !files.is_empty() {
+            true => Err(Error::new(
+                Kind::Invalid,
+                "-A: files name the namespaces of their objects",
+                "Leave -A out; -n is for objects that name none.",
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// All steps: server, settings, connections, triggers, and the objects in the cluster.
+    pub async fn run(&self, inputs: Inputs<'_>, config: Option<&PathBuf>) -> Result<Vec<Stage>> {
+        let Inputs {
+            objects,
+            source,
+            subjects,
+        } = inputs;
         let mut stages = Vec::new();
         let tls = self.tls(&objects)?;
         let mut healthy = None;
@@ -60,7 +166,10 @@ impl Live {
         let scaler = match (&healthy, &settings) {
             (Some(address), _) => Some(server::scaler(address, tls.as_ref()).await?),
             // Its own settings are better than none; what they lack is said by the triggers.
-            (None, Some(settings)) => Some(probe::in_process(settings, &self.map)?),
+            (None, Some(settings)) => Some(match source {
+                Some(source) => source.scaler(&objects, &self.map).await?,
+                None => probe::in_process(settings, &self.map)?,
+            }),
             (None, None) => None,
         };
         match scaler {
@@ -77,6 +186,9 @@ impl Live {
                     .mended_by("mend what is above, or give --config"),
             ),
         }
+        if let Some(source) = source {
+            cluster::check(source, subjects, &mut stages).await;
+        }
         Ok(stages)
     }
 
@@ -85,9 +197,13 @@ impl Live {
         let wanted = triggers
             .filter_map(|trigger| trigger.metadata.get("enableTLS"))
             .any(|text| text.trim().eq_ignore_ascii_case("true"));
-        match (&self.ca_cert, wanted) {
+        let files = server::Files {
+            ca: self.ca_cert.as_deref(),
+            identity: self.cert.as_deref().zip(self.key.as_deref()),
+        };
+        match (files.ca, wanted) {
             (None, false) => Ok(None),
-            (ca, _) => Tls::new(ca.as_deref()).map(Some),
+            _ => Tls::new(&files, self.server_name.as_deref()).map(Some),
         }
     }
 

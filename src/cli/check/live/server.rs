@@ -7,7 +7,7 @@ use tokio::{
     net::{TcpStream, UnixStream, lookup_host},
     time::{Instant, timeout},
 };
-use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -22,24 +22,79 @@ use crate::{
 /// A server that takes longer than this is as good as away: KEDA evaluates every few seconds.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// What TLS to the server is made of, in PEM.
+pub struct Files<'a> {
+    /// Left out, the system's authorities are trusted.
+    pub ca: Option<&'a Path>,
+    /// A client's certificate and its key.
+    pub identity: Option<(&'a Path, &'a Path)>,
+}
+
 /// TLS to the server.
 pub struct Tls(ClientTlsConfig);
 
 impl Tls {
-    /// With this authority; `None`: the system's.
-    pub fn new(ca: Option<&Path>) -> Result<Self> {
-        let Some(path) = ca else {
-            let roots = rustls_native_certs::load_native_certs().certs;
-            let roots = roots.into_iter().map(|cert| pem(cert.as_ref()));
-            return Ok(Tls(ClientTlsConfig::new().ca_certificates(roots)));
+    /// With these files, and this name in the server's certificate; `None`: that of its address.
+    pub fn new(files: &Files<'_>, name: Option<&str>) -> Result<Self> {
+        let mut tls = match files.ca {
+            Some(path) => {
+                let authority = Certificate::from_pem(read("--ca-cert", path)?);
+                ClientTlsConfig::new().ca_certificate(authority)
+            }
+            None => {
+                let roots = rustls_native_certs::load_native_certs().certs;
+                let roots = roots.into_iter().map(|cert| pem(cert.as_ref()));
+                ClientTlsConfig::new().ca_certificates(roots)
+            }
         };
-        let read = std::fs::read(path).map_err(|error| {
-            let what = format!("--ca-cert: cannot read {}: {error}", path.display());
-            Error::new(Kind::Invalid, what, "")
-        })?;
-        let authority = Certificate::from_pem(read);
-        Ok(Tls(ClientTlsConfig::new().ca_certificate(authority)))
+        if let Some((cert, key)) = files.identity {
+            let (cert, key) = (read("--cert", cert)?, read("--key", key)?);
+            tls = tls.identity(Identity::from_pem(cert, key));
+        }
+        if let Some(name) = name {
+            tls = tls.domain_name(name);
+        }
+        Ok(Tls(tls))
     }
+}
+
+/// What mends a failed handshake, by the words of rustls.
+fn mended_tls(reason: &str) -> &'static str {
+    let reason = reason.to_lowercase().replace(' ', "");
+    let is = |words: &str| reason.contains(words);
+    match () {
+        () if is("expired") => {
+            "renew the certificate of listen.tls.certFile; kubectl get certificates -A shows those of cert-manager"
+        }
+        () if is("notvalidforname") => {
+            "the host of scalerAddress belongs into the certificate of listen.tls.certFile; behind a \
+             port-forward, give that name by --server-name"
+        }
+        () if is("unknownissuer") => {
+            "give the authority of its certificate by --ca-cert, and KEDA the same one as caCert of a \
+             TriggerAuthentication"
+        }
+        // In TLS 1.3 the server's alert comes after the handshake, and the library reports what follows.
+        () if is("certificaterequired")
+            || is("connectionclosed")
+            || is("connectionreset")
+            || is("brokenpipe") =>
+        {
+            "if it has listen.tls.clientCaFile: give a client's certificate by --cert and --key, and KEDA one as \
+             tlsClientCert and tlsClientKey of a TriggerAuthentication"
+        }
+        () => {
+            "give the authority of its certificate by --ca-cert; without listen.tls in its settings, remove \
+             enableTLS from the triggers"
+        }
+    }
+}
+
+fn read(argument: &str, path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| {
+        let what = format!("{argument}: cannot read {}: {error}", path.display());
+        Error::new(Kind::Invalid, what, "")
+    })
 }
 
 /// The library takes PEM alone.
@@ -88,11 +143,7 @@ pub async fn check(address: &Address, tls: Option<&Tls>, stages: &mut Vec<Stage>
         }
         Err(reason) => {
             let (what, fix) = match tls {
-                Some(_) => (
-                    "TLS and gRPC",
-                    "give the authority of its certificate by --ca-cert; without listen.tls in its settings, \
-                     remove enableTLS from the triggers",
-                ),
+                Some(_) => ("TLS and gRPC", mended_tls(&reason)),
                 None => (
                     "gRPC in plain text",
                     "if its settings have listen.tls, give --ca-cert, and the triggers enableTLS; else check \

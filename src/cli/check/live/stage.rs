@@ -4,7 +4,10 @@ use std::fmt::{Display, Write as _};
 
 use serde::Serialize;
 
-use crate::{cli::printable, error::one_line};
+use crate::{
+    cli::printable,
+    error::{Error, one_line},
+};
 
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -48,6 +51,15 @@ impl Stage {
     pub fn mended_by(mut self, fix: impl Into<String>) -> Self {
         self.fix = Some(one_line(fix.into()));
         self
+    }
+
+    /// The same with an error: what happened, and what it says to do.
+    pub fn on(self, error: &Error) -> Self {
+        let stage = self.because(error.what());
+        match error.next() {
+            "" => stage,
+            next => stage.mended_by(next.trim_end_matches('.')),
+        }
     }
 
     /// Whether it failed.

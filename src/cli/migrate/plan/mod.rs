@@ -18,6 +18,8 @@ pub struct Trigger<'a> {
     /// Its metadata, in order.
     pub metadata: Vec<(String, String)>,
     pub authentication: Auth<'a>,
+    /// The server is known to have TLS, which KEDA must speak.
+    pub server_tls: bool,
 }
 
 /// What is known of a trigger's authentication.
@@ -31,7 +33,7 @@ pub enum Auth<'a> {
 
 impl Auth<'_> {
     /// Whether it gives a parameter, as far as is known.
-    fn has(self, parameter: &str) -> bool {
+    pub fn has(self, parameter: &str) -> bool {
         matches!(self, Auth::Known(_, authentication) if authentication.has(parameter))
     }
 
@@ -83,7 +85,7 @@ pub fn plan(trigger: &Trigger<'_>) -> Plan {
         let fate = planner.as_kedas(key);
         planner.plan.fates.push((key.clone(), fate));
     }
-    planner.of_authentication();
+    planner.of_authentication(trigger.server_tls);
     match trigger.scaler {
         scaler if scaler.is_redis() => redis::plan(&mut planner),
         scaler if scaler.is_kafka() => kafka::plan(&mut planner),
@@ -218,7 +220,7 @@ impl Planner<'_> {
         }
     }
 
-    fn of_authentication(&mut self) {
+    fn of_authentication(&mut self, server_tls: bool) {
         let Auth::Known(reference, authentication) = self.authentication else {
             return;
         };
@@ -236,7 +238,8 @@ impl Planner<'_> {
         let of_hop = ["caCert", "tlsClientCert", "tlsClientKey"];
         let of_hop = of_hop.into_iter().filter(|key| authentication.has(key));
         let of_hop: Vec<&str> = of_hop.collect();
-        if !of_hop.is_empty() {
+        // With TLS there, they are what they are for.
+        if !of_hop.is_empty() && !server_tls {
             let keys = of_hop.join(", ");
             self.refuse(
                 None,

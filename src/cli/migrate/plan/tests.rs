@@ -26,6 +26,7 @@ fn planned(scaler: &str, metadata: &[(&str, &str)], auth: Auth<'_>) -> Plan {
             .map(|(key, value)| (key.to_string(), value.to_string()))
             .collect(),
         authentication: auth,
+        server_tls: false,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Names of objects as kubectl takes them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{
     error::{Error, Kind, Result},
@@ -50,6 +50,13 @@ fn parse_one(argument: &str) -> Result<Wanted> {
             "With --cluster, give names of ScaledObjects and ScaledJobs; without it, a file.",
         )),
     }
+}
+
+/// An argument that has one of KEDA's kinds before its name, and so is no file.
+pub fn parse_with_kind(argument: &Path) -> Option<Result<Wanted>> {
+    let text = argument.to_string_lossy();
+    let (kind, _) = text.split_once('/')?;
+    parse_kind(kind, &text).ok().map(|_| parse_one(&text))
 }
 
 fn parse_kind(kind: &str, argument: &str) -> Result<Resource> {

@@ -8,6 +8,7 @@ use super::{super::manifest::is_external, names::Wanted};
 use crate::{
     error::{Error, Kind, Result},
     kubernetes::{Kubernetes, ObjectId, Resource},
+    manifests::File,
     metadata::schema::nearest,
 };
 
@@ -18,7 +19,8 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn namespace(&self) -> Option<&str> {
+    /// `None`: all.
+    pub fn namespace(&self) -> Option<&str> {
         match self {
             Scope::Namespace(namespace) => Some(namespace),
             Scope::All => None,
@@ -45,6 +47,23 @@ impl Scope {
 pub struct Found {
     pub id: ObjectId,
     pub object: Value,
+}
+
+impl Found {
+    /// Whether one of its triggers is of an external scaler.
+    pub fn has_external_trigger(&self) -> bool {
+        let mut triggers = self.object["spec"]["triggers"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        triggers.any(|trigger| trigger["type"].as_str().is_some_and(is_external))
+    }
+
+    /// Its text, as a file of its name would have it.
+    pub fn file(&self) -> File {
+        // Alternate: one line for each value, which is what positions are for.
+        File::new(self.id.to_string(), format!("{:#}", self.object))
+    }
 }
 
 /// The objects to evaluate.
