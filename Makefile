@@ -79,10 +79,11 @@ screenshots: ## make the pictures of the status page anew, from some minutes of 
 	@tests/servers/axe/install.sh
 	BACKLOG_SCALER_TEST_ALL=1 UPDATE_SCREENSHOTS=1 cargo test --test it -- status::browser::pictures
 
-picture: ## draw the README's picture anew, from what make test-cluster has recorded
+picture: ## draw the README's picture anew, from what make test-cluster has recorded, and that of the simulator
 	@[ -e target/cluster/scenario-1.csv ] || $(MAKE) --no-print-directory test-cluster
 	mkdir -p docs/images
 	scripts/picture.sh target/cluster/scenario-1.csv >docs/images/scaling.svg
+	UPDATE_EXAMPLES=1 cargo test --quiet --test it -- recorded::page
 
 image: ## build the image with docker, podman or buildah: IMAGE=NAME:TAG; BASE=debootstrap without a registry
 	@FEATURES='$(FEATURES)' scripts/image.sh $(IMAGE)
@@ -115,13 +116,13 @@ book: ## build the documentation as a book, in target/book
 	@scripts/tools.sh $(TOOLS) mdbook
 	$(TOOLS)/bin/mdbook build docs
 
-docs: ## write the reference pages, the chart's schema, and the tables and pictures of the examples anew
+docs: ## write the reference pages, the chart's schema, and the tables and pictures that tests compute anew
 	cargo run --quiet -- keys --output markdown > target/keys.md
 	mv target/keys.md docs/reference/keys.md
 	cargo run --quiet -- check --codes > target/checks.md
 	mv target/checks.md docs/reference/checks.md
 	UPDATE_CHART=1 cargo test --quiet --test it -- docs::the_chart_knows
-	UPDATE_EXAMPLES=1 cargo test --quiet --test it -- examples::pipeline_load examples::pipeline_tuned tune::pages --test-threads=1
+	UPDATE_EXAMPLES=1 cargo test --quiet --test it -- examples::pipeline_load examples::pipeline_tuned recorded::page tune::pages --test-threads=1
 
 clean: ## remove what was built here
 	cargo clean

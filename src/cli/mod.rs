@@ -7,6 +7,7 @@ mod keys;
 mod migrate;
 mod output;
 mod probe;
+mod record;
 mod serve;
 mod simulate;
 mod table;
@@ -43,6 +44,7 @@ enum Command {
     Keys(keys::Keys),
     Health(health::Health),
     Simulate(simulate::Simulate),
+    Record(record::Record),
     Tune(tune::Tune),
     Completions(completions::Completions),
     #[command(hide = true)]
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Keys(keys) => keys.run().map(|()| ExitCode::SUCCESS),
         Command::Health(health) => health.run(),
         Command::Simulate(simulate) => simulate.run(),
+        Command::Record(record) => record.run(),
         Command::Tune(tune) => tune.run(),
         Command::Completions(completions) => completions.run().map(|()| ExitCode::SUCCESS),
         Command::Man(man) => man.run().map(|()| ExitCode::SUCCESS),

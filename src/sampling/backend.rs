@@ -148,6 +148,11 @@ pub trait Rule<S>: Send + Sync + 'static {
     fn most_consumers(&self, _sample: &S) -> Option<usize> {
         None
     }
+
+    /// What was added to what the sample measures; `None`: the sample does not say.
+    fn arrivals(&self, _sample: &S) -> Option<Arrivals> {
+        None
+    }
 }
 
 fn not_measured() -> Error {
@@ -162,6 +167,16 @@ pub struct Reading {
     pub value: f64,
     /// Whether that is above the activation threshold.
     pub active: bool,
+}
+
+/// What was added to a queue, whether or not it was completed since.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Arrivals {
+    /// So many items since the queue began, summed over some parts, such as the partitions of
+    /// topics. Totals compare if they are of the same number of parts; one that falls began anew.
+    Total { items: u64, parts: usize },
+    /// So many items per second lately, as the backend itself measures.
+    PerSecond(f64),
 }
 
 /// A sample that is a number of waiting entries.

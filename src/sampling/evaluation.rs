@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::backend::Reading;
+use super::backend::{Arrivals, Reading};
 use crate::error::Error;
 
 /// The result of a trigger.
@@ -14,6 +14,8 @@ pub struct Evaluation {
     pub(super) in_flight: u64,
     /// How many consumers can have work at most, where the sample says it.
     pub most_consumers: Option<usize>,
+    /// What was added to the queue, where the sample says it.
+    pub arrivals: Option<Arrivals>,
     /// What the trigger's keys made of its reading; `None`: it has no such keys.
     pub shaped: Option<Shaped>,
     /// How old the sample is. Where there is none (`onOutage: value:N`), how long there has been

@@ -75,7 +75,7 @@ mod trigger_type;
 mod window;
 
 pub use authentication::{Authentication, AuthenticationSource};
-pub use backend::{Backend, Batch, Budget, CountRule, Pace, Reading, Rule, Total};
+pub use backend::{Arrivals, Backend, Batch, Budget, CountRule, Pace, Reading, Rule, Total};
 pub use batch::{BatchQuery, Measured};
 pub use check::Credentials;
 pub use connection_figures::{ConnectionFigures, Health};

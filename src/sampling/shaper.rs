@@ -190,6 +190,7 @@ impl Shaper {
                     reading,
                     in_flight: 0,
                     most_consumers: None,
+                    arrivals: None,
                     shaped: Some(Shaped {
                         raw_value: last.as_ref().map(|last| last.reading.value),
                         by: vec!["onOutage"],

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::backend::{Reading, Rule};
+use super::backend::{Arrivals, Reading, Rule};
 use crate::{
     error::Result,
     metadata::signal::{Seconds, Signal},
@@ -81,6 +81,14 @@ impl<R> SignalRule<R> {
         R: Rule<S>,
     {
         self.rule.most_consumers(sample)
+    }
+
+    /// What was added to the queue, whatever the signal.
+    pub fn arrivals<S>(&self, sample: &S) -> Option<Arrivals>
+    where
+        R: Rule<S>,
+    {
+        self.rule.arrivals(sample)
     }
 
     /// The seconds above which the trigger is active, where they decide.

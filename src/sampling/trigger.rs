@@ -236,6 +236,7 @@ impl<B: Backend> BoundQuery<B> {
             reading,
             in_flight,
             most_consumers: self.rule.most_consumers(&measured.sample),
+            arrivals: self.rule.arrivals(&measured.sample),
             shaped: None,
             age: now.saturating_duration_since(measured.at),
             stale,

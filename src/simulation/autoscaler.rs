@@ -40,16 +40,7 @@ impl Autoscaler {
         targets: Vec<MetricTarget>,
     ) -> Result<Self> {
         scaled_object.check()?;
-        let invalid = |what: String, next| Err(Error::new(Kind::Invalid, what, next));
-        if targets.is_empty() {
-            return invalid("there is no trigger".to_owned(), "Add one.");
-        }
-        for target in &targets {
-            if Milli::of(target.number()) == Milli(0) {
-                let what = format!("a target is {}", target.number());
-                return invalid(what, "It must be above 0, and is rounded to thousandths.");
-            }
-        }
+        check_targets(&targets)?;
         let (min, max) = (scaled_object.hpa_min(), scaled_object.max_replica_count);
         Ok(Autoscaler {
             hpa: Hpa::new(min, max, scaled_object.behavior.clone(), controller),
@@ -109,6 +100,21 @@ impl Autoscaler {
     }
 }
 
+/// There is a trigger, and every target is above 0.
+pub(super) fn check_targets(targets: &[MetricTarget]) -> Result<()> {
+    let invalid = |what: String, next| Err(Error::new(Kind::Invalid, what, next));
+    if targets.is_empty() {
+        return invalid("there is no trigger".to_owned(), "Add one.");
+    }
+    for target in targets {
+        if Milli::of(target.number()) == Milli(0) {
+            let what = format!("a target is {}", target.number());
+            return invalid(what, "It must be above 0, and is rounded to thousandths.");
+        }
+    }
+    Ok(())
+}
+
 fn observe(
     keda: &mut Keda,
     targets: &[MetricTarget],
@@ -121,13 +127,13 @@ fn observe(
 }
 
 /// What happens at an interval.
-struct Periodic {
+pub(super) struct Periodic {
     next: Duration,
     interval: Duration,
 }
 
 impl Periodic {
-    fn new(first: Duration, interval: Duration) -> Self {
+    pub fn new(first: Duration, interval: Duration) -> Self {
         Periodic {
             next: first,
             interval: interval.max(STEP),
@@ -135,7 +141,7 @@ impl Periodic {
     }
 
     /// Counts as done, if it is due. What is late by more than an interval is left out.
-    fn is_due(&mut self, now: Duration) -> bool {
+    pub fn is_due(&mut self, now: Duration) -> bool {
         let is_due = self.next <= now;
         while self.next <= now {
             self.next = self.next.saturating_add(self.interval);

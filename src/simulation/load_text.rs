@@ -36,10 +36,10 @@ impl FromStr for Load {
 impl Load {
     /// Rates that were measured: lines of a time and a rate in items per second, separated by a
     /// comma. Times are seconds (`90`, `90.5`) or as `1m 30s`, in ascending order; each rate holds
-    /// until the next one. A first line without numbers is the header, and lines that begin with `#`
-    /// are comments. `name` is the file's.
+    /// until the next one. A first line without numbers is the header; columns that it names after
+    /// these two are ignored. Lines that begin with `#` are comments. `name` is the file's.
     pub fn of_csv(name: &str, text: &str) -> Result<Self> {
-        let mut rates = Vec::new();
+        let (mut rates, mut columns) = (Vec::new(), 2);
         let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
         let lines = lines.map(|(index, line)| (index + 1, line.trim()));
         for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
@@ -48,17 +48,22 @@ impl Load {
                 let next = "A line is a time and a rate in items per second: 90,12.5";
                 Error::new(Kind::Invalid, what, next)
             };
-            let mut columns = line.split(',').map(str::trim);
-            let (Some(time), Some(rate), None) = (columns.next(), columns.next(), columns.next())
-            else {
+            let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+            let &[time, rate, ..] = fields.as_slice() else {
                 return Err(at("has not two columns"));
             };
             match (
                 seconds(time).or_else(|| span(time)),
                 rate.parse::<f64>().ok(),
             ) {
+                (None, None) if rates.is_empty() => columns = fields.len(),
+                _ if fields.len() != columns && columns == 2 => {
+                    return Err(at("has not two columns"));
+                }
+                _ if fields.len() != columns => {
+                    return Err(at(&format!("has not the {columns} columns of the header")));
+                }
                 (Some(time), Some(rate)) => rates.push((time, rate)),
-                (None, None) if rates.is_empty() => {}
                 (None, _) => return Err(at("the first column is no time")),
                 (_, None) => return Err(at("the second column is no number")),
             }
@@ -250,11 +255,18 @@ mod tests {
         let rates = [0, 59, 60, 90, 91].map(|second| load.rate(seconds(second)));
         assert_eq!(rates, [1.0, 1.0, 2.5, 2.5, 0.0]);
         assert_eq!(load.measured_until(), Some(Duration::from_millis(90_500)));
+        let more = Load::of_csv("f", "seconds,rate,value,method\n0,1,7,counted\n9,2,,end\n");
+        assert_eq!(more.unwrap().rate(seconds(9)), 2.0);
         for (text, error) in [
             ("time,rate\n", "f: the load has no points"),
             ("0,1\nx,2", "f, line 2: the first column is no time"),
             ("0,1\n1,x", "f, line 2: the second column is no number"),
             ("0,1\n2", "f, line 2: has not two columns"),
+            ("0,1,7", "f, line 1: has not two columns"),
+            (
+                "s,rate,value\n0,1",
+                "f, line 2: has not the 3 columns of the header",
+            ),
             ("5,1\n4,1", "f: the load has 4s after 5s"),
             ("0,-1", "f: the load has a rate of -1"),
         ] {

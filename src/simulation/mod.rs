@@ -5,7 +5,8 @@
 //! - A [`Trigger`] turns what is known of the queue into a value. [`ShapedTrigger`] puts the server's
 //!   own shaping (`scaleDownBelow`, `activityHold`, …) around one.
 //! - [`ScaledObject`] has KEDA's settings, with the HPA's [`Behavior`]; [`HpaController`] those of
-//!   the cluster.
+//!   the cluster. A [`ScaledJob`] takes the place of a ScaledObject: its workers are jobs, which take
+//!   so many items and end.
 //! - [`Simulation`] runs them together and yields a [`Timeline`]. Its [`Autoscaler`] also decides for
 //!   workers that are real.
 //!
@@ -14,8 +15,9 @@
 //! times; KEDA, the HPA and the points of the timeline are on whole seconds.
 //!
 //! Not simulated: the time that the API server, the scheduler and nodes take beyond
-//! [`WorkerModel::startup`]; paused ScaledObjects, `scalingModifiers` and ScaledJobs; metrics of pods
-//! and resources; delayed redelivery of interrupted items.
+//! [`WorkerModel::startup`]; paused ScaledObjects, `scalingModifiers`, a ScaledJob's
+//! `pendingPodConditions` and `rollout`; metrics of pods and resources; delayed redelivery of
+//! interrupted items.
 //!
 //! ```
 //! use std::time::Duration;
@@ -35,12 +37,15 @@
 mod arrivals;
 mod autoscaler;
 mod hpa;
+mod job_spec;
+mod jobs;
 mod keda;
 mod load;
 mod load_text;
 mod picture;
 mod queue;
 mod run;
+mod scalable;
 mod scatter;
 mod shaped;
 mod spec;
@@ -57,11 +62,13 @@ pub use autoscaler::Autoscaler;
 pub use hpa::{
     Behavior, HpaController, MetricTarget, Policy, PolicyType, Scale, ScalingRules, SelectPolicy,
 };
+pub use jobs::{MultipleScalersCalculation, ScaledJob, ScalingStrategy};
 pub use keda::{Fallback, FallbackBehavior, ScaledObject};
 pub use load::{Between, Load, Points};
-pub use picture::{Course, draw};
+pub use picture::{Course, Diagram, Line, draw, draw_diagrams};
 pub use queue::QueueState;
 use run::Run;
+pub use scalable::Scalable;
 pub use scatter::{Dot, Mark, Scatter};
 pub use shaped::ShapedTrigger;
 pub use timeline::{Point, Summary, Timeline, TriggerPoint};
@@ -75,7 +82,8 @@ use crate::error::Result;
 pub struct Simulation {
     load: Load,
     workers: WorkerModel,
-    scaled_object: ScaledObject,
+    scalable: Scalable,
+    items_per_job: u32,
     controller: HpaController,
     triggers: Vec<(MetricTarget, Box<dyn Trigger>)>,
     initial_backlog: u64,
@@ -90,12 +98,13 @@ const STEP: Duration = Duration::from_secs(1);
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 
 impl Simulation {
-    /// Without triggers, an empty queue, and the replicas of an inactive ScaledObject.
-    pub fn new(load: Load, workers: WorkerModel, scaled_object: ScaledObject) -> Self {
+    /// Without triggers, an empty queue, and the replicas of an inactive ScaledObject, or no job.
+    pub fn new(load: Load, workers: WorkerModel, scalable: impl Into<Scalable>) -> Self {
         Simulation {
             load,
             workers,
-            scaled_object,
+            scalable: scalable.into(),
+            items_per_job: 1,
             controller: HpaController::default(),
             triggers: Vec::new(),
             initial_backlog: 0,
@@ -116,6 +125,14 @@ impl Simulation {
         self
     }
 
+    /// A job of a ScaledJob takes so many items, [`WorkerModel::concurrency`] of them at once, and
+    /// ends; 1 unless it is set. One that finds no item ends as well, except for as many as
+    /// `minReplicaCount` says, which wait for one.
+    pub fn items_per_job(mut self, items: u32) -> Self {
+        self.items_per_job = items;
+        self
+    }
+
     /// So many items arrive at the start, all at once.
     pub fn initial_backlog(mut self, items: u64) -> Self {
         self.initial_backlog = items;
@@ -123,7 +140,7 @@ impl Simulation {
     }
 
     /// The scale target has so many replicas at the start. Otherwise `idleReplicaCount`, or
-    /// `minReplicaCount`.
+    /// `minReplicaCount`; no job of a ScaledJob.
     pub fn initial_replicas(mut self, replicas: u32) -> Self {
         self.initial_replicas = Some(replicas);
         self
@@ -137,7 +154,7 @@ impl Simulation {
 
     /// Runs for a length of time.
     ///
-    /// An error of kind [`Invalid`](crate::error::Kind::Invalid) if KEDA would refuse the ScaledObject, if there is no
+    /// An error of kind [`Invalid`](crate::error::Kind::Invalid) if KEDA would refuse the object, if there is no
     /// trigger, or if a target is not above 0.
     pub fn run(self, length: Duration) -> Result<Timeline> {
         self.run_with(length, |_| {})

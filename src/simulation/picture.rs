@@ -1,4 +1,5 @@
-//! A picture of simulations: arrivals, backlog, replicas and waits over time, as SVG.
+//! Pictures, as SVG: diagrams one below the other over the same time, of simulations those of
+//! arrivals, backlog, replicas and waits.
 
 use std::{ops::Range, time::Duration};
 
@@ -17,7 +18,23 @@ pub struct Course<'a> {
     pub timeline: &'a Timeline,
 }
 
-const SIZE: (u32, u32) = (900, 860);
+/// Lines over time, each in its colour.
+pub struct Diagram<'a> {
+    pub caption: &'a str,
+    pub lines: Vec<Line<'a>>,
+}
+
+/// A line of a diagram.
+pub struct Line<'a> {
+    /// Shown where a diagram has several.
+    pub name: &'a str,
+    /// Times since the start, in order, with the value from each on.
+    pub points: Vec<(Duration, f64)>,
+}
+
+const WIDTH: u32 = 900;
+/// Of one diagram.
+const HEIGHT: u32 = 215;
 
 /// The points of a line: about one for a pixel.
 const MOST_POINTS: usize = 800;
@@ -59,8 +76,20 @@ const PANELS: [Panel; 4] = [
 
 /// Draws simulations over each other, each in its colour.
 pub fn draw(courses: &[Course<'_>]) -> Result<String> {
+    let diagrams = PANELS.map(|panel| {
+        let lines = courses.iter().map(|course| line(course, &panel));
+        Diagram {
+            caption: panel.caption,
+            lines: lines.collect(),
+        }
+    });
+    draw_diagrams(&diagrams)
+}
+
+/// Draws diagrams. The first one that has several lines names them.
+pub fn draw_diagrams(diagrams: &[Diagram<'_>]) -> Result<String> {
     let mut svg = String::new();
-    draw_into(&mut svg, courses).map_err(failed)?;
+    draw_into(&mut svg, diagrams).map_err(failed)?;
     Ok(svg)
 }
 
@@ -72,22 +101,24 @@ pub(super) fn failed(error: Box<dyn std::error::Error>) -> Error {
 
 pub(super) type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
-fn draw_into(svg: &mut String, courses: &[Course<'_>]) -> Drawn {
-    let ends = courses
-        .iter()
-        .filter_map(|course| course.timeline.points.last());
-    let end = ends.map(|point| point.queue.time).max().unwrap_or_default();
-    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+fn draw_into(svg: &mut String, diagrams: &[Diagram<'_>]) -> Drawn {
+    let lines = diagrams.iter().flat_map(|diagram| &diagram.lines);
+    let ends = lines.filter_map(|line| line.points.last());
+    let end = ends.map(|(at, _)| *at).max().unwrap_or_default();
+    let named = diagrams.iter().position(|diagram| diagram.lines.len() > 1);
+    let count = diagrams.len().max(1);
+    let size = (WIDTH, HEIGHT * count as u32);
+    let root = SVGBackend::with_string(svg, size).into_drawing_area();
     root.fill(&WHITE)?;
-    let areas = root.split_evenly((PANELS.len(), 1));
-    for (index, (panel, area)) in PANELS.iter().zip(&areas).enumerate() {
-        let lines: Vec<_> = courses.iter().map(|course| line(course, panel)).collect();
-        let values = lines.iter().flatten().map(|(_, value)| *value);
+    let areas = root.split_evenly((count, 1));
+    for (index, (diagram, area)) in diagrams.iter().zip(&areas).enumerate() {
+        let lines = || diagram.lines.iter().map(|line| thinned(&line.points));
+        let values = lines().flatten().map(|(_, value)| value);
         let top = values.fold(0.0, f64::max) * 1.05;
         let (unit, per_unit) = unit(end);
         let x: Range<f64> = 0.0..(end.as_secs_f64() / per_unit).max(1e-9);
         let mut chart = ChartBuilder::on(area)
-            .caption(panel.caption, ("sans-serif", 15))
+            .caption(diagram.caption, ("sans-serif", 15))
             .margin(8)
             .margin_right(24)
             .x_label_area_size(34)
@@ -99,20 +130,20 @@ fn draw_into(svg: &mut String, courses: &[Course<'_>]) -> Drawn {
             .x_labels(12)
             .y_label_formatter(&number)
             .x_label_formatter(&number);
-        if index + 1 == PANELS.len() {
+        if index + 1 == count {
             mesh.x_desc(unit);
         }
         mesh.draw()?;
-        for (number, (course, line)) in courses.iter().zip(lines).enumerate() {
+        for (number, (named_line, line)) in diagram.lines.iter().zip(lines()).enumerate() {
             let style = COLORS[number % COLORS.len()].stroke_width(2);
             let line = line.into_iter().map(|(at, value)| (at / per_unit, value));
             let series = chart.draw_series(LineSeries::new(line, style))?;
-            if index == 0 && courses.len() > 1 {
+            if named == Some(index) {
                 let key = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style);
-                series.label(course.name).legend(key);
+                series.label(named_line.name).legend(key);
             }
         }
-        if index == 0 && courses.len() > 1 {
+        if named == Some(index) {
             let mut labels = chart.configure_series_labels();
             labels.background_style(WHITE.mix(0.8)).border_style(BLACK);
             labels.draw()?;
@@ -128,15 +159,21 @@ fn number(number: &f64) -> String {
     rounded.to_string()
 }
 
+fn line<'a>(course: &Course<'a>, panel: &Panel) -> Line<'a> {
+    let points = course.timeline.points.iter();
+    let points = points.map(|point| (point.queue.time, (panel.of)(course, point)));
+    Line {
+        name: course.name,
+        points: points.collect(),
+    }
+}
+
 /// Seconds and values: of as many points as become one, the largest.
-fn line(course: &Course<'_>, panel: &Panel) -> Vec<(f64, f64)> {
-    let points = &course.timeline.points;
+fn thinned(points: &[(Duration, f64)]) -> Vec<(f64, f64)> {
     let together = points.len().div_ceil(MOST_POINTS).max(1);
     let chunks = points.chunks(together).map(|chunk| {
-        let values = chunk.iter().map(|point| (panel.of)(course, point));
-        let at = chunk
-            .first()
-            .map_or(0.0, |point| point.queue.time.as_secs_f64());
+        let values = chunk.iter().map(|(_, value)| *value);
+        let at = chunk.first().map_or(0.0, |(at, _)| at.as_secs_f64());
         (at, values.fold(0.0, f64::max))
     });
     chunks.collect()
@@ -205,7 +242,7 @@ mod tests {
             load: &load,
             timeline: &timeline,
         };
-        let line = line(&course, &PANELS[2]);
+        let line = thinned(&line(&course, &PANELS[2]).points);
         assert!(line.len() <= MOST_POINTS);
         assert!(line.iter().any(|(_, value)| *value == 9_999.0));
     }

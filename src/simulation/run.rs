@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    Autoscaler, Point, QueueState, STEP, Simulation, Summary, Timeline, Trigger, TriggerPoint,
+    Autoscaler, Point, QueueState, STEP, Scalable, Simulation, Summary, Timeline, Trigger,
+    TriggerPoint,
     arrivals::Arrivals,
     hpa::Scale,
+    jobs::JobScaler,
     queue::{Item, Queue},
     workers::Workers,
 };
@@ -14,11 +16,15 @@ use crate::{error::Result, sampling::Reading};
 /// A simulation that runs.
 pub(super) struct Run {
     arrivals: Arrivals,
-    queue: Queue,
-    workers: Workers,
-    replicas: u32,
+    target: ScaleTarget,
     triggers: Triggers,
-    autoscaler: Autoscaler,
+    scaler: Scaler,
+}
+
+/// What decides how many workers there are.
+enum Scaler {
+    Object(Box<Autoscaler>),
+    Job(JobScaler),
 }
 
 impl Run {
@@ -27,17 +33,15 @@ impl Run {
         let Simulation {
             load,
             workers: model,
-            scaled_object,
+            scalable,
+            items_per_job,
             controller,
             triggers,
             initial_backlog,
             initial_replicas,
             rate_window,
         } = simulation;
-        let inactive = scaled_object.idle_replica_count;
-        let inactive = inactive.unwrap_or(scaled_object.min_replica_count);
         let (targets, triggers) = triggers.into_iter().unzip();
-        let autoscaler = Autoscaler::new(scaled_object, controller, targets)?;
         let mut queue = Queue::new(rate_window);
         for number in 0..initial_backlog {
             queue.push(Item {
@@ -45,52 +49,116 @@ impl Run {
                 takes: model.item_time.of(number),
             });
         }
-        let replicas = initial_replicas.unwrap_or(inactive);
-        let mut workers = Workers::new(model);
-        workers.scale(replicas, &mut queue, Duration::ZERO);
-        Ok(Run {
-            arrivals: Arrivals::new(load),
+        let (workers, inactive, scaler) = match scalable {
+            Scalable::Object(scaled_object) => {
+                let inactive = scaled_object.idle_replica_count;
+                let inactive = inactive.unwrap_or(scaled_object.min_replica_count);
+                let autoscaler = Autoscaler::new(scaled_object, controller, targets)?;
+                let scaler = Scaler::Object(Box::new(autoscaler));
+                (Workers::new(model), inactive, scaler)
+            }
+            Scalable::Job(scaled_job) => {
+                let waiting = scaled_job.min_replica_count;
+                let workers = Workers::jobs(model, items_per_job, waiting);
+                let scaler = JobScaler::new(scaled_job, targets)?;
+                (workers, 0, Scaler::Job(scaler))
+            }
+        };
+        let mut target = ScaleTarget {
+            queue,
+            workers,
+            replicas: initial_replicas.unwrap_or(inactive),
+        };
+        let ScaleTarget {
             queue,
             workers,
             replicas,
+        } = &mut target;
+        workers.scale(*replicas, queue, Duration::ZERO);
+        Ok(Run {
+            arrivals: Arrivals::new(load),
+            target,
             triggers: Triggers::new(triggers),
-            autoscaler,
+            scaler,
         })
     }
 
     /// Runs for a length of time.
     pub fn until(mut self, length: Duration, mut progress: impl FnMut(Duration)) -> Timeline {
-        let initial_replicas = self.replicas;
+        let initial_replicas = self.target.replicas;
         let (mut now, mut points) = (Duration::ZERO, vec![self.step(Duration::ZERO)]);
         while now + STEP <= length {
             now += STEP;
             points.push(self.step(now));
             progress(now);
         }
-        let max_age = self.queue.longest_wait(now);
-        let worker_time = self.workers.worker_time(now);
-        let waits = self.queue.wait_percentiles(now);
+        let ScaleTarget { queue, workers, .. } = &mut self.target;
+        let max_age = queue.longest_wait(now);
+        let worker_time = workers.worker_time(now);
+        let waits = queue.wait_percentiles(now);
         let summary = Summary::of(&points, initial_replicas, (max_age, waits), worker_time);
         Timeline { points, summary }
     }
 
     /// What happens up to a time, and then at it: KEDA first, then the HPA.
     fn step(&mut self, now: Duration) -> Point {
-        let arrivals = self.arrivals.until(now);
-        self.workers.work(&mut self.queue, arrivals, now);
-        let state = self.queue.state(now, self.workers.in_flight());
-        self.triggers.observe(&state);
-        let scale = self.scale();
-        let polled = self
-            .autoscaler
-            .poll(now, scale, || self.triggers.call(&state));
-        self.scale_to(polled, now);
-        let scale = self.scale();
-        let synced = self
-            .autoscaler
-            .sync(now, scale, || self.triggers.call(&state));
-        self.scale_to(synced, now);
+        let Run {
+            arrivals,
+            target,
+            triggers,
+            scaler,
+        } = self;
+        let state = target.work(arrivals.until(now), now);
+        triggers.observe(&state);
+        match scaler {
+            Scaler::Object(autoscaler) => {
+                let polled = autoscaler.poll(now, target.scale(), || triggers.call(&state));
+                target.scale_to(polled, now);
+                let synced = autoscaler.sync(now, target.scale(), || triggers.call(&state));
+                target.scale_to(synced, now);
+            }
+            Scaler::Job(scaler) => {
+                let jobs = target.workers.job_count();
+                let created = scaler.poll(now, jobs, || triggers.call(&state));
+                target.create_jobs(created, now);
+            }
+        }
         self.point(now)
+    }
+
+    fn point(&mut self, now: Duration) -> Point {
+        let ScaleTarget {
+            queue,
+            workers,
+            replicas,
+        } = &mut self.target;
+        Point {
+            queue: queue.state(now, workers.in_flight()),
+            wanted: match &self.scaler {
+                Scaler::Object(autoscaler) => autoscaler.wanted(),
+                Scaler::Job(_) => None,
+            },
+            replicas: *replicas,
+            ready: workers.ready(),
+            interrupted: workers.interrupted(),
+            triggers: self.triggers.results.clone(),
+        }
+    }
+}
+
+/// The workers, and the queue that they take from.
+struct ScaleTarget {
+    queue: Queue,
+    workers: Workers,
+    /// Replicas, or jobs that are not finished.
+    replicas: u32,
+}
+
+impl ScaleTarget {
+    /// Works until a time, while items arrive; what is known of the queue then.
+    fn work(&mut self, arrivals: Vec<Duration>, now: Duration) -> QueueState {
+        self.workers.work(&mut self.queue, arrivals, now);
+        self.queue.state(now, self.workers.in_flight())
     }
 
     fn scale(&self) -> Scale {
@@ -107,15 +175,9 @@ impl Run {
         }
     }
 
-    fn point(&mut self, now: Duration) -> Point {
-        Point {
-            queue: self.queue.state(now, self.workers.in_flight()),
-            wanted: self.autoscaler.wanted(),
-            replicas: self.replicas,
-            ready: self.workers.ready(),
-            interrupted: self.workers.interrupted(),
-            triggers: self.triggers.results.clone(),
-        }
+    fn create_jobs(&mut self, count: u32, now: Duration) {
+        self.workers.create_jobs(count, &mut self.queue, now);
+        self.replicas = self.workers.job_count().unfinished;
     }
 }
 

@@ -19,9 +19,9 @@ pub struct Point {
     /// The queue, and the time since the start.
     pub queue: QueueState,
     /// The replicas that the metrics led to in the HPA's last sync, before windows, policies and
-    /// bounds. `None`: it was off, or its metrics failed.
+    /// bounds. `None`: it was off, its metrics failed, or there is none, as for a ScaledJob.
     pub wanted: Option<u32>,
-    /// The replicas of the scale target.
+    /// The replicas of the scale target, or the jobs that are not finished.
     pub replicas: u32,
     /// The workers that take items.
     pub ready: u32,

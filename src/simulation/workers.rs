@@ -1,12 +1,15 @@
 //! Workers: what they take from the queue, how long they take, and what happens to an item whose
 //! worker is removed.
 
+mod jobs;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, VecDeque},
     time::Duration,
 };
 
+use self::jobs::JobRules;
 use super::queue::{Item, Queue};
 
 /// How the workers of a scale target work. One worker is one pod.
@@ -63,6 +66,8 @@ impl ItemTime {
 /// The workers that exist, with what they have in hand.
 pub(super) struct Workers {
     model: WorkerModel,
+    /// `None`: they work until they are removed.
+    jobs: Option<JobRules>,
     all: BTreeMap<u64, Worker>,
     /// A worker for each item more that it could take; removed workers are left in it.
     free: VecDeque<u64>,
@@ -80,6 +85,8 @@ struct Worker {
     ready: bool,
     terminating: bool,
     in_hand: Vec<(u64, Item)>,
+    /// The items that it takes until it ends; `None`: it does not end by itself.
+    left: Option<u32>,
 }
 
 /// What happens to a worker. Ordered by time; at one time by the worker's age.
@@ -103,6 +110,7 @@ impl Workers {
     pub fn new(model: WorkerModel) -> Self {
         Workers {
             model,
+            jobs: None,
             all: BTreeMap::new(),
             free: VecDeque::new(),
             events: BinaryHeap::new(),
@@ -199,6 +207,7 @@ impl Workers {
             ready: false,
             terminating: false,
             in_hand: Vec::new(),
+            left: self.jobs.map(|jobs| jobs.items),
         };
         self.all.insert(id, worker);
         match self.model.startup.is_zero() {
@@ -256,7 +265,7 @@ impl Workers {
         worker.in_hand.retain(|(in_hand, _)| *in_hand != number);
         self.in_flight -= 1;
         queue.complete(now);
-        match worker.terminating {
+        match worker.terminating || worker.left == Some(0) {
             false => self.free.push_back(id),
             true if worker.in_hand.is_empty() => self.end(id, queue, now),
             true => {}
@@ -268,11 +277,12 @@ impl Workers {
         while let Some(id) = self.next_free() {
             let Some(item) = queue.take(now) else {
                 self.free.push_front(id);
-                return;
+                return self.end_idle_jobs(queue, now);
             };
             let number = self.next_number();
             if let Some(worker) = self.all.get_mut(&id) {
                 worker.in_hand.push((number, item));
+                worker.left = worker.left.map(|left| left.saturating_sub(1));
             }
             self.in_flight += 1;
             self.schedule(id, now.checked_add(item.takes), What::Complete(number));
@@ -282,7 +292,8 @@ impl Workers {
     fn next_free(&mut self) -> Option<u64> {
         loop {
             let id = self.free.pop_front()?;
-            if self.all.get(&id).is_some_and(|worker| !worker.terminating) {
+            let takes = |worker: &Worker| !worker.terminating && worker.left != Some(0);
+            if self.all.get(&id).is_some_and(takes) {
                 return Some(id);
             }
         }

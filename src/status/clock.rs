@@ -31,6 +31,13 @@ impl Clock {
         humantime::format_rfc3339_seconds(date).to_string()
     }
 
+    /// So long before now, in the same format, to the millisecond.
+    pub fn text_before(&self, age: Duration) -> String {
+        let date = self.date.checked_sub(age);
+        let date = date.unwrap_or(SystemTime::UNIX_EPOCH);
+        humantime::format_rfc3339_millis(date).to_string()
+    }
+
     /// How long ago a time was.
     pub fn ago(&self, at: Instant) -> Duration {
         self.now.saturating_duration_since(at)

@@ -7,7 +7,7 @@ use super::{
     commands::commands,
     help, id_text,
     model::{
-        Budget, Command, Connection, ConnectionHealth, ConnectionRef, ErrorText, Limit,
+        Arrivals, Budget, Command, Connection, ConnectionHealth, ConnectionRef, ErrorText, Limit,
         MetadataKey, PastError, Point, Reply, Trigger, TriggerDetail, TriggerStatus,
     },
 };
@@ -97,7 +97,23 @@ pub fn trigger_of(found: &Inspected, clock: &Clock) -> Trigger {
         replicas: replicas(found),
         active: reading.map(|reading| reading.active),
         age_seconds: last.map(|last| last.age.as_secs_f64()),
+        measured_at: last.map(|last| clock.text_before(last.age)),
+        arrivals: last.and_then(|last| last.arrivals).map(arrivals),
         shaping: trigger.map_or(Vec::new(), |trigger| trigger.shaping()),
+    }
+}
+
+fn arrivals(found: sampling::Arrivals) -> Arrivals {
+    match found {
+        sampling::Arrivals::Total { items, parts } => Arrivals {
+            total: Some(items),
+            parts: Some(parts),
+            per_second: None,
+        },
+        sampling::Arrivals::PerSecond(rate) => Arrivals {
+            per_second: Some(rate),
+            ..Arrivals::default()
+        },
     }
 }
 

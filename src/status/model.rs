@@ -158,8 +158,26 @@ pub struct Trigger {
     pub active: Option<bool>,
     /// Of the last good sample.
     pub age_seconds: Option<f64>,
+    /// When the last good sample was measured, to the millisecond.
+    pub measured_at: Option<String>,
+    /// What was added to what it measures, where the last good sample says it.
+    pub arrivals: Option<Arrivals>,
     /// The keys that may change its value.
     pub shaping: Vec<&'static str>,
+}
+
+/// What was added to a queue, whether or not it was completed since.
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Arrivals {
+    /// Items since the queue began: the ends of a topic's partitions, the entries of a stream. Null:
+    /// the backend measures the rate.
+    pub total: Option<u64>,
+    /// Of how many parts, such as partitions, the total is the sum. Two totals compare if this is the
+    /// same; one that falls began anew.
+    pub parts: Option<usize>,
+    /// Items per second, as the backend itself measures: Temporal over 30 s. Null: it counts.
+    pub per_second: Option<f64>,
 }
 
 /// How the last evaluation of a trigger ended.

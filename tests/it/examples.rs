@@ -2,7 +2,7 @@
 //! the HPA would decide, do all of the work that the real backend has for them.
 
 mod exceptions;
-mod generated;
+pub mod generated;
 mod manifests;
 mod objects;
 mod picture;

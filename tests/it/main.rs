@@ -25,6 +25,8 @@ mod packaging;
 mod probe;
 mod program;
 mod properties;
+mod record;
+mod recorded;
 mod redis;
 mod rolling_restart;
 mod simulate;

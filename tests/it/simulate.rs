@@ -142,6 +142,111 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
     }
 }
 
+const JOBS: &str = "\
+apiVersion: keda.sh/v1alpha1
+kind: ScaledJob
+metadata: {name: reports, namespace: shop}
+spec:
+  maxReplicaCount: 5
+  pollingInterval: 10
+  jobTargetRef: {template: {}}
+  triggers:
+    - type: external
+      metadata: {backend: redis, address: 'redis:6379', listName: reports, listLength: '1'}
+";
+
+#[test]
+fn jobs_take_items_and_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reports.yaml");
+    fs::write(&path, JOBS).unwrap();
+    let path = path.display().to_string();
+    let load = [
+        "--load",
+        "0/s",
+        "--initial-backlog",
+        "12",
+        "--length",
+        "10m",
+    ];
+    let vary = ["--vary", "strategy=default,accurate"];
+    let found = json(&[&[path.as_str(), "--items-per-job", "2"], &load[..], &vary].concat());
+    let names: Vec<_> = found
+        .iter()
+        .map(|of| of["name"].as_str().unwrap())
+        .collect();
+    let name = "shop/reports strategy=";
+    assert_eq!(
+        names,
+        ["default", "accurate"].map(|strategy| format!("{name}{strategy}"))
+    );
+    for of in &found {
+        assert_eq!(of["completed"], 12, "{of}");
+        assert_eq!(of["replicas"]["largest"], 5, "{of}");
+        // Five jobs with two items of 2 s each: gone at 4 s. Two others come with the next poll.
+        assert_eq!(of["secondsAtMax"], 3, "{of}");
+    }
+    let (code, _, notes) = simulate(&[&[path.as_str()], &load[..]].concat());
+    assert_eq!((code, notes.as_str()), (0, ""));
+
+    let other = JOBS
+        .replace(
+            "  jobTargetRef",
+            "  scalingStrategy: {pendingPodConditions: [Ready]}\n  jobTargetRef",
+        )
+        .replace(
+            "    - type: external",
+            "    - type: external\n      metricType: Value",
+        );
+    fs::write(&path, other).unwrap();
+    let (code, _, notes) = simulate(&[&[path.as_str()], &load[..]].concat());
+    assert_eq!(code, 0, "{notes}");
+    for note in [
+        "pendingPodConditions is not simulated",
+        "creates no jobs for a trigger with metricType Value",
+    ] {
+        assert!(notes.contains(note), "{notes}");
+    }
+}
+
+#[test]
+fn a_price_is_a_number() {
+    for price in ["NaN", "inf", "-1", "-0.5", "free"] {
+        let price = format!("--price={price}");
+        let (code, stdout, stderr) = simulate(&[EXAMPLE, "--load", "1/s", &price]);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{price}");
+        assert!(
+            stderr.contains("must be a number, and not below 0"),
+            "{stderr}"
+        );
+    }
+    let found = json(&[EXAMPLE, "--load", "1/s", "--price", "0"]);
+    assert_eq!(found[0]["cost"], 0.0);
+}
+
+/// A simulation has no chance in it.
+#[test]
+fn the_page_shows_what_it_prints_of_a_scaled_job() {
+    let page = fs::read_to_string("docs/how-to/simulate.md").unwrap();
+    let (_, section) = page.split_once("## ScaledJobs\n").unwrap();
+    let between = |start: &str| {
+        let (_, rest) = section.split_once(start).unwrap();
+        rest.split_once("```").unwrap().0
+    };
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("reports.yaml"), between("```yaml\n")).unwrap();
+    let (command, expected) = between("```console\n$ backlog-scaler ")
+        .split_once('\n')
+        .unwrap();
+    let program = env!("CARGO_BIN_EXE_backlog-scaler");
+    let output = Command::new("sh")
+        .args(["-c", &format!("{program} {command}")])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+}
+
 /// A simulation has no chance in it.
 #[test]
 fn the_page_shows_what_it_prints() {

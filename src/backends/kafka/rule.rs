@@ -8,7 +8,7 @@ use super::query::{Partition, Progress, Sample, Waiting};
 use crate::{
     error::{Error, Kind, Result},
     metadata::values::{Activation, Target},
-    sampling::{Reading, Rule},
+    sampling::{Arrivals, Reading, Rule},
 };
 
 /// Where a group starts that has committed nothing: Kafka's `auto.offset.reset`.
@@ -57,6 +57,16 @@ impl Rule<Sample> for LagRule {
     fn most_consumers(&self, sample: &Sample) -> Option<usize> {
         let partitions = sample.partitions.len();
         (!self.allow_idle_consumers && partitions > 0).then_some(partitions)
+    }
+
+    /// The ends of the partitions, which consuming and retention do not change.
+    fn arrivals(&self, sample: &Sample) -> Option<Arrivals> {
+        let ends = sample.partitions.iter().map(|partition| partition.end);
+        let ends = ends.map(|end| u64::try_from(end).unwrap_or(0));
+        Some(Arrivals::Total {
+            items: ends.fold(0, u64::saturating_add),
+            parts: sample.partitions.len(),
+        })
     }
 
     // By the time of the measurement: an outage, during which no commit is seen to move, must not

@@ -100,7 +100,7 @@ impl<'a> KeyNames<'a> {
             waiting: total(of_waiting)?,
             processing: total(of_processing)?,
             age: self.needs_age().then(|| self.age(of_waiting, ages, first)),
-            progress: None,
+            ..Count::default()
         })
     }
 

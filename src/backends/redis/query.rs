@@ -29,6 +29,8 @@ pub struct Count {
     pub age: Option<Result<Duration>>,
     /// How far the group came lately. `None` where no trigger needs it.
     pub progress: Option<Progress>,
+    /// Entries that were added to the stream since it began, as far as the replies say.
+    pub added: Option<u64>,
 }
 
 /// How far a consumer group came lately.

@@ -8,7 +8,7 @@ use super::query::{Count, Progress};
 use crate::{
     error::{Error, Kind, Result},
     metadata::values::Activation,
-    sampling::{Reading, Rule},
+    sampling::{Arrivals, Reading, Rule},
 };
 
 /// Over less time than this a rate is chance.
@@ -88,6 +88,10 @@ impl Rule<Count> for EntryRule {
 
     fn in_flight(&self, count: &Count) -> u64 {
         count.processing
+    }
+
+    fn arrivals(&self, count: &Count) -> Option<Arrivals> {
+        count.added.map(|items| Arrivals::Total { items, parts: 1 })
     }
 }
 

@@ -163,8 +163,7 @@ impl BatchReader {
             let count = waiting.map(|waiting| Count {
                 waiting,
                 age,
-                progress: None,
-                processing: 0,
+                ..Count::default()
             });
             complete(query, at, count);
         }

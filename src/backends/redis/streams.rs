@@ -183,7 +183,16 @@ fn lag(
     found.uncounted = uncounted;
     found.after = after.map(str::to_owned);
     found.given = given(fields);
+    found.count.added = added(fields);
     Ok(found)
+}
+
+/// Redis computes the lag as the entries that were added to the stream without those that the group
+/// has read (`streamReplyWithCGLag` in its `t_stream.c`), so the sum is what was added. Where entries
+/// were trimmed before the group was given them, newer servers report what is left as the lag.
+fn added(fields: &Value) -> Option<u64> {
+    let count = |name| field(fields, name).and_then(as_count);
+    count("entries-read")?.checked_add(count("lag")?)
 }
 
 fn given(fields: &Value) -> Given {
@@ -250,6 +259,18 @@ mod tests {
         assert_eq!(group("0-0", Value::Nil), known(0, EntryId(0, 0)));
         assert_eq!(group("9-1", Value::Nil), Given::Unknown);
         assert_eq!(group("x", Value::Int(4)), Given::Unknown);
+    }
+
+    #[test]
+    fn what_was_added_is_known_with_the_lag_and_what_was_read() {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let group = |read, lag| {
+            let fields = vec![text("entries-read"), read, text("lag"), lag];
+            added(&Value::Array(fields))
+        };
+        assert_eq!(group(Value::Int(40), Value::Int(2)), Some(42));
+        assert_eq!(group(Value::Nil, Value::Int(2)), None);
+        assert_eq!(group(Value::Int(40), Value::Nil), None);
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub struct TaskStats {
     /// Tasks that go to workers each second, of the backlog and past it: the server's average of
     /// 30 s.
     pub dispatch_rate: f64,
+    /// Tasks that are added each second, those that go straight to a worker included: the server's
+    /// average of 30 s.
+    pub add_rate: f64,
     /// A worker polled in the last moments, as far as the response says.
     pub polled: bool,
 }
@@ -53,6 +56,7 @@ impl Backlog {
         sum.backlog = sum.backlog.saturating_add(stats.backlog);
         sum.age = sum.age.max(stats.age);
         sum.dispatch_rate += stats.dispatch_rate;
+        sum.add_rate += stats.add_rate;
         sum.polled |= stats.polled;
     }
 
@@ -65,6 +69,11 @@ impl Backlog {
     pub fn total(&self) -> u64 {
         let backlogs = self.types.iter().map(|stats| stats.backlog);
         backlogs.fold(0, u64::saturating_add)
+    }
+
+    /// The tasks of all types that are added each second.
+    pub fn add_rate(&self) -> f64 {
+        self.types.iter().map(|stats| stats.add_rate).sum()
     }
 
     /// For how long the oldest task of all has waited.

@@ -107,7 +107,6 @@ fn task_stats(stats: &TaskQueueStats) -> TaskStats {
     // The estimate may fall below 0 for a moment.
     let backlog = stats.approximate_backlog_count.try_into().unwrap_or(0);
     let age = stats.approximate_backlog_age.unwrap_or_default();
-    let rate = f64::from(stats.tasks_dispatch_rate);
     TaskStats {
         backlog,
         age: match backlog {
@@ -117,9 +116,15 @@ fn task_stats(stats: &TaskQueueStats) -> TaskStats {
             0 => Duration::ZERO,
             _ => age.try_into().unwrap_or_default(),
         },
-        dispatch_rate: if rate.is_finite() { rate.max(0.0) } else { 0.0 },
+        dispatch_rate: rate(stats.tasks_dispatch_rate),
+        add_rate: rate(stats.tasks_add_rate),
         polled: false,
     }
+}
+
+fn rate(rate: f32) -> f64 {
+    let rate = f64::from(rate);
+    if rate.is_finite() { rate.max(0.0) } else { 0.0 }
 }
 
 /// A type as the API numbers it.
@@ -192,9 +197,15 @@ mod tests {
         ] {
             let stats = TaskQueueStats {
                 tasks_dispatch_rate: rate,
+                tasks_add_rate: rate,
                 ..Default::default()
             };
-            assert_eq!(task_stats(&stats).dispatch_rate, then, "{rate}");
+            let found = task_stats(&stats);
+            assert_eq!(
+                (found.dispatch_rate, found.add_rate),
+                (then, then),
+                "{rate}"
+            );
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     metadata::values::Activation,
-    sampling::{Reading, Rule},
+    sampling::{Arrivals, Reading, Rule},
 };
 
 /// The value is the backlog; active above the activation threshold, or while workflows run.
@@ -55,6 +55,10 @@ impl Rule<Backlog> for BacklogRule {
 
     fn in_flight(&self, backlog: &Backlog) -> u64 {
         backlog.in_flight
+    }
+
+    fn arrivals(&self, backlog: &Backlog) -> Option<Arrivals> {
+        Some(Arrivals::PerSecond(backlog.add_rate()))
     }
 }
 

@@ -154,20 +154,10 @@ impl Probe {
     /// Whether every trigger has a value, and nothing else is wrong. `None`: the manifests cannot be
     /// read, and it was said why.
     fn probe_files(&self) -> Result<Option<bool>> {
-        let env = |name: &str| std::env::var(name).ok();
         let files = files(&self.what)?;
-        let Manifests { objects, notes } = match manifest::read_all(&files, &env) {
-            Ok(manifests) => manifests,
-            Err(problems) => {
-                for problem in problems {
-                    to_stderr("error", problem);
-                }
-                return Ok(None);
-            }
+        let Some(objects) = read(&files) else {
+            return Ok(None);
         };
-        for note in notes {
-            to_stderr("note", note);
-        }
         runtime()?.block_on(async {
             let settings = match &self.address {
                 Some(_) => None,
@@ -217,6 +207,22 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<(File, bool)>> {
     Ok(inputs
         .map(|input| (File::new(input.name, input.text), input.in_folder))
         .collect())
+}
+
+/// The objects of files, with notes on stderr; `None`: they cannot be read, and stderr has the reason.
+pub fn read(files: &[(File, bool)]) -> Option<Vec<Object>> {
+    let env = |name: &str| std::env::var(name).ok();
+    match manifest::read_all(files, &env) {
+        Ok(Manifests { objects, notes }) => {
+            notes.into_iter().for_each(|note| to_stderr("note", note));
+            Some(objects)
+        }
+        Err(problems) => {
+            let problems = problems.into_iter();
+            problems.for_each(|problem| to_stderr("error", problem));
+            None
+        }
+    }
 }
 
 /// The objects of files, for other commands; what is wrong with the files is theirs to say.

@@ -1,10 +1,10 @@
-//! One simulated ScaledObject.
+//! One simulated ScaledObject or ScaledJob.
 
-use crate::simulation::{self, Load, ScaledObject, Timeline};
+use crate::simulation::{self, Load, Scalable, Timeline};
 
 pub struct Course {
     pub name: String,
-    pub object: ScaledObject,
+    pub object: Scalable,
     pub timeline: Timeline,
 }
 

@@ -1,4 +1,4 @@
-//! `simulate`: how a ScaledObject would scale a load, without a cluster and without waiting.
+//! `simulate`: how a ScaledObject or ScaledJob would scale a load, without a cluster and without waiting.
 
 mod course;
 pub(super) mod object;
@@ -28,8 +28,8 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// Replay a load through a ScaledObject: how long work waits, how many replicas that takes, and what
-/// they cost.
+/// Replay a load through a ScaledObject or ScaledJob: how long work waits, how many replicas that
+/// takes, and what they cost.
 ///
 /// The ScaledObject's own settings count: triggers of type external with their signal, target and
 /// keys such as scaleDownBelow or smoothing (evaluated by the server's own code), pollingInterval,
@@ -46,9 +46,13 @@ use crate::{
 /// sine(A..B/s, PERIOD); sawtooth(A..B/s, PERIOD); bursts(RATE, LENGTH, EVERY); several are added
 /// with +.
 ///
-/// Not simulated: triggers that are not external, ScaledJobs, scalingModifiers, the time that the
-/// API server and nodes take beyond --startup, and chance: items arrive evenly at the rate and all
-/// take the same time.
+/// Of a ScaledJob count pollingInterval, minReplicaCount, maxReplicaCount and scalingStrategy. Replicas
+/// are its jobs: each takes --items-per-job items and ends; one that finds none ends as well, except
+/// for minReplicaCount jobs, which wait. --vary strategy=default,accurate,eager compares strategies.
+///
+/// Not simulated: triggers that are not external, scalingModifiers, pendingPodConditions, the time
+/// that the API server and nodes take beyond --startup, and chance: items arrive evenly at the rate
+/// and all take the same time.
 ///
 /// WAIT is from an item's arrival until a worker takes it; of so many of 100 items at most this
 /// long. AT MAX is how long there were maxReplicaCount replicas, CHANGES how often their number
@@ -75,12 +79,13 @@ pub struct Simulate {
     trigger: Vec<usize>,
 
     /// Compare values of a key of the triggers, or of minReplicaCount, maxReplicaCount, cooldownPeriod
-    /// and the like: listLength=20,50. Given more than once, all combinations.
+    /// and the like, or of a ScaledJob's strategy: listLength=20,50. Given more than once, all
+    /// combinations.
     #[arg(long, value_name = "KEY=VALUE,…", value_parser = Vary::parse)]
     vary: Vec<Vary>,
 
     /// What one replica costs for an hour.
-    #[arg(long, value_name = "PRICE")]
+    #[arg(long, value_name = "PRICE", value_parser = price)]
     price: Option<f64>,
 
     /// Draw arrivals, backlog, replicas and waits into an SVG file.
@@ -136,7 +141,7 @@ impl Simulate {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The ScaledObjects of the files.
+    /// The objects of the files.
     fn scaled(&self) -> Result<Vec<Scaled>> {
         let inputs = manifests::collect(&self.files)?;
         let several = inputs.len() > 1;
@@ -183,4 +188,11 @@ pub(super) fn write(path: &PathBuf, text: &str) -> Result<()> {
 /// A length of time as people write it: `90s`, `10m`, `1d`.
 pub(super) fn span(text: &str) -> std::result::Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; expected as 90s, 10m or 1h"))
+}
+
+/// What a replica costs for an hour.
+fn price(text: &str) -> std::result::Result<f64, String> {
+    let price = text.parse::<f64>().ok();
+    let price = price.filter(|price| price.is_finite() && *price >= 0.0);
+    price.ok_or_else(|| "must be a number, and not below 0, as 0.08".to_owned())
 }

@@ -1,4 +1,4 @@
-//! A ScaledObject of a manifest → what is simulated of it.
+//! A ScaledObject or ScaledJob of a manifest → what is simulated of it.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +13,16 @@ use crate::{
     },
     sampling::{Engine, Reading},
     simulation::{
-        MetricTarget, QueueState, Report as Measurement, ScaledObject, ShapedTrigger, Trigger,
-        drain_time, oldest_age,
+        MetricTarget, QueueState, Report as Measurement, Scalable, ScaledJob, ScaledObject,
+        ShapedTrigger, Trigger, drain_time, oldest_age,
     },
 };
 
-/// A ScaledObject to simulate.
+/// A ScaledObject or ScaledJob to simulate.
 pub struct Scaled {
     /// `shop/orders`.
     pub name: String,
-    pub object: ScaledObject,
+    pub object: Scalable,
     pub triggers: Vec<Simulated>,
 }
 
@@ -32,7 +32,7 @@ pub struct Read {
     pub notes: Vec<String>,
 }
 
-/// Reads a file's ScaledObjects. An error: something in it is wrong, or there is none.
+/// Reads a file's ScaledObjects and ScaledJobs. An error: something in it is wrong, or there is none.
 pub fn read(file: &File, engine: &Engine, only: &[usize]) -> Result<Read> {
     read_some(file, engine, only, |_| true)
 }
@@ -55,16 +55,21 @@ pub fn read_some(
         if !is_chosen(&id) {
             continue;
         }
-        if object.scaled == manifests::Scaled::Job {
-            notes.push(format!("{id}: a ScaledJob is not simulated"));
-            continue;
-        }
         let spec = object.node.get("spec").map(|spec| spec.value());
         let spec = spec
             .transpose()
             .map_err(|error| invalid(format!("{id}: {}", error.reason)))?;
-        let settings = ScaledObject::of_spec(&spec.unwrap_or_default());
+        let spec = spec.unwrap_or_default();
+        let settings = match object.scaled {
+            manifests::Scaled::Object => ScaledObject::of_spec(&spec).map(Scalable::Object),
+            manifests::Scaled::Job => ScaledJob::of_spec(&spec).map(Scalable::Job),
+        };
         let settings = settings.map_err(|error| invalid(format!("{id}: spec.{error}")))?;
+        if spec.pointer(PENDING).is_some() {
+            notes.push(format!(
+                "{id}: pendingPodConditions is not simulated; a job is pending until --startup is over"
+            ));
+        }
         let mut reader = Triggers {
             engine,
             id: &id,
@@ -73,6 +78,12 @@ pub fn read_some(
             notes: &mut notes,
         };
         let triggers = reader.read(&object.triggers, only)?;
+        let is_value = |(target, _): &Simulated| matches!(target, MetricTarget::Value(_));
+        if object.scaled == manifests::Scaled::Job && triggers.iter().any(is_value) {
+            notes.push(format!(
+                "{id}: KEDA creates no jobs for a trigger with metricType Value; use AverageValue"
+            ));
+        }
         objects.push(Scaled {
             name: id,
             object: settings,
@@ -80,10 +91,16 @@ pub fn read_some(
         });
     }
     match objects.is_empty() {
-        true => Err(invalid(format!("{}: holds no ScaledObject", file.name()))),
+        true => Err(invalid(format!(
+            "{}: holds no ScaledObject or ScaledJob",
+            file.name()
+        ))),
         false => Ok(Read { objects, notes }),
     }
 }
+
+/// A field of a ScaledJob.
+const PENDING: &str = "/scalingStrategy/pendingPodConditions";
 
 fn invalid(what: String) -> Error {
     Error::new(Kind::Invalid, what, "")
@@ -218,10 +235,23 @@ impl Measured {
             signal: common.signal,
             activation: activation.unwrap_or(0),
             activation_seconds: common.activation_seconds.map(|seconds| seconds.0),
-            // Consumers commit what they have finished.
-            includes_in_hand: common.backend.ends_with("kafka"),
+            includes_in_hand: includes_in_hand(metadata, &common.backend),
         }
     }
+}
+
+/// Whether what a trigger counts has what workers have taken: consumers of Kafka commit what they have
+/// finished, and in Redis what is taken may be in a list of its own.
+fn includes_in_hand(metadata: &BTreeMap<String, String>, backend: &str) -> bool {
+    let is = |key: &str, value: &str| {
+        let given = metadata.get(key).map(|given| given.trim());
+        given.is_some_and(|given| given.eq_ignore_ascii_case(value))
+    };
+    backend.ends_with("kafka")
+        || metadata.contains_key("processingLists")
+        || is("layout", "bullmq")
+        || is("layout", "rq")
+        || is("layout", "celery") && is("sharedKeys", "true")
 }
 
 impl Trigger for Measured {

@@ -8,7 +8,7 @@ use super::span;
 use crate::{
     error::{Error, Kind, Result},
     simulation::{
-        ItemTime, Load, MetricTarget, ScaledObject, Simulation, Trigger, WorkerModel, failing,
+        ItemTime, Load, MetricTarget, Scalable, Simulation, Trigger, WorkerModel, failing,
     },
 };
 
@@ -26,6 +26,10 @@ pub struct Workload {
     /// How many items a worker has in hand at once.
     #[arg(long, value_name = "ITEMS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: u32,
+
+    /// How many items a job of a ScaledJob takes until it ends, --concurrency of them at once.
+    #[arg(long, value_name = "ITEMS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    items_per_job: u32,
 
     /// From the creation of a worker until it takes its first item.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = span)]
@@ -94,11 +98,11 @@ impl Workload {
         Ok(length)
     }
 
-    /// The simulation of one ScaledObject.
+    /// The simulation of one ScaledObject or ScaledJob.
     pub fn simulation(
         &self,
         load: &Load,
-        object: ScaledObject,
+        object: impl Into<Scalable>,
         triggers: Vec<(MetricTarget, impl Trigger + 'static)>,
     ) -> Result<Simulation> {
         let workers = WorkerModel {
@@ -107,8 +111,9 @@ impl Workload {
             startup: self.startup,
             termination_grace_period: self.grace_period,
         };
-        let mut simulation =
-            Simulation::new(load.clone(), workers, object).initial_backlog(self.initial_backlog);
+        let mut simulation = Simulation::new(load.clone(), workers, object)
+            .items_per_job(self.items_per_job)
+            .initial_backlog(self.initial_backlog);
         for (target, trigger) in triggers {
             simulation = match self.outage {
                 Some((from, until)) => simulation.trigger(target, failing(from, until, trigger)),

@@ -89,7 +89,7 @@ pub fn row(course: &Course, length: Duration, price: Option<f64>) -> Row {
     let replica_hours = summary.worker_seconds / 3600.0;
     // The first point is the start: each of the others stands for the second before it.
     let after = timeline.points.iter().skip(1);
-    let at_max = after.filter(|point| point.replicas >= object.max_replica_count);
+    let at_max = after.filter(|point| point.replicas >= object.max_replicas());
     Row {
         name: name.clone(),
         items: last.map_or(0, |point| point.queue.arrived),

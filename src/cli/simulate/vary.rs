@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    manifests::{Edits, File, Found, NodeRef, Object, Refused, is_external},
+    manifests::{Edits, File, Found, NodeRef, Object, Refused, Scaled, is_external},
 };
 
 /// A key with the values to try: `listLength=20,50`.
@@ -28,6 +28,9 @@ pub const FIELDS: [&str; 6] = [
     "maxReplicaCount",
     "idleReplicaCount",
 ];
+
+/// Of a ScaledJob's `spec.scalingStrategy`.
+const STRATEGY: &str = "strategy";
 
 /// A day of each takes about a second.
 const MOST_VARIANTS: usize = 200;
@@ -108,6 +111,20 @@ fn set(
         return match object.node.get("spec") {
             Some(spec) => write(edits, spec, key, value),
             None => Ok(()),
+        };
+    }
+    if key == STRATEGY && object.scaled == Scaled::Job {
+        let Some(spec) = object.node.get("spec") else {
+            return Ok(());
+        };
+        return match spec.get("scalingStrategy") {
+            Some(strategy) => write(edits, strategy, STRATEGY, value),
+            None => write(
+                edits,
+                spec,
+                "scalingStrategy",
+                &format!("{{strategy: {value}}}"),
+            ),
         };
     }
     let triggers = object

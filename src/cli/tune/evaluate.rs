@@ -27,7 +27,7 @@ use crate::{
     error::{Error, Kind, Result},
     manifests::File,
     sampling::Engine,
-    simulation::Load,
+    simulation::{Load, ScaledObject},
 };
 
 /// A load, and for how long it is simulated.
@@ -97,10 +97,18 @@ impl Simulator<'_> {
         let read = read_some(&file, self.engine, &[self.site.trigger], |name| {
             name == self.site.object
         })?;
-        read.objects.into_iter().next().ok_or_else(|| {
-            let what = format!("{}: holds no such ScaledObject", self.site.object);
-            Error::new(Kind::Invalid, what, "")
-        })
+        read.objects.into_iter().next().ok_or_else(|| self.none())
+    }
+
+    /// The ScaledObject as it is.
+    pub fn present(&self) -> Result<ScaledObject> {
+        let object = self.prepare(&[])?.object;
+        object.scaled_object().ok_or_else(|| self.none())
+    }
+
+    fn none(&self) -> Error {
+        let what = format!("{}: holds no such ScaledObject", self.site.object);
+        Error::new(Kind::Invalid, what, "")
     }
 
     /// The worst that settings come to, of all loads; `changed` may change the object.

@@ -154,7 +154,7 @@ impl Tune {
         let present = Present {
             site,
             target: present_target,
-            object: scaled.object,
+            object: simulator.present()?,
             target_key: target_key(&site, backend, read),
         };
         let mut space = present.space(&self.tries, &self.keep)?;

@@ -4,18 +4,27 @@ use super::{
     evaluate::{Simulator, Wanted},
     space::Space,
 };
-use crate::{cli::simulate::report::Row, error::Result};
+use crate::{
+    cli::simulate::{object::Scaled, report::Row},
+    error::Result,
+    simulation::ScaledObject,
+};
 
 /// The reason, by one more simulation: of as many replicas as there may be, at all times.
 pub fn why(simulator: &Simulator<'_>, space: &Space, wanted: &Wanted<'_>) -> Result<String> {
-    let present = simulator.prepare(&[])?.object;
+    let present = simulator.present()?;
     let replicas = space.largest_max(&present).max(1);
     let row = simulator.simulate(|| {
-        let mut scaled = simulator.prepare(&[])?;
-        scaled.object.min_replica_count = replicas;
-        scaled.object.max_replica_count = replicas;
-        scaled.object.idle_replica_count = None;
-        Ok(scaled)
+        let constant = ScaledObject {
+            min_replica_count: replicas,
+            max_replica_count: replicas,
+            idle_replica_count: None,
+            ..present.clone()
+        };
+        Ok(Scaled {
+            object: constant.into(),
+            ..simulator.prepare(&[])?
+        })
     })?;
     Ok(reason(simulator, space, wanted, replicas, &row))
 }

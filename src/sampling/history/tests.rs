@@ -12,6 +12,7 @@ fn value(value: f64) -> Result<Evaluation> {
         age: Duration::ZERO,
         stale: None,
         most_consumers: None,
+        arrivals: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! The whole simulation.
 
+mod jobs;
 mod scaling;
 mod shaping;
 

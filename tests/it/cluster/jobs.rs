@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use backlog_scaler::simulation::{self, Load, MetricTarget, Simulation, WorkerModel, backlog};
+use serde_json::{Value, json};
 use testkit::redis::Redis;
 
 use super::{
@@ -51,8 +52,20 @@ async fn a_scaled_job_makes_jobs_while_there_is_work() {
     tokio::time::sleep(Duration::from_secs(6)).await;
     let made = jobs(&namespace);
     assert_eq!(made % 3, 0, "a poll makes 3 jobs of 15 items, 5 for each");
+    assert_eq!(simulated(&scaled_job["spec"], 15), 3);
     tokio::time::sleep(Duration::from_secs(11)).await;
     assert_eq!(jobs(&namespace), made, "no work, no more jobs");
+}
+
+/// The jobs of the first poll that finds so many items.
+fn simulated(spec: &Value, items: u64) -> u32 {
+    let scaled_job = simulation::ScaledJob::of_spec(spec).unwrap();
+    let an_hour = WorkerModel::new(Duration::from_secs(3600));
+    let timeline = Simulation::new(Load::Constant(0.0), an_hour, scaled_job)
+        .trigger(MetricTarget::AverageValue(5.0), backlog(0))
+        .initial_backlog(items)
+        .run(Duration::from_secs(1));
+    timeline.unwrap().summary.max_replicas
 }
 
 fn jobs(namespace: &Namespace) -> usize {

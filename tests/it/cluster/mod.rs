@@ -22,6 +22,7 @@ mod pipeline;
 mod pools;
 mod probe;
 mod push;
+mod recorded;
 mod replicas;
 mod scaling;
 mod sidecar;

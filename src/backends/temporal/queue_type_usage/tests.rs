@@ -13,6 +13,7 @@ const WAITING: QueueState = QueueState {
         backlog: 3,
         age: Duration::ZERO,
         dispatch_rate: 0.0,
+        add_rate: 0.0,
         polled: false,
     },
     has_pollers: false,

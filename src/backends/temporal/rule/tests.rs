@@ -14,6 +14,7 @@ fn stats(count: u64, age: u64, rate: f64) -> TaskStats {
         backlog: count,
         age: Duration::from_secs(age),
         dispatch_rate: rate,
+        add_rate: 0.0,
         polled: false,
     }
 }

@@ -1,6 +1,7 @@
 //! Worked cases of Kubernetes' own tests (1.36.4): `horizontal_test.go` and
 //! `replica_calculator_test.go` in `pkg/controller/podautoscaler`. Each test names its source.
 
+mod bounds;
 mod policies;
 mod policies_down;
 mod windows;

@@ -144,6 +144,14 @@ fn policies_limit_scaling_down() {
             5,
         ),
         (
+            "not outdated",
+            rules((1000, 120), (100, 60)),
+            many,
+            (none, four),
+            (100, 5),
+            5,
+        ),
+        (
             "outdated for one",
             rules((1000, 30), (100, 60)),
             many,

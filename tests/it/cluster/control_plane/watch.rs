@@ -21,6 +21,8 @@ pub type Replicas = u32;
 pub struct Seen {
     /// That exist, by the Deployment's status.
     pub replicas: Replicas,
+    /// That KEDA or the HPA decided on, by the Deployment's spec.
+    pub decided: Replicas,
     /// That the HPA wants; nothing before there is one.
     pub wanted: Option<Replicas>,
 }
@@ -35,24 +37,14 @@ pub struct Watches {
 impl Watches {
     pub fn start(kubectl: &Kubectl) -> Self {
         let all = All::default();
-        let deployments = watch(
-            kubectl,
-            "deployments",
-            ".status.replicas",
-            &all,
-            |seen, n| {
-                seen.replicas = n.unwrap_or(0);
-            },
-        );
-        let hpas = watch(
-            kubectl,
-            "hpa",
-            ".status.desiredReplicas",
-            &all,
-            |seen, n| {
-                seen.wanted = n;
-            },
-        );
+        let numbers = [".status.replicas", ".spec.replicas"];
+        let deployments = watch(kubectl, "deployments", numbers, &all, |seen, numbers| {
+            [seen.replicas, seen.decided] = numbers.map(Option::unwrap_or_default);
+        });
+        let numbers = [".status.desiredReplicas"];
+        let hpas = watch(kubectl, "hpa", numbers, &all, |seen, [wanted]| {
+            seen.wanted = wanted;
+        });
         Watches {
             all,
             children: vec![deployments, hpas],
@@ -76,18 +68,18 @@ impl Drop for Watches {
     }
 }
 
-fn watch(
+fn watch<const N: usize>(
     kubectl: &Kubectl,
     kind: &str,
-    number: &str,
+    numbers: [&str; N],
     all: &All,
-    keep: fn(&mut Seen, Option<Replicas>),
+    keep: fn(&mut Seen, [Option<Replicas>; N]),
 ) -> Child {
     // An HPA of KEDA's has the name of its ScaledObject in a label.
     let name = "{.metadata.labels.scaledobject\\.keda\\.sh/name}";
-    let format = format!(
-        "jsonpath={{.metadata.namespace}} {{.metadata.name}} {name} {{{number}}}{{\"\\n\"}}"
-    );
+    let numbers = numbers.map(|number| format!("{{{number}}}")).join(" ");
+    let format =
+        format!("jsonpath={{.metadata.namespace}} {{.metadata.name}} {name} {numbers}{{\"\\n\"}}");
     let mut child = kubectl
         .command(&["get", kind, "-A", "--watch", "-o", &format])
         .stdin(Stdio::null())
@@ -100,18 +92,21 @@ fn watch(
     std::thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
             let words: Vec<&str> = line.split(' ').collect();
-            let [namespace, name, scaled_object, number] = words.as_slice() else {
+            let Some((name, numbers)) = words.split_first_chunk::<3>() else {
                 eprintln!("a watch prints {line:?}");
                 continue;
             };
-            let name = if scaled_object.is_empty() {
-                name
-            } else {
-                scaled_object
+            let Ok(numbers) = <[&str; N]>::try_from(numbers) else {
+                eprintln!("a watch prints {line:?}");
+                continue;
+            };
+            let name = match *name {
+                [namespace, name, ""] => format!("{namespace}/{name}"),
+                [namespace, _, scaled_object] => format!("{namespace}/{scaled_object}"),
             };
             let mut all = all.lock().unwrap();
-            let seen = all.entry(format!("{namespace}/{name}")).or_default();
-            keep(seen, number.parse().ok());
+            let seen = all.entry(name).or_default();
+            keep(seen, numbers.map(|number| number.parse().ok()));
         }
     });
     child
