@@ -52,7 +52,7 @@ fn present<'a>(file: &'a File, engine: &Engine, backend: &str) -> Present<'a> {
     Present {
         site,
         target: object.triggers[0].0,
-        object: object.object,
+        object: object.object.scaled_object().unwrap(),
         target_key: target_key(&site, backend, |file| target(engine, file)),
     }
 }

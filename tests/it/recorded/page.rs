@@ -84,8 +84,12 @@ fn picture(recording: &Recording, alone: &Replay, whole: &Replay) -> String {
     let cluster = |name, of: fn(&super::recording::Second) -> f64| {
         line(name, recording.0.iter().map(of).collect())
     };
-    let replicas =
-        |name, replay: &Replay| line(name, replay.replicas.into_iter().map(f64::from).collect());
+    let replicas = |name, replay: &Replay| {
+        line(
+            name,
+            replay.replicas.iter().copied().map(f64::from).collect(),
+        )
+    };
     let waiting = whole.backlog.iter().map(|items| *items as f64).collect();
     let diagrams = [
         Diagram {
