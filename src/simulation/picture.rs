@@ -28,6 +28,8 @@ pub struct Diagram<'a> {
 pub struct Line<'a> {
     /// Shown where a diagram has several.
     pub name: &'a str,
+    /// In pixels. A wider line is seen under a later one that goes the same way.
+    pub width: u32,
     /// Times since the start, in order, with the value from each on.
     pub points: Vec<(Duration, f64)>,
 }
@@ -135,7 +137,7 @@ fn draw_into(svg: &mut String, diagrams: &[Diagram<'_>]) -> Drawn {
         }
         mesh.draw()?;
         for (number, (named_line, line)) in diagram.lines.iter().zip(lines()).enumerate() {
-            let style = COLORS[number % COLORS.len()].stroke_width(2);
+            let style = COLORS[number % COLORS.len()].stroke_width(named_line.width);
             let line = line.into_iter().map(|(at, value)| (at / per_unit, value));
             let series = chart.draw_series(LineSeries::new(line, style))?;
             if named == Some(index) {
@@ -164,6 +166,7 @@ fn line<'a>(course: &Course<'a>, panel: &Panel) -> Line<'a> {
     let points = points.map(|point| (point.queue.time, (panel.of)(course, point)));
     Line {
         name: course.name,
+        width: 2,
         points: points.collect(),
     }
 }

@@ -242,13 +242,13 @@ mod tests {
             x_limit: None,
             y_limit: Some(30.0),
             dots: vec![
-                dot(2.0, 60.0, false),
+                dot(2.0, 40.0, false),
                 dot(3.0, 20.0, true),
                 dot(4.0, 25.0, true),
                 dot(1.0, 9_000.0, false),
                 dot(f64::INFINITY, 1.0, false),
             ],
-            frontier: vec![(1.0, 9_000.0), (2.0, 60.0), (3.0, 20.0)],
+            frontier: vec![(1.0, 9_000.0), (2.0, 40.0), (3.0, 20.0)],
             now: mark(4.0, 25.0, "listLength=50"),
             best: Some(mark(3.0, 20.0, "list <&> length")),
         }
@@ -279,7 +279,13 @@ mod tests {
         let scatter = scatter();
         let view = scatter.view();
         assert_eq!((view.x, view.y), ((1.9, 6.0), (0.0, 45.0)));
-        let top = [(3.0, 45.0), (3.0, 20.0), (6.0, 20.0)];
+        let top = [
+            (2.0, 45.0),
+            (2.0, 40.0),
+            (3.0, 40.0),
+            (3.0, 20.0),
+            (6.0, 20.0),
+        ];
         assert_eq!(view.steps(&scatter.frontier), top);
         assert_eq!(scatter.limits(view), [[(1.9, 30.0), (6.0, 30.0)]]);
     }

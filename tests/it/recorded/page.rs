@@ -4,7 +4,10 @@ use std::{fmt::Write, time::Duration};
 
 use backlog_scaler::simulation::{Diagram, Line, draw_diagrams};
 
-use super::{Replay, from_arrivals, from_backlog, kept, recording::Recording};
+use super::{
+    Replay, from_arrivals, from_backlog, kept,
+    recording::{Recording, Second},
+};
 use crate::examples::generated::{is_file, shown_in_page};
 
 const PAGE: &str = "docs/how-to/simulate.md";
@@ -77,40 +80,41 @@ fn changes(replicas: &[u32]) -> String {
 }
 
 fn picture(recording: &Recording, alone: &Replay, whole: &Replay) -> String {
-    let line = |name, values: Vec<f64>| Line {
-        name,
-        points: (0..).map(Duration::from_secs).zip(values).collect(),
+    let cluster = |of: fn(&Second) -> f64| {
+        let values = recording.0.iter().map(of).collect();
+        line("the cluster", 6, values)
     };
-    let cluster = |name, of: fn(&super::recording::Second) -> f64| {
-        line(name, recording.0.iter().map(of).collect())
+    let simulated = |of: fn(&Replay) -> Vec<f64>| {
+        let whole = line("simulated from its arrivals", 2, of(whole));
+        [whole, line("simulated from its backlog", 2, of(alone))]
     };
-    let replicas = |name, replay: &Replay| {
-        line(
-            name,
-            replay.replicas.iter().copied().map(f64::from).collect(),
-        )
+    let with_both = |caption, real: fn(&Second) -> f64, of: fn(&Replay) -> Vec<f64>| Diagram {
+        caption,
+        lines: [cluster(real)].into_iter().chain(simulated(of)).collect(),
     };
-    let waiting = whole.backlog.iter().map(|items| *items as f64).collect();
     let diagrams = [
         Diagram {
-            caption: "Replicas",
-            lines: vec![
-                cluster("the cluster", |second| second.replicas.into()),
-                replicas("simulated from its arrivals", whole),
-                replicas("simulated from its backlog", alone),
-            ],
-        },
-        Diagram {
-            caption: "Items that wait: the cluster, and simulated from its arrivals",
-            lines: vec![
-                cluster("the cluster", |second| second.backlog as f64),
-                line("simulated from its arrivals", waiting),
-            ],
-        },
-        Diagram {
             caption: "Arrivals per second",
-            lines: vec![cluster("the cluster", |second| second.arrived as f64)],
+            lines: vec![cluster(|second| second.arrived as f64)],
         },
+        with_both(
+            "Items that wait",
+            |second| second.backlog as f64,
+            |replay| replay.backlog.iter().map(|items| *items as f64).collect(),
+        ),
+        with_both(
+            "Replicas",
+            |second| second.replicas.into(),
+            |replay| replay.replicas.iter().copied().map(f64::from).collect(),
+        ),
     ];
     draw_diagrams(&diagrams).expect("a picture")
+}
+
+fn line(name: &str, width: u32, values: Vec<f64>) -> Line<'_> {
+    Line {
+        name,
+        width,
+        points: (0..).map(Duration::from_secs).zip(values).collect(),
+    }
 }
