@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::response::{Detail, Failure, Trigger, Triggers};
 use crate::{
+    cli::to_stderr,
     error::{Error, Kind, Result},
     metadata::values::Secret,
 };
@@ -102,6 +103,10 @@ impl Server {
                 _ => None,
             },
         };
+        if token.is_some() && base.scheme() == "http" && !is_loopback(&base) {
+            let note = format!("the token goes to {base} without TLS, and can be read on the way");
+            to_stderr("warning", note);
+        }
         let http = http.build();
         let http = http.map_err(|error| invalid(format!("--server: {}", causes(&error)), ""))?;
         Ok(Some(Api { http, base, token }))
