@@ -136,9 +136,9 @@ impl Browser {
 
     /// The text that a reader sees of the first element of this kind.
     pub async fn text(&self, css: &str) -> String {
-        let found = self.client.find(Locator::Css(css)).await;
-        let found = found.unwrap_or_else(|error| panic!("{css}: {error}"));
-        found.text().await.expect("a text")
+        // In one script: a page that refreshes itself takes elements away that were found before.
+        let found = self.texts(css).await.into_iter().next();
+        found.unwrap_or_else(|| panic!("{css}: there is none"))
     }
 
     /// The texts of all elements of this kind.
