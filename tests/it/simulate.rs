@@ -189,24 +189,19 @@ fn jobs_take_items_and_end() {
     let (code, _, notes) = simulate(&[&[path.as_str()], &load[..]].concat());
     assert_eq!((code, notes.as_str()), (0, ""));
 
-    let other = JOBS
-        .replace(
-            "  jobTargetRef",
-            "  scalingStrategy: {pendingPodConditions: [Ready]}\n  jobTargetRef",
-        )
-        .replace(
-            "    - type: external",
-            "    - type: external\n      metricType: Value",
-        );
-    fs::write(&path, other).unwrap();
+    let conditions = "  scalingStrategy: {pendingPodConditions: [Ready]}\n  jobTargetRef";
+    fs::write(&path, JOBS.replace("  jobTargetRef", conditions)).unwrap();
     let (code, _, notes) = simulate(&[&[path.as_str()], &load[..]].concat());
     assert_eq!(code, 0, "{notes}");
-    for note in [
-        "pendingPodConditions is not simulated",
-        "creates no jobs for a trigger with metricType Value",
-    ] {
-        assert!(notes.contains(note), "{notes}");
-    }
+    let note = "pendingPodConditions is not simulated";
+    assert!(notes.contains(note), "{notes}");
+
+    let external = "    - type: external";
+    let refused = format!("{external}\n      metricType: Value");
+    fs::write(&path, JOBS.replace(external, &refused)).unwrap();
+    let (code, _, error) = simulate(&[&[path.as_str()], &load[..]].concat());
+    let expected = "KEDA refuses metricType in the triggers of a ScaledJob. Leave it out";
+    assert!(code == 2 && error.contains(expected), "{code}: {error}");
 }
 
 #[test]

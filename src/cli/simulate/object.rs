@@ -55,6 +55,13 @@ pub fn read_some(
         if !is_chosen(&id) {
             continue;
         }
+        let has_metric_type = |trigger: &manifests::Trigger<'_>| trigger.metric_type.is_some();
+        if object.scaled == manifests::Scaled::Job && object.triggers.iter().any(has_metric_type) {
+            // `reconcileScaledJob` in controllers/keda/scaledjob_controller.go.
+            let what = format!("{id}: KEDA refuses metricType in the triggers of a ScaledJob");
+            let next = "Leave it out: the value is that of AverageValue.";
+            return Err(Error::new(Kind::Invalid, what, next));
+        }
         let spec = object.node.get("spec").map(|spec| spec.value());
         let spec = spec
             .transpose()
@@ -78,12 +85,6 @@ pub fn read_some(
             notes: &mut notes,
         };
         let triggers = reader.read(&object.triggers, only)?;
-        let is_value = |(target, _): &Simulated| matches!(target, MetricTarget::Value(_));
-        if object.scaled == manifests::Scaled::Job && triggers.iter().any(is_value) {
-            notes.push(format!(
-                "{id}: KEDA creates no jobs for a trigger with metricType Value; use AverageValue"
-            ));
-        }
         objects.push(Scaled {
             name: id,
             object: settings,

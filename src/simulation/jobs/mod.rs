@@ -169,7 +169,7 @@ impl ScalerMetrics {
             MetricTarget::AverageValue(target) => {
                 (queue_length / number(Milli::of(target))).min(max as f64)
             }
-            // KEDA looks at the average value alone: such a trigger never wants a job.
+            // KEDA refuses it in a ScaledJob, and looks at the average value alone.
             MetricTarget::Value(_) => 0.0,
         };
         ScalerMetrics {
