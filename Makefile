@@ -17,7 +17,7 @@ IMAGE := backlog-scaler:dev
 # The logins to Kafka that are features; their tests are built and run by themselves.
 LOGINS := aws-msk-iam,gssapi
 
-.PHONY: help run example load-test test test-charts test-cluster picture screenshots image dist bench bench-load fuzz book docs clean
+.PHONY: help run example load-test test test-charts test-cluster picture screenshots dashboard image dist bench bench-load fuzz book docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,11 @@ screenshots: ## make the pictures of the status page anew, from some minutes of 
 	@scripts/packages.sh build test-build redis browser
 	@tests/servers/axe/install.sh
 	BACKLOG_SCALER_TEST_ALL=1 UPDATE_SCREENSHOTS=1 cargo test --test it -- status::browser::pictures
+
+dashboard: ## draw panels of the dashboard anew, by Prometheus' own code, from 6 minutes of load on a real Redis
+	@scripts/packages.sh build test-build redis
+	@scripts/tools.sh $(TOOLS) panels
+	cargo run --quiet --package testkit --bin dashboard -- deploy/helm/backlog-scaler/files/dashboard.json $(TOOLS)/panels docs/images/dashboard.svg
 
 picture: ## draw the README's picture anew, from what make test-cluster has recorded, and that of the simulator
 	@[ -e target/cluster/scenario-1.csv ] || $(MAKE) --no-print-directory test-cluster

@@ -8,6 +8,7 @@
 #   actionlint  checks the workflows
 #   compose     checks deploy/compose (tests/compose)
 #   dashboard   checks the dashboard by Grafana's schema (tests/dashboard)
+#   panels      what panels of the dashboard show of recorded metrics (tests/promtool/panels)
 #   promtool    tests the alerts (tests/promtool); its first build takes 3 minutes
 #   helm        renders the chart
 #   kustomize   renders the overlays
@@ -94,6 +95,10 @@ for name in "$@"; do
         need_go
         [ -x "$dir/promtool" ] || echo "Building promtool (tests/promtool); the first time takes about 3 minutes …" >&2
         (cd tests/promtool && go build -o "$dir/promtool" github.com/prometheus/prometheus/cmd/promtool)
+        ;;
+    panels)
+        need_go
+        (cd tests/promtool && go build -o "$dir/panels" ./panels)
         ;;
     kustomize)
         go_tool sigs.k8s.io/kustomize/kustomize/v5 "$KUSTOMIZE_VERSION"

@@ -88,7 +88,8 @@ pub fn draw(courses: &[Course<'_>]) -> Result<String> {
     draw_diagrams(&diagrams)
 }
 
-/// Draws diagrams. The first one that has several lines names them.
+/// Draws diagrams. One that has several lines names them, unless the one above it has named them
+/// already.
 pub fn draw_diagrams(diagrams: &[Diagram<'_>]) -> Result<String> {
     let mut svg = String::new();
     draw_into(&mut svg, diagrams).map_err(failed)?;
@@ -107,7 +108,7 @@ fn draw_into(svg: &mut String, diagrams: &[Diagram<'_>]) -> Drawn {
     let lines = diagrams.iter().flat_map(|diagram| &diagram.lines);
     let ends = lines.filter_map(|line| line.points.last());
     let end = ends.map(|(at, _)| *at).max().unwrap_or_default();
-    let named = diagrams.iter().position(|diagram| diagram.lines.len() > 1);
+    let mut named: Vec<&str> = Vec::new();
     let count = diagrams.len().max(1);
     let size = (WIDTH, HEIGHT * count as u32);
     let root = SVGBackend::with_string(svg, size).into_drawing_area();
@@ -115,6 +116,8 @@ fn draw_into(svg: &mut String, diagrams: &[Diagram<'_>]) -> Drawn {
     let areas = root.split_evenly((count, 1));
     for (index, (diagram, area)) in diagrams.iter().zip(&areas).enumerate() {
         let lines = || diagram.lines.iter().map(|line| thinned(&line.points));
+        let names: Vec<&str> = diagram.lines.iter().map(|line| line.name).collect();
+        let is_named = names.len() < 2 || named.starts_with(&names);
         let values = lines().flatten().map(|(_, value)| value);
         let top = values.fold(0.0, f64::max) * 1.05;
         let (unit, per_unit) = unit(end);
@@ -140,12 +143,13 @@ fn draw_into(svg: &mut String, diagrams: &[Diagram<'_>]) -> Drawn {
             let style = COLORS[number % COLORS.len()].stroke_width(named_line.width);
             let line = line.into_iter().map(|(at, value)| (at / per_unit, value));
             let series = chart.draw_series(LineSeries::new(line, style))?;
-            if named == Some(index) {
+            if !is_named {
                 let key = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style);
                 series.label(named_line.name).legend(key);
             }
         }
-        if named == Some(index) {
+        if !is_named {
+            named = names;
             let mut labels = chart.configure_series_labels();
             labels.background_style(WHITE.mix(0.8)).border_style(BLACK);
             labels.draw()?;

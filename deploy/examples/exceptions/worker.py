@@ -36,6 +36,8 @@ SERVERS = {"bootstrap.servers": os.environ["BOOTSTRAP_SERVERS"], "client.id": f"
 WAIT_SECONDS = 0.5
 # How long what a message led to may take to be written.
 WRITE_SECONDS = 15
+# How long a commit may wait for workers that come or go.
+COMMIT_SECONDS = 5
 
 stopping = threading.Event()
 # When the loop went round last, and whether this worker is a member of the group.
@@ -131,12 +133,23 @@ def commit(consumer, messages):
     """Of each partition what comes after the last message."""
     last = {(message.topic(), message.partition()): message for message in messages}
     for message in last.values():
-        try:
-            consumer.commit(message, asynchronous=False)
-        except KafkaException as error:
-            # A partition that has gone to another worker, which reads these again; or the next commit
-            # covers them.
-            log(f"{message.topic()} {message.partition()} is not committed: {error}")
+        until = time.monotonic() + COMMIT_SECONDS
+        while not committed(consumer, message, until):
+            time.sleep(0.1)
+
+
+def committed(consumer, message, until):
+    """Whether no other attempt is of use."""
+    try:
+        consumer.commit(message, asynchronous=False)
+    except KafkaException as error:
+        # Workers come or go: this one is a member again in a moment, with the same partitions or fewer.
+        if error.args[0].code() == KafkaError.REBALANCE_IN_PROGRESS and time.monotonic() < until:
+            return False
+        # A partition that has gone to another worker, which reads these again; or the next commit
+        # covers them.
+        log(f"{message.topic()} {message.partition()} is not committed: {error}")
+    return True
 
 
 class Health(BaseHTTPRequestHandler):

@@ -13,7 +13,7 @@ use super::{
     timeline::Timeline,
 };
 use crate::recorded::{
-    KEPT, must_be_reproduced,
+    KEPT, LATE_SYNCS, must_be_reproduced,
     recording::{LENGTH, RATE, Recording, Second, TARGET, arrivals, spec},
 };
 
@@ -77,5 +77,5 @@ async fn a_run_is_reproduced_by_the_simulation() {
     if std::env::var_os(UPDATE).is_some() {
         std::fs::write(folder.join(KEPT), recording.csv()).unwrap();
     }
-    must_be_reproduced(&recording);
+    must_be_reproduced(&recording, LATE_SYNCS);
 }

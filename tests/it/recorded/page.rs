@@ -5,7 +5,7 @@ use std::{fmt::Write, time::Duration};
 use backlog_scaler::simulation::{Diagram, Line, draw_diagrams};
 
 use super::{
-    Replay, from_arrivals, from_backlog, kept,
+    ONE_SYNC, Replay, from_arrivals, from_backlog, kept,
     recording::{Recording, Second},
 };
 use crate::examples::generated::{is_file, shown_in_page};
@@ -16,7 +16,8 @@ const PICTURE: &str = "docs/images/simulated-and-real.svg";
 #[test]
 fn the_page_shows_how_true_the_simulation_is() {
     let recording = kept();
-    let (alone, whole) = (from_backlog(&recording), from_arrivals(&recording));
+    let alone = from_backlog(&recording, ONE_SYNC);
+    let whole = from_arrivals(&recording, ONE_SYNC);
     shown_in_page(PAGE, "recorded", &figures(&recording, &alone, &whole));
     is_file(PICTURE, &picture(&recording, &alone, &whole));
 }
