@@ -5,7 +5,7 @@ pub mod redis;
 #[cfg(test)]
 mod template;
 pub mod temporal;
-mod tls;
+pub mod tls;
 mod ttl_cache;
 
 use crate::sampling::Registry;

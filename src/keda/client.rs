@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Longer than a server takes for the first sample of a query.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An external scaler to call. Cheap to clone.

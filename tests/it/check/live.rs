@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use testkit::{
-    certs::{Certs, Identity},
+    certs::{Certs, Identity, Pem},
     kafka, process,
     redis::{Redis, available},
     require,
@@ -183,10 +183,11 @@ async fn live_says_what_is_wrong_with_the_certificate_of_the_server() {
         );
         check(&[&["-", "--live"], args].concat(), &text).await
     };
-    let (ca, other) = (
-        certs.ca.path.to_str().unwrap(),
-        certs.other_ca.path.to_str().unwrap(),
-    );
+    let path = |pem: &Pem| pem.path.to_str().unwrap().to_owned();
+    let (ca, other) = (&*path(&certs.ca), &*path(&certs.other_ca));
+    let (own_cert, own_key) = (&*path(&certs.client.cert), &*path(&certs.client.key));
+    let stranger = &certs.stranger;
+    let (other_cert, other_key) = (&*path(&stranger.cert), &*path(&stranger.key));
 
     let sound = serve(&certs.server, "").await;
     let good = run(&sound, &["--ca-cert", ca]).await;
@@ -203,7 +204,7 @@ async fn live_says_what_is_wrong_with_the_certificate_of_the_server() {
     let expired = serve(&certs.expired, "").await;
     let client_ca = format!(", clientCaFile: \"{ca}\"");
     let mutual = serve(&certs.server, &client_ca).await;
-    // In TLS 1.3 a client that lacks a certificate sees no more than that the connection ends.
+    let plain = Scaler::start().await;
     for (scaler, args, reason, fix) in [
         (
             &sound,
@@ -224,11 +225,23 @@ async fn live_says_what_is_wrong_with_the_certificate_of_the_server() {
             "expired",
             "renew the certificate",
         ),
-        (&mutual, &["--ca-cert", ca], "", "--cert and --key"),
+        (
+            &mutual,
+            &["--ca-cert", ca],
+            "CertificateRequired",
+            "--cert and --key",
+        ),
+        (
+            &mutual,
+            &["--ca-cert", ca, "--cert", other_cert, "--key", other_key],
+            "fatal alert",
+            "refuses the certificate",
+        ),
+        (&plain, &["--ca-cert", ca], "corrupt message", "listen.tls"),
     ] {
         let bad = run(scaler, args).await;
         assert_eq!(bad.code, 1, "{}", bad.out);
-        let step = step(&bad.out, "TLS and gRPC");
+        let step = step(&bad.out, "TLS");
         assert!(
             step.starts_with('✗') && step.contains(reason) && step.contains(fix),
             "{step}"
@@ -238,14 +251,8 @@ async fn live_says_what_is_wrong_with_the_certificate_of_the_server() {
     // By another name, as behind a port-forward, and with a client's certificate.
     let good = run(&named, &["--ca-cert", ca, "--server-name", "client"]).await;
     assert_eq!(mark(&good.out, "gRPC health: SERVING"), '✓', "{}", good.out);
-    let (cert, key) = (&certs.client.cert.path, &certs.client.key.path);
-    let show = [
-        "--cert",
-        cert.to_str().unwrap(),
-        "--key",
-        key.to_str().unwrap(),
-    ];
-    let good = run(&mutual, &[&["--ca-cert", ca], &show[..]].concat()).await;
+    let args = ["--ca-cert", ca, "--cert", own_cert, "--key", own_key];
+    let good = run(&mutual, &args).await;
     assert_eq!(mark(&good.out, "gRPC health: SERVING"), '✓', "{}", good.out);
 }
 

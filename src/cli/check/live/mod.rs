@@ -4,12 +4,13 @@ mod backends;
 mod cluster;
 mod server;
 mod stage;
+mod tls;
 
 use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 
-use self::{cluster::Subject, server::Tls, stage::Mark};
+use self::{cluster::Subject, stage::Mark, tls::Tls};
 use crate::{
     cli::{
         environment,
@@ -197,7 +198,7 @@ impl Live {
         let wanted = triggers
             .filter_map(|trigger| trigger.metadata.get("enableTLS"))
             .any(|text| text.trim().eq_ignore_ascii_case("true"));
-        let files = server::Files {
+        let files = tls::Files {
             ca: self.ca_cert.as_deref(),
             identity: self.cert.as_deref().zip(self.key.as_deref()),
         };

@@ -1,109 +1,32 @@
 //! The way to the server: name, connection, TLS, health.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::select_ok;
+use http::Uri;
+use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpStream, UnixStream, lookup_host},
     time::{Instant, timeout},
 };
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
+use tower::service_fn;
 
-use super::stage::{Mark, Stage};
+use super::{
+    stage::{Mark, Stage},
+    tls::{self, Tls},
+};
 use crate::{
     error::{Error, Kind, Result},
-    keda::client::{Address, Scaler, root},
+    keda::client::{Address, CALL_TIMEOUT, Scaler, root},
     metadata::values::HostPort,
 };
 
 /// A server that takes longer than this is as good as away: KEDA evaluates every few seconds.
 const LIMIT: Duration = Duration::from_secs(5);
-
-/// What TLS to the server is made of, in PEM.
-pub struct Files<'a> {
-    /// Left out, the system's authorities are trusted.
-    pub ca: Option<&'a Path>,
-    /// A client's certificate and its key.
-    pub identity: Option<(&'a Path, &'a Path)>,
-}
-
-/// TLS to the server.
-pub struct Tls(ClientTlsConfig);
-
-impl Tls {
-    /// With these files, and this name in the server's certificate; `None`: that of its address.
-    pub fn new(files: &Files<'_>, name: Option<&str>) -> Result<Self> {
-        let mut tls = match files.ca {
-            Some(path) => {
-                let authority = Certificate::from_pem(read("--ca-cert", path)?);
-                ClientTlsConfig::new().ca_certificate(authority)
-            }
-            None => {
-                let roots = rustls_native_certs::load_native_certs().certs;
-                let roots = roots.into_iter().map(|cert| pem(cert.as_ref()));
-                ClientTlsConfig::new().ca_certificates(roots)
-            }
-        };
-        if let Some((cert, key)) = files.identity {
-            let (cert, key) = (read("--cert", cert)?, read("--key", key)?);
-            tls = tls.identity(Identity::from_pem(cert, key));
-        }
-        if let Some(name) = name {
-            tls = tls.domain_name(name);
-        }
-        Ok(Tls(tls))
-    }
-}
-
-/// What mends a failed handshake, by the words of rustls.
-fn mended_tls(reason: &str) -> &'static str {
-    let reason = reason.to_lowercase().replace(' ', "");
-    let is = |words: &str| reason.contains(words);
-    match () {
-        () if is("expired") => {
-            "renew the certificate of listen.tls.certFile; kubectl get certificates -A shows those of cert-manager"
-        }
-        () if is("notvalidforname") => {
-            "the host of scalerAddress belongs into the certificate of listen.tls.certFile; behind a \
-             port-forward, give that name by --server-name"
-        }
-        () if is("unknownissuer") => {
-            "give the authority of its certificate by --ca-cert, and KEDA the same one as caCert of a \
-             TriggerAuthentication"
-        }
-        // In TLS 1.3 the server's alert comes after the handshake, and the library reports what follows.
-        () if is("certificaterequired")
-            || is("connectionclosed")
-            || is("connectionreset")
-            || is("brokenpipe") =>
-        {
-            "if it has listen.tls.clientCaFile: give a client's certificate by --cert and --key, and KEDA one as \
-             tlsClientCert and tlsClientKey of a TriggerAuthentication"
-        }
-        () => {
-            "give the authority of its certificate by --ca-cert; without listen.tls in its settings, remove \
-             enableTLS from the triggers"
-        }
-    }
-}
-
-fn read(argument: &str, path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| {
-        let what = format!("{argument}: cannot read {}: {error}", path.display());
-        Error::new(Kind::Invalid, what, "")
-    })
-}
-
-/// The library takes PEM alone.
-fn pem(der: &[u8]) -> Certificate {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    let text = STANDARD.encode(der);
-    let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
-    Certificate::from_pem(pem)
-}
 
 /// Adds the steps up to the server's health; `true`: it serves.
 pub async fn check(address: &Address, tls: Option<&Tls>, stages: &mut Vec<Stage>) -> bool {
@@ -124,14 +47,21 @@ pub async fn check(address: &Address, tls: Option<&Tls>, stages: &mut Vec<Stage>
     if !passed {
         return false;
     }
+    if let (Some(tls), Address::Tcp(server)) = (tls, address)
+        && let Err(reason) = prove(tls, server).await
+    {
+        let failed = Stage::new(&section, Mark::Failed, "TLS").because(&reason);
+        stages.push(failed.mended_by(tls::mended(&reason)));
+        return false;
+    }
+    let how = if tls.is_some() {
+        "TLS: with TLS"
+    } else {
+        "TLS: plain text"
+    };
     match health(address, tls).await {
         Ok(ServingStatus::Serving) => {
-            let how = if tls.is_some() {
-                "with TLS"
-            } else {
-                "plain text"
-            };
-            stages.push(Stage::new(&section, Mark::Passed, format!("TLS: {how}")));
+            stages.push(Stage::new(&section, Mark::Passed, how));
             stages.push(Stage::new(&section, Mark::Passed, "gRPC health: SERVING"));
             true
         }
@@ -143,7 +73,10 @@ pub async fn check(address: &Address, tls: Option<&Tls>, stages: &mut Vec<Stage>
         }
         Err(reason) => {
             let (what, fix) = match tls {
-                Some(_) => ("TLS and gRPC", mended_tls(&reason)),
+                Some(_) => (
+                    "gRPC with TLS",
+                    "check that this is its gRPC port (9090), not the one for metrics (9091)",
+                ),
                 None => (
                     "gRPC in plain text",
                     "if its settings have listen.tls, give --ca-cert, and the triggers enableTLS; else check \
@@ -157,6 +90,13 @@ pub async fn check(address: &Address, tls: Option<&Tls>, stages: &mut Vec<Stage>
             );
             false
         }
+    }
+}
+
+async fn prove(tls: &Tls, server: &HostPort) -> Result<(), String> {
+    match timeout(LIMIT, tls.prove(server)).await {
+        Ok(proven) => proven.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no response in {LIMIT:?}")),
     }
 }
 
@@ -220,10 +160,26 @@ fn unresolved(section: &str, server: &HostPort, reason: &str) -> Stage {
 
 async fn connect(address: &Address, tls: Option<&Tls>) -> Result<Channel, String> {
     let reason = |error: &dyn std::error::Error| root(error).unwrap_or_else(|| error.to_string());
-    let endpoint = address.endpoint(tls.map(|tls| tls.0.clone()));
-    let endpoint = endpoint.map_err(|error| reason(&error))?;
-    let endpoint = endpoint.connect_timeout(LIMIT);
-    endpoint.connect().await.map_err(|error| reason(&error))
+    let limited = |endpoint: Endpoint| endpoint.connect_timeout(LIMIT).timeout(CALL_TIMEOUT);
+    let channel = match (address, tls) {
+        (Address::Tcp(server), Some(tls)) => {
+            let origin = format!("https://{server}").parse();
+            let origin: Uri = origin.map_err(|error| reason(&error))?;
+            let open = |tls: Tls, server: HostPort| async move {
+                tls.open(&server).await.map(TokioIo::new)
+            };
+            let (tls, server) = (tls.clone(), server.clone());
+            // The connector has the address and speaks TLS; the origin is what the server sees.
+            limited(Endpoint::from_static("http://backlog-scaler").origin(origin))
+                .connect_with_connector(service_fn(move |_: Uri| open(tls.clone(), server.clone())))
+                .await
+        }
+        _ => {
+            let endpoint = address.endpoint(None).map_err(|error| reason(&error))?;
+            limited(endpoint).connect().await
+        }
+    };
+    channel.map_err(|error| reason(&error))
 }
 
 async fn health(address: &Address, tls: Option<&Tls>) -> Result<ServingStatus, String> {
