@@ -93,10 +93,10 @@ spec:
     - type: external
       metadata:
         scalerAddress: backlog-scaler.keda.svc:9090
-        backend: redis
+        backend: redis-streams
         address: redis.shop.svc:6379
-        listName: jobs
-        listLength: "5"
+        stream: jobs
+        streamLength: "5"
 "#;
 
 const SETTINGS: &str = r#"listen:
@@ -202,6 +202,10 @@ codes! {
         why: "KEDA refuses it: only cpu and memory have a utilization.",
         fix: "leave metricType out, or write Value for a signal in seconds",
         example(OBJECT, "metricType: AverageValue", "metricType: Utilization");
+    METRIC_TYPE_IN_JOB = Error "metric-type-in-job": "A trigger of a ScaledJob has a `metricType`.",
+        why: "KEDA refuses the ScaledJob: no HPA divides its metrics, KEDA itself starts value / target jobs.",
+        fix: "leave metricType out",
+        example(Base::ScaledJob, "type: external\n", "type: external\n      metricType: AverageValue\n");
     INVALID_SETTINGS = Error "invalid-settings": "A setting of the server is unknown, or has a value that it cannot have.",
         why: "The server does not start.",
         fix: "see docs/reference/settings.md",
@@ -234,6 +238,11 @@ codes! {
         mended(OBJECT, "metricType: AverageValue\n      metadata:\n",
             "metricType: AverageValue\n      metadata:\n        signal: age\n        targetSeconds: \"30\"\n",
             "metricType: Value\n      metadata:\n        signal: age\n        targetSeconds: \"30\"\n");
+    TIME_SIGNAL_IN_JOB = Warning "time-signal-in-job": "A trigger of a ScaledJob has a signal in seconds.",
+        why: "KEDA starts value / target jobs: how many are needed does not follow from a time alone.",
+        fix: "use `signal: backlog`, which is the default",
+        mended(Base::ScaledJob, "stream: jobs\n", "signal: age\n        targetSeconds: \"30\"\n        stream: jobs\n",
+            "signal: backlog\n        stream: jobs\n");
     REPLICAS_METRIC_TYPE = Warning "replicas-metric-type": "A key that reckons with replicas has `metricType: Value`.",
         why: "`scaleDownBelow` and `minimumWhileInFlight` turn replicas into work by the target; with Value \
             the HPA multiplies the replicas that run instead.",

@@ -32,14 +32,12 @@ pub fn check(
         findings,
     };
     rules.scaler_address();
-    rules.metric_type();
+    match object.scaled {
+        Scaled::Object => rules.metric_type(),
+        Scaled::Job => rules.job(),
+    }
     rules.tls(checker.server);
     rules.authentication(checker.server);
-    if object.scaled == Scaled::Job && trigger.trigger_type == "external-push" {
-        let message =
-            "`external-push` does not start jobs: KEDA polls a ScaledJob at pollingInterval";
-        rules.found_in_trigger(&codes::PUSH_IN_JOB, "type", message);
-    }
     if !rules.is_for_us() {
         return Checked { metric_name: None };
     }
@@ -124,10 +122,34 @@ impl Rules<'_, '_> {
         }
     }
 
+    /// A signal that is a time, if it has one.
+    fn time_signal(&self) -> Option<String> {
+        let signal = self.metadata.get("signal").map(str::to_owned);
+        signal.filter(|signal| matches!(signal.as_str(), "age" | "drainTime"))
+    }
+
+    /// Of a ScaledJob: there is no HPA.
+    fn job(&mut self) {
+        if self.trigger.trigger_type == "external-push" {
+            let message =
+                "`external-push` does not start jobs: KEDA polls a ScaledJob at pollingInterval";
+            self.found_in_trigger(&codes::PUSH_IN_JOB, "type", message);
+        }
+        if self.trigger.metric_type.is_some() {
+            let message = "is refused by KEDA in a ScaledJob, with all its triggers";
+            self.found_in_trigger(&codes::METRIC_TYPE_IN_JOB, "metricType", message);
+        }
+        if let Some(signal) = self.time_signal() {
+            let message = format!(
+                "`{signal}` reports seconds, and KEDA starts value / target jobs, whatever runs now"
+            );
+            self.found(&codes::TIME_SIGNAL_IN_JOB, "signal", message);
+        }
+    }
+
     fn metric_type(&mut self) {
         let given = |key: &str| self.metadata.get(key).map(str::to_owned);
-        let signal =
-            given("signal").filter(|signal| matches!(signal.as_str(), "age" | "drainTime"));
+        let signal = self.time_signal();
         let reckons = ["scaleDownBelow", "minimumWhileInFlight"];
         let replicas = reckons.into_iter().find(|key| given(key).is_some());
         match self.trigger.metric_type.unwrap_or_default() {

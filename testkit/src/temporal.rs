@@ -39,7 +39,7 @@ use super::{certs::Certs, process};
 
 pub use heartbeat::SlotsOfWorker;
 pub use jwt::Tokens;
-pub use work::{activities, nexus_operations, normal, start_one};
+pub use work::{activities, nexus_operations, normal, reported, start_one};
 
 const VERSION: &str = "1.32.1";
 const PATIENCE: Duration = Duration::from_secs(60);

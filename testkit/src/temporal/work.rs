@@ -10,16 +10,16 @@ use temporalio_protos::temporal::api::{
     },
     common::v1::{ActivityType, WorkflowType},
     deployment::v1::WorkerDeploymentOptions,
-    enums::v1::{CommandType, VersioningBehavior, WorkerVersioningMode},
+    enums::v1::{CommandType, TaskQueueType, VersioningBehavior, WorkerVersioningMode},
     nexus::v1::{EndpointSpec, EndpointTarget, endpoint_target},
     operatorservice::v1::{
         CreateNexusEndpointRequest, operator_service_client::OperatorServiceClient,
     },
     taskqueue::v1::TaskQueue,
     workflowservice::v1::{
-        PollActivityTaskQueueRequest, PollWorkflowTaskQueueRequest, PollWorkflowTaskQueueResponse,
-        RespondWorkflowTaskCompletedRequest, SetWorkerDeploymentCurrentVersionRequest,
-        StartWorkflowExecutionRequest,
+        DescribeTaskQueueRequest, PollActivityTaskQueueRequest, PollWorkflowTaskQueueRequest,
+        PollWorkflowTaskQueueResponse, RespondWorkflowTaskCompletedRequest,
+        SetWorkerDeploymentCurrentVersionRequest, StartWorkflowExecutionRequest,
     },
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -134,6 +134,21 @@ impl Temporal {
 /// Starts one workflow in the namespace `default`.
 pub async fn start_one(stubs: &Stubs, queue: &str, id: &str) -> Result<(), Status> {
     start(stubs, "default", queue, id).await
+}
+
+/// What the server itself reports as the workflow tasks that wait on a queue of the namespace
+/// `default`. Its count is approximate: a task that a busy server writes twice counts twice.
+pub async fn reported(stubs: &Stubs, queue: &str) -> Result<i64, Status> {
+    let request = DescribeTaskQueueRequest {
+        namespace: "default".to_owned(),
+        task_queue: normal(queue),
+        task_queue_type: TaskQueueType::Workflow.into(),
+        report_stats: true,
+        ..Default::default()
+    };
+    let response = stubs.clone().describe_task_queue(request).await?;
+    let stats = response.into_inner().stats;
+    Ok(stats.map_or(0, |stats| stats.approximate_backlog_count))
 }
 
 async fn start(stubs: &Stubs, namespace: &str, queue: &str, id: &str) -> Result<(), Status> {
