@@ -21,9 +21,9 @@ use super::{
     runtime, to_json, to_stdout,
 };
 use crate::{
-    check::{Checker, Finding},
+    check::{Checker, Finding, is_settings},
     error::{Error, Kind, Result},
-    manifests::File,
+    manifests::{File, Found},
     settings::{self, Settings},
 };
 
@@ -135,6 +135,9 @@ impl Check {
     ) -> Result<Report> {
         if !self.live.is_wanted() {
             let findings = findings(&config, &files)?;
+            if config.is_empty() && findings.is_empty() && !files.iter().any(holds_something) {
+                return Err(nothing());
+            }
             return Ok(Report::new(
                 files.len() + config.len(),
                 findings,
@@ -175,6 +178,18 @@ fn findings(config: &[(File, bool)], files: &[(File, bool)]) -> Result<Vec<Findi
         findings.extend(checker.check(file, *in_folder));
     }
     Ok(findings)
+}
+
+/// Whether there is something to check in a file.
+fn holds_something((file, _): &(File, bool)) -> bool {
+    is_settings(file) || !Found::of(file).objects.is_empty()
+}
+
+/// As with `kubectl apply`: most likely the command before this one printed nothing.
+fn nothing() -> Error {
+    let what = "no ScaledObject, ScaledJob or settings to check";
+    let next = "Did the command that writes the manifests fail, or is this another folder?";
+    Error::new(Kind::Invalid, what, next)
 }
 
 /// Settings that can be read; what is wrong with others are findings.

@@ -21,14 +21,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     cluster::Cluster,
-    manifest::Manifests,
     report::{ObjectReport, Report},
     watch::Watch,
 };
 pub use self::{
     cluster::{Found, Place, Source, Wanted, parse_names, parse_with_kind},
-    hosts::{Map, service_of},
-    manifest::{Object, is_external},
+    hosts::{Map, from_here, service_of},
+    manifest::{Manifests, Object, is_external},
 };
 use super::{
     EXIT_BAD_CONFIGURATION, environment, registry, runtime, to_json, to_stderr, to_stdout,
@@ -152,13 +151,14 @@ impl Probe {
         })
     }
 
-    /// Whether every trigger has a value, and nothing else is wrong. `None`: the manifests cannot be
-    /// read, and it was said why.
+    /// Whether every trigger has a value, and nothing else is wrong. `None`: not all of the manifests can
+    /// be read, and it was said why.
     fn probe_files(&self) -> Result<Option<bool>> {
         let files = files(&self.what)?;
-        let Some(objects) = read(&files) else {
+        let (objects, is_whole) = read(&files);
+        if objects.is_empty() {
             return Ok(None);
-        };
+        }
         runtime()?.block_on(async {
             let settings = match &self.address {
                 Some(_) => None,
@@ -172,8 +172,12 @@ impl Probe {
                 }
             };
             let report = self.evaluate(&scaler, &objects).await?;
-            Ok(Some(is_sound && !report.has_failures()))
+            Ok(is_whole.then(|| is_sound && self.passes(&report)))
         })
+    }
+
+    fn passes(&self, report: &Report) -> bool {
+        !(report.has_failures() || self.strict && report.has_warnings())
     }
 
     /// Settings that were given: those of the server that the triggers are for.
@@ -216,30 +220,30 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<(File, bool)>> {
         .collect())
 }
 
-/// The objects of files, with notes on stderr; `None`: they cannot be read, and stderr has the reason.
-pub fn read(files: &[(File, bool)]) -> Option<Vec<Object>> {
-    let env = |name: &str| std::env::var(name).ok();
-    match manifest::read_all(files, &env, None) {
-        Ok(Manifests { objects, notes }) => {
-            notes.into_iter().for_each(|note| to_stderr("note", note));
-            Some(objects)
-        }
-        Err(problems) => {
-            let problems = problems.into_iter();
-            problems.for_each(|problem| to_stderr("error", problem));
-            None
-        }
-    }
+/// The objects of files that can be read, and whether those are all; stderr has notes and what is wrong.
+pub fn read(files: &[(File, bool)]) -> (Vec<Object>, bool) {
+    said(manifests(files, None))
 }
 
-/// The objects of files, for other commands; what is wrong with the files is theirs to say. `namespace`
-/// is that of objects that name none.
-pub fn objects(files: &[(File, bool)], namespace: Option<&str>) -> Vec<Object> {
+/// What files hold, for commands that say themselves what is wrong with it. `namespace` is that of
+/// objects that name none.
+pub fn manifests(files: &[(File, bool)], namespace: Option<&str>) -> Manifests {
     let env = |name: &str| std::env::var(name).ok();
-    match manifest::read_all(files, &env, namespace) {
-        Ok(Manifests { objects, .. }) => objects,
-        Err(_) => Vec::new(),
-    }
+    manifest::read_all(files, &env, namespace)
+}
+
+/// The objects, and whether those are all, after the rest was written to stderr.
+fn said(manifests: Manifests) -> (Vec<Object>, bool) {
+    let Manifests {
+        objects,
+        notes,
+        problems,
+    } = manifests;
+    let is_whole = problems.is_empty();
+    notes.into_iter().for_each(|note| to_stderr("note", note));
+    let problems = problems.into_iter();
+    problems.for_each(|problem| to_stderr("error", problem));
+    (objects, is_whole)
 }
 
 /// The scaler within this process. Must be called within a tokio runtime.

@@ -107,11 +107,11 @@ impl Record {
             None => probe::files(std::slice::from_ref(&self.what))?,
         };
         let objects = match api {
-            Some(_) => Some(Vec::new()),
-            None => probe::read(&files),
-        };
-        let Some(objects) = objects else {
-            return Ok(ExitCode::from(EXIT_BAD_CONFIGURATION));
+            Some(_) => Vec::new(),
+            None => match probe::read(&files) {
+                (objects, true) => objects,
+                (_, false) => return Ok(ExitCode::from(EXIT_BAD_CONFIGURATION)),
+            },
         };
         runtime()?.block_on(async {
             let wanted = self.trigger.as_deref();
