@@ -26,7 +26,7 @@ pub struct Server {
     #[arg(long, value_name = "FILE", requires = "address")]
     token_file: Option<PathBuf>,
 
-    /// With --server: trust this authority (PEM), and no other.
+    /// With --server: trust only this CA (PEM).
     #[arg(long, value_name = "FILE", requires = "address")]
     ca_cert: Option<PathBuf>,
 }

@@ -34,11 +34,11 @@ pub struct Live {
     #[arg(long, value_name = "ADDRESS", requires = "live")]
     address: Option<Address>,
 
-    /// With --live: use TLS to the server, and trust this authority (PEM).
+    /// With --live: use TLS to the server, and trust this CA (PEM).
     #[arg(long, value_name = "FILE", requires = "live")]
     ca_cert: Option<PathBuf>,
 
-    /// With --live: show the server this certificate (PEM).
+    /// With --live: the client certificate to present (PEM).
     #[arg(long, value_name = "FILE", requires_all = ["key", "ca_cert"])]
     cert: Option<PathBuf>,
 
