@@ -61,7 +61,7 @@ fn base(text: &str) -> Result<Url, String> {
     let is_bare = url.query().is_none() && url.fragment().is_none();
     match (is_http, is_bare) {
         _ if url.password().is_some() || !url.username().is_empty() => Err(format!(
-            "a login is no part of it: use --token-file, or the variable {TOKEN}"
+            "a login is not part of it: use --token-file, or the variable {TOKEN}"
         )),
         (true, true) => Ok(url),
         _ => Err(EXPECTED.to_owned()),

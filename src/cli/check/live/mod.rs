@@ -184,7 +184,7 @@ impl Live {
             None => stages.push(
                 Stage::new("triggers", Mark::Failed, "not evaluated")
                     .because("neither a server nor valid settings")
-                    .mended_by("mend what is above, or give --config"),
+                    .mended_by("fix what is above, or give --config"),
             ),
         }
         if let Some(source) = source {
@@ -254,7 +254,7 @@ impl Live {
                 stages.push(
                     Stage::new("settings", Mark::Failed, "cannot be used here")
                         .because(error)
-                        .mended_by("mend the setting; a file or variable of the server's own pod can be read there alone"),
+                        .mended_by("fix the setting; a file or variable of the server's own pod can only be read there"),
                 );
                 Ok(None)
             }
