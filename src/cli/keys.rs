@@ -128,7 +128,7 @@ fn text(types: &[TypeKeys]) -> String {
 
 fn markdown(types: &[TypeKeys]) -> String {
     let mut page = String::from(
-        "# Keys of a trigger\n\nEvery key can also be given as `<key>FromEnv`, which names an environment variable of the scaled\ncontainer; KEDA sends its value.\n",
+        "# Trigger keys\n\nEvery key can also be given as `<key>FromEnv`, which names an environment variable of the scaled\ncontainer; KEDA sends its value.\n",
     );
     for Section { title, keys } in sections(types) {
         // Writing to a string cannot fail.

@@ -57,43 +57,43 @@ use crate::{
 ///
 ///   kubectl get scaledobjects,scaledjobs -A -o yaml | backlog-scaler probe - --address 127.0.0.1:9090
 ///
-/// What `check` finds in the manifests goes to stderr. From a laptop, --map leads names of a cluster
-/// to port-forwards:
+/// What `check` finds in the manifests goes to stderr. From a laptop, --map maps cluster names to
+/// port-forwards:
 ///
 ///   kubectl -n shop port-forward service/redis 16379:6379
 ///
 ///   backlog-scaler probe orders.yaml --map redis.shop.svc:6379=127.0.0.1:16379
 ///
-/// With --cluster the objects come from the Kubernetes API, as kubectl reads it: of the namespace of
-/// the kubeconfig's context, of -n, or of all with -A; all of them or those that are named, as NAME,
-/// scaledobject/NAME or scaledjob/NAME. TriggerAuthentications are read as by a server with
-/// kubernetes.enabled; with --address they are that server's business:
+/// With --cluster the objects come from the Kubernetes API, with kubectl's configuration: from the
+/// namespace of the kubeconfig's context, from that of -n, or with -A from all; either all objects or
+/// those that you name as NAME, scaledobject/NAME or scaledjob/NAME. TriggerAuthentications are read
+/// as by a server with kubernetes.enabled; with --address, that server reads them:
 ///
 ///   backlog-scaler probe --cluster -n shop orders
 ///
 /// Keys that end in FromEnv are resolved from this process's environment; with --cluster from the
 /// scaled container's, as KEDA does.
 ///
-/// REPLICAS is where the values lead if they stay as they are. ScaledObject: ceil(value / target)
+/// REPLICAS is the number that the values lead to if they do not change. ScaledObject: ceil(value / target)
 /// between minReplicaCount (at least 1) and maxReplicaCount (100 if not given); an object without
 /// an active trigger goes to idleReplicaCount, or to 0 if that is its minimum. The largest trigger
-/// wins; "≥" marks that a trigger which is not known here may want more. ScaledJob: the jobs of
-/// KEDA's default strategy, ceil(value / target) of active triggers between the same bounds. Left
-/// out is what depends on the replicas that run now and on the past: the HPA's tolerance of 10 %,
+/// wins; "≥" means that a trigger which is not evaluated here may want more. ScaledJob: the jobs of
+/// KEDA's default strategy, ceil(value / target) of active triggers within the same limits. Not
+/// included is what depends on the current replicas and on the past: the HPA's tolerance of 10 %,
 /// metricType Value, cooldown, stabilization windows and scaling policies.
 ///
 /// JSON: {"objects": [{kind, namespace, name, minReplicas, maxReplicas, idleReplicas, replicas,
 /// replicasAtLeast, replicasNote, "triggers": [{index, name, type, backend, status (ok, stale,
 /// error or notOurs), metricName, metricType, value, target, active, replicas, replicasNote,
 /// sampleAgeMs, staleBecause, rawValue, shapedBy, "error": {code, message}, hint}]}]}. Every field
-/// is always there; what is not known is null.
+/// is always present; unknown ones are null.
 ///
 /// Exit codes: 0 every trigger has a value, 1 one failed, the cluster cannot be read, or `check` finds an
-/// error in files (with --strict: or a warning), 2 bad arguments, manifests or kubeconfig.
+/// error in files (with --strict also a warning), 2 bad arguments, manifests or kubeconfig.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Probe {
-    /// Files of manifests, and folders with them, `-` for stdin; with --cluster, names of objects.
+    /// Manifest files, folders with manifests, or `-` for stdin; with --cluster, names of objects.
     #[arg(value_name = "FILE|NAME", required_unless_present = "cluster")]
     what: Vec<PathBuf>,
 
@@ -118,7 +118,7 @@ pub struct Probe {
     #[command(flatten)]
     watch: Watch,
 
-    /// Warnings about the manifests end with exit code 1 as errors do.
+    /// Warnings about the manifests also give exit code 1, like errors.
     #[arg(long)]
     strict: bool,
 

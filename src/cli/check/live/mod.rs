@@ -34,11 +34,11 @@ pub struct Live {
     #[arg(long, value_name = "ADDRESS", requires = "live")]
     address: Option<Address>,
 
-    /// With --live: use TLS to the server, and trust this authority (PEM).
+    /// With --live: use TLS to the server, and trust this CA (PEM).
     #[arg(long, value_name = "FILE", requires = "live")]
     ca_cert: Option<PathBuf>,
 
-    /// With --live: show the server this certificate (PEM).
+    /// With --live: the client certificate to present (PEM).
     #[arg(long, value_name = "FILE", requires_all = ["key", "ca_cert"])]
     cert: Option<PathBuf>,
 
@@ -202,7 +202,7 @@ impl Live {
             None => stages.push(
                 Stage::new("triggers", Mark::Failed, "not evaluated")
                     .because("neither a server nor valid settings")
-                    .mended_by("mend what is above, or give --config"),
+                    .mended_by("fix what is above, or give --config"),
             ),
         }
         if let Some(source) = source {
@@ -272,7 +272,7 @@ impl Live {
                 stages.push(
                     Stage::new("settings", Mark::Failed, "cannot be used here")
                         .because(error)
-                        .mended_by("mend the setting; a file or variable of the server's own pod can be read there alone"),
+                        .mended_by("fix the setting; a file or variable of the server's own pod can only be read there"),
                 );
                 Ok(None)
             }

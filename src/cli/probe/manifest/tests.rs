@@ -97,7 +97,7 @@ fn a_misspelt_kind_or_version_is_said_to_be_one() {
         (
             "ScaledJob",
             "ScaledJobs",
-            "kind: `ScaledJobs` is no kind of KEDA; did you mean `ScaledJob`?",
+            "kind: `ScaledJobs` is not one of KEDA's kinds; did you mean `ScaledJob`?",
         ),
         ("ScaledJob", "Scaledobject", "did you mean `ScaledObject`?"),
         (
