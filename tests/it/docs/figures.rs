@@ -28,7 +28,7 @@ fn the_figures_of_readme_and_comparison_are_those_of_the_benchmarks() {
     let comparison = page("docs/explanation/comparison.md");
     let best = readme
         .lines()
-        .find(|line| line.starts_with("And beside KEDA at its best"));
+        .find(|line| line.starts_with("In production KEDA spreads its polls"));
     let measured = page("docs/reference/benchmarks.md");
     let measured = measured.split("## Results").nth(1).expect("results");
     let mut checked = 0;

@@ -39,6 +39,8 @@ pub async fn page(objects: &[(&str, &str)]) -> String {
         ]);
         (work.namespace, work.name) = ((*namespace).to_owned(), (*name).to_owned());
         scaler.evaluate(&work).await.unwrap();
+        let shaped = with(work.clone(), "activityHold", "1m");
+        scaler.evaluate(&shaped).await.unwrap();
         let refused = with(work.clone(), "listLenght", "5");
         scaler.evaluate(&refused).await.unwrap_err();
         let unreachable = with(work, "address", &nobody);
