@@ -51,6 +51,16 @@ pub fn time(time: Duration) -> String {
     }
 }
 
+/// So long ago, to the minute.
+pub fn ago(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0 => "just now".to_owned(),
+        1..60 => format!("{seconds} s ago"),
+        _ => format!("{} ago", self::time(Duration::from_secs(seconds / 60 * 60))),
+    }
+}
+
 fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
     match small {
         0 => format!("{large} {large_unit}"),
@@ -92,5 +102,18 @@ mod tests {
             assert_eq!(time(Duration::from_secs(seconds)), then);
         }
         assert_eq!(time(Duration::from_millis(20)), "20 ms");
+    }
+
+    #[test]
+    fn the_past_is_told_to_the_minute() {
+        for (seconds, then) in [
+            (0, "just now"),
+            (59, "59 s ago"),
+            (359, "5 min ago"),
+            (7_319, "2 h 1 min ago"),
+            (200_000, "2 d 7 h ago"),
+        ] {
+            assert_eq!(ago(Duration::from_secs(seconds)), then);
+        }
     }
 }
