@@ -39,6 +39,12 @@ pub fn number(value: f64) -> String {
     format!("{sign}{grouped}{rest}")
 }
 
+/// So many of something: `1 trigger`, `2 triggers`.
+pub fn count(count: u64, one: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {one}{ending}", number(count as f64))
+}
+
 /// The two largest units of a time.
 pub fn time(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -88,6 +94,10 @@ mod tests {
             assert_eq!(number(given), then);
         }
         assert_eq!(value(30.0, Signal::Age), "30 s");
+        assert_eq!(
+            [0, 1, 2_000].map(|n| count(n, "trigger")),
+            ["0 triggers", "1 trigger", "2,000 triggers"]
+        );
     }
 
     #[test]

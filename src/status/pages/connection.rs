@@ -63,7 +63,7 @@ fn one(connection: &Connection, now: &str) -> Markup {
             h2 { "Health " (parts::health(connection.health)) }
             p.facts { "since " (parts::moment(&connection.since, now))
                 " · " a href=(format!("/?connection={}", connection.id)) {
-                    (number(connection.triggers as f64)) " triggers" } }
+                    (numbers::count(connection.triggers as u64, "trigger")) } }
             @if let Some(error) = &connection.error { (parts::error(error)) }
             (facts(connection))
             @if connection.error.is_none() && let Some(last) = &connection.last_error {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::status::{
     model::{ConnectionHealth, ErrorText, MetError, PastError, TriggerStatus},
-    numbers::{self, number},
+    numbers,
 };
 
 /// An error in its three parts: what happened and where, what to do, and where to read more.
@@ -33,7 +33,7 @@ pub fn met_errors(errors: &[MetError], now: &str) -> Markup {
         @for met in errors {
             div.met {
                 p.facts {
-                    (number(met.calls as f64)) (if met.calls == 1 { " call" } else { " calls" })
+                    (numbers::count(met.calls, "call"))
                     ", the last at " (moment(&met.last, now))
                     @if met.first != met.last { ", the first at " (moment(&met.first, now)) }
                 }
