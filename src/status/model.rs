@@ -20,7 +20,7 @@ pub struct Overview {
     pub connections: ConnectionCounts,
     /// How much of the limits is used.
     pub limits: Vec<Limit>,
-    /// What needs a person: the most urgent kind first, of each the newest first, five at most.
+    /// What needs attention: the most urgent kind first, of each the newest first, five at most.
     pub attention: Vec<Attention>,
     /// How many more there are of kinds that have more.
     pub more_attention: Vec<MoreAttention>,
