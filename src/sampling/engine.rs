@@ -20,6 +20,7 @@ use super::{
     evaluation::Evaluation,
     limits::Limits,
     named_connections::{Checked, NamedConnection, NamedConnections},
+    past_errors::ErrorRoom,
     registry::Registry,
     replicas::ReplicaSource,
     state_observer::{StateObserver, TriggerState},
@@ -48,6 +49,8 @@ pub struct Engine {
     authentications: OnceLock<Arc<dyn AuthenticationSource>>,
     authenticated: Authenticated,
     started: Instant,
+    /// For older errors of all triggers.
+    error_room: Arc<ErrorRoom>,
     /// Who knows the replicas of scale targets, if anybody does.
     replicas: OnceLock<Arc<dyn ReplicaSource>>,
     /// Who reports changes of the states of triggers, if anybody does.
@@ -83,6 +86,7 @@ impl Engine {
             idle_after: limits.idle_after,
         });
         let limits_of_triggers = limits.triggers;
+        let error_room = ErrorRoom::new(!limits.history.is_zero());
         let evict_every = (limits.idle_after / 4).max(Duration::from_millis(100));
         let engine = Arc::new(Engine {
             registry,
@@ -93,6 +97,7 @@ impl Engine {
             authentications: OnceLock::new(),
             authenticated: Authenticated::new(limits_of_triggers),
             started: Instant::now(),
+            error_room,
             replicas: OnceLock::new(),
             observer: OnceLock::new(),
         });
@@ -272,7 +277,10 @@ impl Engine {
         let TriggerRef {
             namespace, name, ..
         } = request;
-        if self.triggers.refuse(key, request, error.clone()) {
+        let trigger_type = self.registry.of(&request.metadata).ok();
+        let trigger_type = trigger_type.map(|found| found.name());
+        let triggers = &self.triggers;
+        if triggers.refuse(key, request, trigger_type, error.clone()) {
             self.refusals.warn(|suppressed| {
                 warn!(
                     namespace,

@@ -47,6 +47,8 @@ pub struct Bound {
 /// A trigger whose metadata is wrong, or that may not be read.
 pub struct Refused {
     pub error: Error,
+    /// If its metadata names a known one.
+    pub trigger_type: Option<&'static str>,
     pub since: Instant,
 }
 
@@ -54,9 +56,13 @@ pub struct Refused {
 pub struct InspectedConnection {
     /// The same in every process. Those that differ in credentials alone share one.
     pub id: u64,
+    /// Differs between all connections, within this process.
+    pub instance: usize,
     pub backend: &'static str,
     /// Address, and user where there is one.
     pub address: String,
+    /// The address without the user.
+    pub server: String,
     /// Its name in the settings.
     pub named: Option<String>,
     pub figures: ConnectionFigures,
@@ -191,7 +197,11 @@ impl Inspected {
                     last: trigger.last(),
                     trigger,
                 }),
-                Err(error) => Err(Refused { error, since }),
+                Err(error) => Err(Refused {
+                    error,
+                    trigger_type: kept.refused_type,
+                    since,
+                }),
             },
         }
     }

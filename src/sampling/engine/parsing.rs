@@ -69,7 +69,7 @@ impl Engine {
             shaper: bound.shaper,
             bytes: bound.bytes,
             fingerprint: metadata.fingerprint(&known),
-            outcomes: Outcomes::new(self.limits.history, self.started),
+            outcomes: Outcomes::new(self.limits.history, self.started, self.error_room.clone()),
             authentication: None,
         })
     }
