@@ -324,6 +324,17 @@ impl<T: PartialEq> Collection<T> {
         self.changed();
     }
 
+    /// Objects of the whole cluster, as if they had been listed.
+    #[cfg(test)]
+    pub fn put(&self, objects: Vec<Value>) {
+        let mut listed = Objects::new();
+        for object in objects {
+            let object = serde_json::from_value(object).expect("an object");
+            self.list(None, &mut listed, object);
+        }
+        self.replace(None, listed);
+    }
+
     fn count(&self, more: i64) {
         self.metrics.add_objects(self.resource.label(), more);
     }

@@ -31,8 +31,7 @@ const ALTERNATIVE: &str = "Put the keys into a Secret and refer to it by `secret
 
 /// Why an environment variable has no value.
 pub(super) struct NoValue {
-    /// The container has no such variable.
-    pub is_unset: bool,
+    pub reason: Unresolved,
     pub error: Error,
 }
 
@@ -238,7 +237,7 @@ impl Kubernetes {
                 container.resolve(variable, &lookup).map_err(|reason| {
                     let what = format!("environment variable {variable} of {target} {reason}");
                     NoValue {
-                        is_unset: reason == Unresolved::NotSet,
+                        reason,
                         error: Error::new(Kind::NotFound, what, ""),
                     }
                 })
