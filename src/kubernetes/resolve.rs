@@ -105,6 +105,10 @@ impl Kubernetes {
             Choice::Unreadable(error) => return Err(error),
             Choice::NotFound | Choice::Ambiguous(_) => {}
         }
+        // An API server that does not respond would only take the caller's time once more.
+        if let Some(error) = failed.as_ref().filter(|e| e.kind() == Kind::TimedOut) {
+            return Err(error.clone());
+        }
         // The object may be newer than what its watch has delivered.
         let fresh = self.read_fresh(&ids, metadata).await?;
         let choice = match fresh.is_empty() {
