@@ -107,7 +107,7 @@ impl References {
             ),
             // `resolveBoundServiceAccountToken` there: a TokenRequest for each call.
             "boundServiceAccountToken" => (
-                "it needs the right to create tokens of that ServiceAccount, which this server never has",
+                "it needs the permission to create tokens of that ServiceAccount, which this server never has",
                 "Mount a projected token of this server's own ServiceAccount and have a named \
                  connection read it (`…FromFile`), or put a token into a Secret and refer to it by \
                  `secretTargetRef`.",
@@ -166,7 +166,7 @@ mod tests {
             ("filePath", "it names a file in KEDA's own pod"),
             (
                 "boundServiceAccountToken",
-                "it needs the right to create tokens",
+                "it needs the permission to create tokens",
             ),
             ("hashiCorpVault", "only KEDA itself can follow it"),
         ] {

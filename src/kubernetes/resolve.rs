@@ -289,7 +289,7 @@ impl Kubernetes {
                 (resource, &self.cluster_authentications, None)
             }
             other => {
-                let what = format!("`{other}` is no kind of an authentication");
+                let what = format!("`{other}` is not a kind of authentication");
                 let next = "Write TriggerAuthentication or ClusterTriggerAuthentication.";
                 return Err(Error::new(Kind::Invalid, what, next).at(place));
             }

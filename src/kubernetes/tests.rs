@@ -67,7 +67,7 @@ async fn a_call_cannot_name_another_path() {
         .await;
     let error = error.expect_err("is refused").to_string();
     assert!(
-        error.contains("`../x` is no name of a ScaledObject"),
+        error.contains("`../x` is not a valid name of a ScaledObject"),
         "{error}"
     );
 }

@@ -187,7 +187,7 @@ fn misspelt(kind: &str, version: &str) -> Option<(&'static str, String)> {
     let near = nearest(kind, kinds)?;
     let is_slip = is_kedas(version) || version.is_empty() || kind.eq_ignore_ascii_case(near);
     is_slip.then(|| {
-        let reason = format!("`{kind}` is no kind of KEDA; did you mean `{near}`?");
+        let reason = format!("`{kind}` is not one of KEDA's kinds; did you mean `{near}`?");
         ("kind", reason)
     })
 }

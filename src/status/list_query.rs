@@ -252,7 +252,7 @@ fn unknown_name(name: &str) -> Error {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known are {}", known.join(", ")),
     };
-    let what = format!("{name}: is no part of this query; {hint}");
+    let what = format!("{name}: is not part of this query; {hint}");
     Error::new(Kind::Invalid, what, "Correct the address of the page.")
 }
 

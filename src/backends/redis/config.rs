@@ -104,7 +104,7 @@ whole_number!(DatabaseIndex: 0.., "a whole number from 0");
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SingleKeys {
-    /// The server as `host:port`. This, or `host` and `port`.
+    /// The server as `host:port`. Either this, or `host` and `port`.
     address: Option<String>,
     /// The same as `address`.
     #[schemars(extend("x-same-as" = "address"))]
@@ -121,7 +121,7 @@ pub struct SingleKeys {
     /// The same as `port`.
     #[schemars(extend("x-environment-first" = true, "x-same-as" = "port"))]
     ports: Option<NameList>,
-    /// The ACL user. Left out, the default user.
+    /// The ACL user. By default, the default user.
     #[schemars(extend("x-environment-first" = true))]
     username: Option<String>,
     /// The password.
@@ -136,8 +136,8 @@ pub struct SingleKeys {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterKeys {
-    /// Some of the cluster's nodes as `host:port`, comma-separated; the others are found through
-    /// them. This, or `hosts` and `ports`.
+    /// Some of the cluster's nodes as `host:port`, comma-separated; the others are discovered
+    /// through them. Either this, or `hosts` and `ports`.
     #[schemars(extend("x-same-as" = "address"))]
     addresses: Option<NameList>,
     /// The same as `addresses`.
@@ -154,7 +154,7 @@ pub struct ClusterKeys {
     /// The same as `ports`.
     #[schemars(extend("x-environment-first" = true))]
     port: Option<NameList>,
-    /// The ACL user. Left out, the default user.
+    /// The ACL user. By default, the default user.
     #[schemars(extend("x-environment-first" = true))]
     username: Option<String>,
     /// The password.
@@ -166,7 +166,7 @@ pub struct ClusterKeys {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SentinelKeys {
-    /// The sentinels as `host:port`, comma-separated. This, or `hosts` and `ports`.
+    /// The sentinels as `host:port`, comma-separated. Either this, or `hosts` and `ports`.
     #[schemars(extend("x-same-as" = "address"))]
     addresses: Option<NameList>,
     /// The same as `addresses`.
@@ -189,7 +189,7 @@ pub struct SentinelKeys {
     sentinel_username: Option<String>,
     /// The password of the sentinels.
     sentinel_password: Option<Secret>,
-    /// The ACL user of the master. Left out, the default user.
+    /// The ACL user of the master. By default, the default user.
     #[schemars(extend("x-environment-first" = true))]
     username: Option<String>,
     /// The password of the master.

@@ -183,7 +183,7 @@ fn reply_row(reply: &Reply, signal: Signal) -> Markup {
 fn errors(detail: &TriggerDetail) -> Markup {
     html! {
         @if !detail.errors.is_empty() {
-            p { "Calls that met an error so far: "
+            p { "Calls with an error so far: "
                 @for (at, (kind, count)) in detail.errors.iter().enumerate() {
                     @if at > 0 { ", " }
                     (number(*count as f64)) " " code { (kind) }

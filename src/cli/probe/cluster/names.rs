@@ -61,7 +61,7 @@ fn parse_one(argument: &str) -> Result<Wanted> {
         }),
         false => Err(Error::new(
             Kind::Invalid,
-            format!("NAME: `{name}` is no name of an object"),
+            format!("NAME: `{name}` is not a valid name of an object"),
             "With --cluster, give names of ScaledObjects and ScaledJobs; without it, a file.",
         )),
     }
@@ -96,7 +96,7 @@ pub fn check_namespace(name: &str) -> Result<String> {
         true => Ok(name.to_owned()),
         false => Err(Error::new(
             Kind::Invalid,
-            format!("--namespace: `{name}` is no name of a namespace"),
+            format!("--namespace: `{name}` is not a valid name of a namespace"),
             "",
         )),
     }
@@ -167,9 +167,9 @@ mod tests {
                 "deployment/orders",
                 "NAME: `deployment/orders` has the kind `deployment`",
             ),
-            ("Orders", "NAME: `Orders` is no name of an object"),
-            ("-", "NAME: `-` is no name"),
-            ("so/a/b", "NAME: `a/b` is no name"),
+            ("Orders", "NAME: `Orders` is not a valid name of an object"),
+            ("-", "NAME: `-` is not a valid name"),
+            ("so/a/b", "NAME: `a/b` is not a valid name"),
         ] {
             let error = wanted(&[argument]).expect_err(argument);
             assert!(error.starts_with(expected), "{error}");
