@@ -74,10 +74,10 @@ test-cluster: ## real KEDA on a real Kubernetes control plane, on loopback, with
 	cargo build --release
 	BACKLOG_SCALER_TEST_ALL=1 BACKLOG_SCALER=$(RELEASE) CLUSTER_TOOLS="$$(tests/cluster/install.sh --where)" DEPLOY_TOOLS=$(CURDIR)/$(TOOLS) cargo test --test it -- cluster:: --nocapture --test-threads=1
 
-screenshots: ## make the pictures of the status page anew, from some minutes of load in a real browser
+screenshots: ## make the pictures of the status page anew, from a day of load, in a real browser
 	@scripts/packages.sh build test-build redis browser
 	@tests/servers/axe/install.sh
-	BACKLOG_SCALER_TEST_ALL=1 UPDATE_SCREENSHOTS=1 cargo test --test it -- status::browser::pictures
+	BACKLOG_SCALER_TEST_ALL=1 UPDATE_SCREENSHOTS=1 cargo test --test it -- status::pictures
 
 dashboard: ## draw panels of the dashboard anew, by Prometheus' own code, from 6 minutes of load on a real Redis
 	@scripts/packages.sh build test-build redis

@@ -13,7 +13,7 @@ const PER_PAGE: usize = 100;
 /// The most of one page, however many the query wants: a page is sent as one piece.
 const MOST_PER_PAGE: usize = 1_000;
 /// Longer texts match nothing that has a name.
-const LONGEST_SEARCH: usize = 300;
+pub const LONGEST_SEARCH: usize = 300;
 
 /// What a list shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
