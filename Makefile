@@ -50,7 +50,7 @@ test: ## install what tests need, then run everything
 	@tests/servers/axe/install.sh
 	cargo fmt --all --check
 	$(TOOLS)/bin/cargo-deny deny check bans licenses sources
-	$(TOOLS)/bin/mdbook build docs
+	scripts/book.sh $(TOOLS)/bin/mdbook
 	@$(MAKE) --no-print-directory test-charts
 	cargo clippy --workspace --all-targets -- -D warnings
 	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test --workspace -- --test-threads=$(TEST_THREADS)
@@ -119,7 +119,7 @@ fuzz: ## property tests with many more cases than in make test: CASES=20000, a q
 
 book: ## build the documentation as a book, in target/book
 	@scripts/tools.sh $(TOOLS) mdbook
-	$(TOOLS)/bin/mdbook build docs
+	scripts/book.sh $(TOOLS)/bin/mdbook
 
 docs: ## write the reference pages, the chart's schema, and the tables and pictures that tests compute anew
 	cargo run --quiet -- keys --output markdown > target/keys.md

@@ -159,6 +159,13 @@ impl Error {
         inner.what = one_line(format!("{} ({fact})", inner.what));
         self
     }
+
+    /// The same error with one more sentence of what to do about it.
+    pub fn advise(mut self, sentence: &str) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.next = one_line(format!("{} {sentence}", inner.next).trim_start().to_owned());
+        self
+    }
 }
 
 /// Longer texts are cut: callers and backends put their own words into errors.

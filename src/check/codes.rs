@@ -88,7 +88,8 @@ metadata:
   name: nightly
   namespace: shop
 spec:
-  jobTargetRef: {}
+  jobTargetRef:
+    template: {}
   triggers:
     - type: external
       metadata:
@@ -158,12 +159,17 @@ codes! {
         example(OBJECT, "  name: worker\n  namespace: shop\n", "  name: worker\n   namespace: shop\n");
     WRONG_KIND = Error "wrong-kind": "The kind or the apiVersion is not one of KEDA's, but looks like a typo of one.",
         why: "Kubernetes refuses the object, or KEDA does not see it.",
-        fix: "write `apiVersion: keda.sh/v1alpha1`, and ScaledObject or ScaledJob as the kind",
+        fix: "write `apiVersion: keda.sh/v1alpha1`, and as the kind ScaledObject, ScaledJob, TriggerAuthentication \
+            or ClusterTriggerAuthentication",
         example(OBJECT, "kind: ScaledObject", "kind: ScaledObjects");
     INVALID_FIELD = Error "invalid-field": "A field is missing, or has a value that is not allowed.",
-        why: "Kubernetes or KEDA refuses the object.",
+        why: "Kubernetes or KEDA refuses the object, or Kubernetes refuses the HPA that KEDA creates for it.",
         fix: "write what is expected",
         example(OBJECT, "maxReplicaCount: 20", "maxReplicaCount: \"20\"");
+    UNKNOWN_TYPE = Error "unknown-type": "The type of a trigger is not one of KEDA's, and was probably meant to be external.",
+        why: "Kubernetes accepts any text; KEDA refuses the object with all its triggers.",
+        fix: "write `type: external` or `type: external-push`, in lower case",
+        example(OBJECT, "type: external\n      name: jobs", "type: extrenal\n      name: jobs");
     DUPLICATE_TRIGGER_NAME = Error "duplicate-trigger-name": "Two triggers of an object have the same name.",
         why: "KEDA refuses the object: a formula could not tell them apart.",
         fix: "give each trigger a name of its own, or none",
@@ -210,6 +216,15 @@ codes! {
         why: "The server does not start.",
         fix: "see docs/reference/settings.md",
         example(Base::Settings, "callTimeout: 3s", "callTimeuot: 3s");
+    UNKNOWN_FIELD = Warning "unknown-field": "A field is not one that KEDA's custom resource has.",
+        why: "The API server silently drops it, so that it has no effect, if Helm, Argo CD or Flux apply the object; \
+            kubectl refuses the object, unless it is called with `--validate=false`.",
+        fix: "remove it, or write it where it belongs; a newer KEDA may have it",
+        mended(OBJECT, "maxReplicaCount: 20", "maxReplicasCount: 20", "maxReplicaCount: 20");
+    NOT_EXTERNAL = Warning "not-external": "A trigger has a scalerAddress, but its type is one of KEDA's own.",
+        why: "KEDA's own scaler evaluates it and ignores the address: this trigger does not use the server.",
+        fix: "write `type: external`, or remove scalerAddress and backend",
+        example(OBJECT, "type: external\n      name: jobs", "type: redis-streams\n      name: jobs");
     SCALER_ADDRESS_PORT = Warning "scaler-address-port": "The scalerAddress has no port.",
         why: "gRPC then uses port 443, where nothing listens.",
         fix: "write host:port; the chart's Service has port 9090",

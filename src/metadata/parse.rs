@@ -29,7 +29,7 @@ pub const KEDAS_OWN: [&str; 6] = [
 
 /// KEDA resolves `xFromEnv` from the scale target's container environment and sends the value
 /// under that very name.
-const FROM_ENV: &str = "FromEnv";
+pub const FROM_ENV: &str = "FromEnv";
 
 /// The key that a user means who wrote `xFromEnv`.
 pub fn base_of(written: &str) -> &str {

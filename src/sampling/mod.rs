@@ -73,6 +73,7 @@ mod trigger;
 mod trigger_cache;
 mod trigger_key;
 mod trigger_type;
+mod unresolved;
 mod window;
 
 pub use authentication::{Authentication, AuthenticationSource};

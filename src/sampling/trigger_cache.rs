@@ -178,6 +178,16 @@ impl TriggerCache {
             .put(key, entry, &self.limits, &mut evicted)
     }
 
+    /// Evicts a trigger.
+    pub fn remove(&self, key: &TriggerKey) {
+        // Dropped after the lock is released: it may close a connection.
+        let _removed = {
+            let mut state = self.state.lock();
+            let entry = state.in_use.pop(key).or_else(|| state.new.pop(key));
+            entry.map(|entry| state.removed(entry))
+        };
+    }
+
     /// Remembers that a trigger was refused. `true` if it is the first time, or was long ago.
     pub fn refuse(
         &self,

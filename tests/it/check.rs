@@ -1,5 +1,6 @@
 //! `check`: mistakes in manifests and settings, and the way of KEDA's calls.
 
+mod crds;
 mod live;
 
 use std::{

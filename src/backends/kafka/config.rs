@@ -55,6 +55,7 @@ impl Connection {
 #[serde(rename_all = "camelCase")]
 pub struct ClusterKeys {
     /// Some of the brokers as `host:port`, comma-separated; the others are discovered through them.
+    #[schemars(extend("x-environment-first" = true))]
     bootstrap_servers: NameList,
     /// How to authenticate. `scram_sha256` and `scram_sha512` are the most common; `plaintext` is
     /// SASL PLAIN.

@@ -40,9 +40,11 @@ impl fmt::Display for Connection {
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceKeys {
     /// The frontend as `host:port`.
+    #[schemars(extend("x-environment-first" = true))]
     endpoint: String,
     /// The Temporal namespace. In Temporal Cloud, with the account: `orders.a1b2c`.
     #[serde(default = "default_namespace")]
+    #[schemars(extend("x-environment-first" = true))]
     namespace: String,
     /// The API key (a bearer token). Enables TLS, unless `tls: disable` is set.
     api_key: Option<Secret>,

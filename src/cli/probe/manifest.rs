@@ -187,6 +187,7 @@ impl<'a> Reader<'a> {
             objects,
             skipped,
             problems,
+            unread: _,
         } = found;
         let problems = problems.iter();
         let problems = problems.filter(|problem| !in_folder || problem.cause != Cause::NoKind);
