@@ -50,7 +50,7 @@ test: ## install what tests need, then run everything
 	@tests/servers/axe/install.sh
 	cargo fmt --all --check
 	$(TOOLS)/bin/cargo-deny deny check bans licenses sources
-	$(TOOLS)/bin/mdbook build docs
+	scripts/book.sh $(TOOLS)/bin/mdbook
 	@$(MAKE) --no-print-directory test-charts
 	cargo clippy --workspace --all-targets -- -D warnings
 	BACKLOG_SCALER_TEST_ALL=1 KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge GRPCURL=$(CURDIR)/$(TOOLS)/grpcurl cargo test --workspace -- --test-threads=$(TEST_THREADS)
@@ -74,10 +74,10 @@ test-cluster: ## real KEDA on a real Kubernetes control plane, on loopback, with
 	cargo build --release
 	BACKLOG_SCALER_TEST_ALL=1 BACKLOG_SCALER=$(RELEASE) CLUSTER_TOOLS="$$(tests/cluster/install.sh --where)" DEPLOY_TOOLS=$(CURDIR)/$(TOOLS) cargo test --test it -- cluster:: --nocapture --test-threads=1
 
-screenshots: ## make the pictures of the status page anew, from some minutes of load in a real browser
+screenshots: ## make the pictures of the status page anew, from a day of load, in a real browser
 	@scripts/packages.sh build test-build redis browser
 	@tests/servers/axe/install.sh
-	BACKLOG_SCALER_TEST_ALL=1 UPDATE_SCREENSHOTS=1 cargo test --test it -- status::browser::pictures
+	BACKLOG_SCALER_TEST_ALL=1 UPDATE_SCREENSHOTS=1 cargo test --test it -- status::pictures
 
 dashboard: ## draw panels of the dashboard anew, by Prometheus' own code, from 6 minutes of load on a real Redis
 	@scripts/packages.sh build test-build redis
@@ -120,7 +120,7 @@ fuzz: ## property tests with many more cases than in make test: CASES=20000, a q
 
 book: ## build the documentation as a book, in target/book
 	@scripts/tools.sh $(TOOLS) mdbook
-	$(TOOLS)/bin/mdbook build docs
+	scripts/book.sh $(TOOLS)/bin/mdbook
 
 docs: ## write the reference pages, the chart's schema, and the tables and pictures that tests compute anew
 	cargo run --quiet -- keys --output markdown > target/keys.md

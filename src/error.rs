@@ -80,8 +80,10 @@ struct Inner {
 impl PartialEq for Error {
     /// By kind and text: what a caller sees.
     fn eq(&self, other: &Self) -> bool {
-        let text = |error: &Error| (error.0.kind, error.0.what.clone(), error.0.next.clone());
-        text(self) == text(other)
+        fn text(error: &Error) -> (Kind, &str, &str) {
+            (error.kind(), error.what(), error.next())
+        }
+        Arc::ptr_eq(&self.0, &other.0) || text(self) == text(other)
     }
 }
 
@@ -124,6 +126,26 @@ impl Error {
         &self.0.next
     }
 
+    /// The same error without the library's error behind it, in memory of its own.
+    pub fn without_source(&self) -> Self {
+        let Inner {
+            kind, what, next, ..
+        } = &*self.0;
+        Error(Arc::new(Inner {
+            kind: *kind,
+            what: what.clone(),
+            next: next.clone(),
+            source: None,
+        }))
+    }
+
+    /// The memory that it takes, without the library's error behind it.
+    pub fn bytes(&self) -> usize {
+        // An Arc has two counts beside what it holds.
+        let counts = 2 * size_of::<usize>();
+        counts + size_of::<Inner>() + self.0.what.capacity() + self.0.next.capacity()
+    }
+
     /// The same error, said to have happened `place` (`redis 127.0.0.1:6379, list jobs`).
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         let inner = Arc::make_mut(&mut self.0);
@@ -135,6 +157,13 @@ impl Error {
     pub fn and(mut self, fact: impl fmt::Display) -> Self {
         let inner = Arc::make_mut(&mut self.0);
         inner.what = one_line(format!("{} ({fact})", inner.what));
+        self
+    }
+
+    /// The same error with one more sentence of what to do about it.
+    pub fn advise(mut self, sentence: &str) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.next = one_line(format!("{} {sentence}", inner.next).trim_start().to_owned());
         self
     }
 }

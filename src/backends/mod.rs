@@ -1,6 +1,8 @@
 //! The backends: a new one is a folder and a line in [`register`].
 
 pub mod kafka;
+#[cfg(test)]
+mod precedence;
 pub mod redis;
 #[cfg(test)]
 mod template;

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    codes,
+    codes, fields,
     finding::Finding,
     object,
+    schema::Schemas,
     settings::{self, is_settings},
 };
 use crate::{
@@ -30,6 +31,7 @@ pub struct Server {
 /// Checks files.
 pub struct Checker {
     pub(super) engine: Arc<Engine>,
+    schemas: Schemas,
     /// Whether its named connections are known.
     pub(super) knows_connections: bool,
     /// `None`: its settings are not known.
@@ -41,6 +43,7 @@ impl Checker {
     pub fn new() -> Result<Self> {
         Ok(Checker {
             engine: engine(&BTreeMap::new(), Limits::default())?,
+            schemas: Schemas::read()?,
             knows_connections: false,
             server: None,
         })
@@ -51,6 +54,7 @@ impl Checker {
         let connections = settings::sketch(wanted).0;
         Ok(Checker {
             engine: engine(&connections, wanted.engine.limits(wanted.admin.history()?)?)?,
+            schemas: Schemas::read()?,
             knows_connections: true,
             server: Some(Server {
                 tls: wanted.listen.tls.is_some(),
@@ -85,7 +89,33 @@ impl Checker {
         let problems = found.problems.iter();
         let problems = problems.filter(|problem| !in_folder || problem.cause != Cause::NoKind);
         let problems = problems.map(|problem| of_structure(file, problem));
-        let mut findings: Vec<Finding> = problems.collect();
+        let problems: Vec<Finding> = problems.collect();
+        let mut findings = Vec::new();
+        let read = found
+            .objects
+            .iter()
+            .map(|object| (object.scaled, object.node));
+        let unread = found
+            .unread
+            .iter()
+            .map(|object| (object.scaled, object.node));
+        for (scaled, node) in read.chain(unread) {
+            let schema = self.schemas.of(scaled);
+            fields::check(schema, file, node, &object::id_of(node), &mut findings);
+        }
+        // What is wrong with a field is said once, and better by its schema.
+        let is_said = |problem: &Finding| {
+            let is_field = problem.code.name == codes::INVALID_FIELD.name;
+            is_field
+                && findings
+                    .iter()
+                    .any(|finding| finding.start == problem.start)
+        };
+        let others: Vec<Finding> = problems
+            .into_iter()
+            .filter(|problem| !is_said(problem))
+            .collect();
+        findings.extend(others);
         for object in &found.objects {
             object::check(self, file, object, &mut findings);
         }

@@ -153,7 +153,15 @@ impl<'a> Metadata<'a> {
                 let meant = meant.split('`').next().unwrap_or_default();
                 finding.mended_by(format!("write `{meant}`"))
             }
-            None => finding,
+            None => match self.get("backend") {
+                Some(backend) => {
+                    let fix = finding
+                        .fix
+                        .replace("keys BACKEND", &format!("keys {backend}"));
+                    finding.mended_by(fix)
+                }
+                None => finding,
+            },
         }
     }
 

@@ -6,12 +6,15 @@
 
 mod checker;
 pub mod codes;
+mod fields;
 mod finding;
 mod metadata;
 mod object;
+mod schema;
 mod settings;
 mod stand_in;
 mod trigger;
+mod trigger_types;
 
 #[cfg(test)]
 mod tests;

@@ -7,20 +7,23 @@ use super::{
     codes,
     finding::Finding,
     trigger::{self, Checked},
+    trigger_types::{self, Wrong},
 };
-use crate::manifests::{File, NodeRef, Object, Scaled, is_external};
+use crate::manifests::{File, NodeRef, Object, Scaled, Trigger, is_external};
 
 /// KEDA's default is 30 s. Below this, most of what a poll sees is what the one before it saw: the HPA
 /// itself decides every 15 s.
 const SHORTEST_INTERVAL: u64 = 5;
 
+/// A name is the value of labels, which are no longer.
+const LONGEST_LABEL: usize = 63;
+
 /// Adds what is found in one object.
 pub fn check(checker: &Checker, file: &File, object: &Object<'_>, findings: &mut Vec<Finding>) {
     let id = format!("{}/{}", object.namespace, object.name);
-    let ours = object
-        .triggers
-        .iter()
-        .any(|trigger| is_external(&trigger.trigger_type));
+    let ours = object.triggers.iter().any(|trigger| {
+        is_external(&trigger.trigger_type) || wrong_type(file, trigger, &id).is_some()
+    });
     let mut names = BTreeMap::new();
     let mut metrics = BTreeMap::new();
     for (index, trigger) in object.triggers.iter().enumerate() {
@@ -33,7 +36,13 @@ pub fn check(checker: &Checker, file: &File, object: &Object<'_>, findings: &mut
             let finding = Finding::new(&codes::DUPLICATE_TRIGGER_NAME, file, at, "name", message);
             findings.push(finding.of(&of));
         }
-        if !is_external(&trigger.trigger_type) {
+        let meant = findings.len();
+        findings.extend(wrong_type(file, trigger, &of));
+        // One whose type is a slip is checked as what it was meant to be.
+        let is_slip = findings[meant..]
+            .iter()
+            .any(|finding| finding.code.name == codes::UNKNOWN_TYPE.name);
+        if !is_external(&trigger.trigger_type) && !is_slip {
             continue;
         }
         let Checked { metric_name } = trigger::check(checker, file, object, index, &of, findings);
@@ -59,7 +68,8 @@ pub fn check(checker: &Checker, file: &File, object: &Object<'_>, findings: &mut
     };
     if let Some(node) = spec.get("pollingInterval")
         && let Some(seconds) = node.text().and_then(|text| text.parse::<u64>().ok())
-        && seconds < SHORTEST_INTERVAL
+        // 0 is refused.
+        && (1..SHORTEST_INTERVAL).contains(&seconds)
     {
         let message =
             format!("`{seconds}` polls each trigger every {seconds} s; KEDA's default is 30");
@@ -69,6 +79,9 @@ pub fn check(checker: &Checker, file: &File, object: &Object<'_>, findings: &mut
             "spec.pollingInterval",
             message,
         );
+    }
+    if object.scaled == Scaled::Object {
+        refused_by_keda(object, spec, &mut found);
     }
     if object.scaled == Scaled::Object && spec.get("fallback").is_none() {
         let node = key_of(object.node, "spec");
@@ -88,6 +101,79 @@ pub fn check(checker: &Checker, file: &File, object: &Object<'_>, findings: &mut
             node,
             "metadata.annotations",
             message.to_owned(),
+        );
+    }
+}
+
+/// `shop/worker`, also of an object whose fields cannot be read.
+pub fn id_of(node: NodeRef<'_>) -> String {
+    let text = |field| {
+        node.get("metadata")
+            .and_then(|metadata| metadata.text_of(field))
+    };
+    format!(
+        "{}/{}",
+        text("namespace").unwrap_or("default"),
+        text("name").unwrap_or("?")
+    )
+}
+
+/// A type that is a slip of `external`, or one that does not read the scalerAddress.
+fn wrong_type(file: &File, trigger: &Trigger<'_>, of: &str) -> Option<Finding> {
+    let has_address = trigger.metadata.get("scalerAddress").is_some();
+    let at = trigger.node.get("type").unwrap_or(trigger.node).span();
+    let finding = |code, message: String| Finding::new(code, file, at, "type", message).of(of);
+    match trigger_types::wrong(&trigger.trigger_type, has_address)? {
+        Wrong::NotExternal { message } => Some(finding(&codes::NOT_EXTERNAL, message)),
+        Wrong::Unknown { message, near } => {
+            let finding = finding(&codes::UNKNOWN_TYPE, message);
+            Some(match near {
+                Some(near) => finding.mended_by(format!("write `type: {near}`")),
+                None => finding,
+            })
+        }
+    }
+}
+
+/// What KEDA's own rules refuse beyond the types of the fields (`validateScalingModifiersFormula` and
+/// `verifyName` of its `scaledobject_webhook.go`).
+fn refused_by_keda(
+    object: &Object<'_>,
+    spec: NodeRef<'_>,
+    found: &mut impl FnMut(&'static codes::Code, NodeRef<'_>, &str, String),
+) {
+    let advanced = spec.get("advanced");
+    let modifiers = advanced.and_then(|advanced| advanced.get("scalingModifiers"));
+    if let Some(modifiers) = modifiers
+        && modifiers
+            .text_of("formula")
+            .is_some_and(|formula| !formula.is_empty())
+        && modifiers.text_of("target").is_none_or(str::is_empty)
+    {
+        let message = "has a formula and no target".to_owned();
+        let path = "spec.advanced.scalingModifiers";
+        found(
+            &codes::INVALID_FIELD,
+            key_of(modifiers, "formula"),
+            path,
+            message,
+        );
+    }
+    let hpa = advanced.and_then(|advanced| advanced.get("horizontalPodAutoscalerConfig"));
+    let named = hpa
+        .and_then(|hpa| hpa.text_of("name"))
+        .filter(|name| !name.is_empty());
+    let hpa = named.map_or_else(|| format!("keda-hpa-{}", object.name), str::to_owned);
+    if object.name.len() > LONGEST_LABEL || hpa.len() > LONGEST_LABEL {
+        let node = object.node.get("metadata").unwrap_or(object.node);
+        let message = format!(
+            "it or the name of its HPA, `{hpa}`, has more than the {LONGEST_LABEL} characters of a label"
+        );
+        found(
+            &codes::INVALID_FIELD,
+            key_of(node, "name"),
+            "metadata.name",
+            message,
         );
     }
 }

@@ -253,3 +253,225 @@ fn every_mistake_of_settings_is_found() {
         assert!(found.contains(&expected), "{expected:?}: {found:?}");
     }
 }
+
+/// A ScaledObject with one place of its text replaced, and the findings: key, code, message, fix.
+fn found_in(place: &str, bad: &str) -> Vec<(String, &'static str, String, String)> {
+    let base = codes::Base::ScaledObject.text();
+    assert!(base.contains(place), "{place}");
+    let found = findings(&base.replacen(place, bad, 1));
+    let shown = found.into_iter();
+    shown
+        .map(|f| (f.key, f.code.name, f.message, f.fix))
+        .collect()
+}
+
+#[test]
+fn fields_are_what_the_custom_resource_says() {
+    let invalid = "invalid-field";
+    let behavior = |inner: &str| {
+        format!(
+            "  advanced:\n    horizontalPodAutoscalerConfig:\n      behavior:\n        scaleDown: {inner}\n  fallback:"
+        )
+    };
+    for (place, bad, key, code, message, fix) in [
+        (
+            "pollingInterval: 30",
+            "pollingInterval: \"30\"".to_owned(),
+            "spec.pollingInterval",
+            invalid,
+            "\"30\" must be a number, without quotes",
+            "write `30`",
+        ),
+        (
+            "pollingInterval: 30",
+            "pollingInterval: 0".to_owned(),
+            "spec.pollingInterval",
+            invalid,
+            "0 must be a whole number from 1",
+            "",
+        ),
+        (
+            "pollingInterval: 30",
+            "cooldownPeriod: 5m".to_owned(),
+            "spec.cooldownPeriod",
+            invalid,
+            "`5m` must be a whole number from 0, without a unit",
+            "write `300`",
+        ),
+        (
+            "    replicas: 5\n",
+            String::new(),
+            "spec.fallback",
+            invalid,
+            "has no `replicas`",
+            "add `replicas`",
+        ),
+        (
+            "    failureThreshold: 3\n    replicas: 5\n",
+            "    behavior: static\n".to_owned(),
+            "spec.fallback",
+            invalid,
+            "has no `failureThreshold` and no `replicas`",
+            "",
+        ),
+        (
+            "    replicas: 5\n",
+            "    replicas: 5\n    behavior: currentReplica\n".to_owned(),
+            "spec.fallback.behavior",
+            invalid,
+            "must be one of static, ",
+            "write `currentReplicas`",
+        ),
+        (
+            "  scaleTargetRef:\n    name: worker\n",
+            String::new(),
+            "spec",
+            invalid,
+            "has no `scaleTargetRef`",
+            "",
+        ),
+        (
+            "maxReplicaCount: 20",
+            "maxReplicasCount: 20".to_owned(),
+            "spec.maxReplicasCount",
+            "unknown-field",
+            "did you mean `maxReplicaCount`?",
+            "write `maxReplicaCount`",
+        ),
+        (
+            "  fallback:",
+            behavior("{stabilizationWindowSeconds: 4000}"),
+            "spec.advanced.horizontalPodAutoscalerConfig.behavior.scaleDown.stabilizationWindowSeconds",
+            invalid,
+            "4000 must be a whole number from 0 to 3600",
+            "",
+        ),
+        (
+            "  fallback:",
+            behavior("{policies: [{type: percent, value: 50, periodSeconds: 60}]}"),
+            "spec.advanced.horizontalPodAutoscalerConfig.behavior.scaleDown.policies[0].type",
+            invalid,
+            "must be one of Pods, Percent",
+            "write `Percent`",
+        ),
+        (
+            "  fallback:",
+            behavior("{}").replace("behavior:", "behaviour:"),
+            "spec.advanced.horizontalPodAutoscalerConfig.behaviour",
+            "unknown-field",
+            "did you mean `behavior`?",
+            "",
+        ),
+        (
+            "  fallback:",
+            "  advanced: {scalingModifiers: {formula: jobs, target: 5}}\n  fallback:".to_owned(),
+            "spec.advanced.scalingModifiers.target",
+            invalid,
+            "has no quotes",
+            "",
+        ),
+        (
+            "  fallback:",
+            "  advanced: {scalingModifiers: {formula: jobs}}\n  fallback:".to_owned(),
+            "spec.advanced.scalingModifiers",
+            invalid,
+            "has a formula and no target",
+            "",
+        ),
+        (
+            "  name: worker\n  namespace",
+            format!("  name: {}\n  namespace", "w".repeat(60)),
+            "metadata.name",
+            invalid,
+            "more than the 63 characters",
+            "",
+        ),
+        (
+            "type: external\n",
+            "type: External\n".to_owned(),
+            "type",
+            "unknown-type",
+            "did you mean `external`?",
+            "write `type: external`",
+        ),
+        (
+            "type: external\n",
+            "type: redis-lists\n".to_owned(),
+            "type",
+            "unknown-type",
+            "has no scaler of this type",
+            "",
+        ),
+        (
+            "type: external\n",
+            "type: redis\n".to_owned(),
+            "type",
+            "not-external",
+            "does not read the scalerAddress",
+            "",
+        ),
+    ] {
+        let found = found_in(place, &bad);
+        let [(at, name, text, mends)] = &found[..] else {
+            panic!("{bad}: {found:#?}");
+        };
+        assert_eq!((at.as_str(), *name), (key, code), "{bad}: {text}");
+        assert!(
+            text.contains(message) && mends.contains(fix),
+            "{bad}: {text}; {mends}"
+        );
+    }
+}
+
+#[test]
+fn fields_that_kubernetes_reads_as_what_they_should_be_are_no_findings() {
+    for (place, other) in [
+        ("pollingInterval: 30", "pollingInterval: 30.0"),
+        ("pollingInterval: 30", "pollingInterval: 0042"),
+        ("pollingInterval: 30", "pollingInterval:"),
+        (
+            "pollingInterval: 30",
+            "advanced: {restoreToOriginalReplicaCount: yes}",
+        ),
+        (
+            "  fallback:\n    failureThreshold: 3\n    replicas: 5\n  triggers:\n",
+            "  fallback: &fallback {failureThreshold: 3, replicas: 5}\n  advanced: null\n  triggers:\n",
+        ),
+    ] {
+        let found = found_in(place, other);
+        assert!(found.is_empty(), "{other}: {found:#?}");
+    }
+}
+
+/// One field that cannot be read does not hide the others.
+#[test]
+fn every_wrong_field_is_found_once() {
+    let base = codes::Base::ScaledObject.text();
+    let text = base
+        .replace("maxReplicaCount: 20", "maxReplicaCount: \"20\"")
+        .replace("pollingInterval: 30", "pollingInterval: \"30\"");
+    let found = findings(&text);
+    let keys: Vec<&str> = found.iter().map(|finding| finding.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        ["spec.pollingInterval", "spec.maxReplicaCount"],
+        "{found:#?}"
+    );
+    assert_eq!(found[0].subject, "shop/worker");
+}
+
+#[test]
+fn kinds_of_authentications_are_known_by_their_slips() {
+    let text =
+        "apiVersion: keda.sh/v1alpha1\nkind: TriggerAuthentification\nmetadata: {name: redis}\n";
+    let found = findings(text);
+    assert_eq!(names(&found), ["wrong-kind"]);
+    assert!(
+        found[0]
+            .message
+            .contains("did you mean `TriggerAuthentication`?"),
+        "{found:#?}"
+    );
+    let right = text.replace("Authentification", "Authentication");
+    assert_eq!(names(&findings(&right)), [""; 0]);
+}

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use super::{Cli, to_stdout};
 use crate::error::{Error, Kind, Result};
 
-/// Print the completions of a shell.
+/// Print shell completions.
 ///
 ///   backlog-scaler completions bash > ~/.local/share/bash-completion/completions/backlog-scaler
 ///

@@ -16,12 +16,12 @@ use crate::{
     metadata::values::{Span, TextValue},
 };
 
-/// Check by grpc.health.v1 whether a server serves.
+/// Check with grpc.health.v1 whether a server is serving.
 ///
-/// Prints its status, such as SERVING. A server that drains reports NOT_SERVING. The state of the
-/// backends is no part of it.
+/// Prints its status, such as SERVING. A server that is draining reports NOT_SERVING. The state of
+/// the backends does not matter.
 ///
-/// Exit codes: 0 it serves, 1 it does not or cannot be reached, 2 bad arguments.
+/// Exit codes: 0 it is serving, 1 it is not, or cannot be reached, 2 bad arguments.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Health {
@@ -34,20 +34,20 @@ pub struct Health {
     )]
     address: Address,
 
-    /// A service of the server; left out, the server as a whole.
+    /// A gRPC service; by default, the server as a whole.
     #[arg(long, value_name = "NAME", default_value = "")]
     #[arg(hide_default_value = true)]
     service: String,
 
-    /// How long it may take in all.
+    /// How long the check may take.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = Span::parse)]
     timeout: Span,
 
-    /// Use TLS, and trust this authority (PEM).
+    /// Use TLS, and trust this CA (PEM).
     #[arg(long, value_name = "FILE")]
     ca_cert: Option<PathBuf>,
 
-    /// Show this certificate (PEM).
+    /// The client certificate to present (PEM).
     #[arg(long, value_name = "FILE", requires_all = ["key", "ca_cert"])]
     cert: Option<PathBuf>,
 

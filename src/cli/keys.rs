@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::{registry, table, to_json, to_stdout};
 use crate::{
     error::{Error, Kind, Result},
-    metadata::schema::{Key, nearest},
+    metadata::schema::{Key, nearest_of_words},
     sampling::TypeKeys,
 };
 
@@ -76,7 +76,7 @@ fn types() -> Vec<TypeKeys> {
 
 fn unknown(backend: &str, types: &[TypeKeys]) -> Error {
     let known: Vec<_> = types.iter().map(|keys| keys.trigger_type).collect();
-    let hint = nearest(backend, known.iter().copied())
+    let hint = nearest_of_words(backend, &known)
         .map(|near| format!("Did you mean `{near}`?"))
         .unwrap_or_default();
     let what = format!(
@@ -128,7 +128,7 @@ fn text(types: &[TypeKeys]) -> String {
 
 fn markdown(types: &[TypeKeys]) -> String {
     let mut page = String::from(
-        "# Keys of a trigger\n\nEvery key can also be given as `<key>FromEnv`, which names an environment variable of the scaled\ncontainer; KEDA sends its value.\n",
+        "# Trigger keys\n\nEvery key can also be given as `<key>FromEnv`, which names an environment variable of the scaled\ncontainer; KEDA sends its value.\n",
     );
     for Section { title, keys } in sections(types) {
         // Writing to a string cannot fail.
@@ -215,6 +215,8 @@ mod tests {
         let error = error.to_string();
         assert!(error.contains("known are redis, redis-cluster"), "{error}");
         assert!(error.contains("Did you mean `redis-streams`?"), "{error}");
+        let error = unknown("redis-list", &types()).to_string();
+        assert!(error.contains("Did you mean `redis`?"), "{error}");
     }
 
     #[test]

@@ -16,8 +16,8 @@ use crate::{
 
 /// Serve KEDA's external-scaler protocol.
 ///
-/// Runs without a file: gRPC on 127.0.0.1:9090, metrics and health on 127.0.0.1:9091. Every setting
-/// can also come from the environment: BACKLOG_SCALER__LISTEN__GRPC=0.0.0.0:9090.
+/// Works without a file: gRPC on 127.0.0.1:9090; status page, metrics and health on 127.0.0.1:9091.
+/// Every setting can also come from the environment: BACKLOG_SCALER__LISTEN__GRPC=0.0.0.0:9090.
 #[derive(Args)]
 pub struct Serve {
     /// Settings in YAML.

@@ -316,12 +316,28 @@ impl<T: PartialEq> Collection<T> {
     }
 
     fn failed(&self, namespace: Option<&str>, error: Error) {
-        let before = self.at(namespace).lock().error.replace(error.clone());
+        let (before, is_synced) = {
+            let mut scope = self.at(namespace).lock();
+            (scope.error.replace(error.clone()), scope.is_synced)
+        };
         // Once for each change, not once for each attempt.
-        if before.as_ref() != Some(&error) {
-            warn!("what is known stays in use: {error}");
+        match before.as_ref() == Some(&error) {
+            true => {}
+            false if is_synced => warn!("what is known stays in use: {error}"),
+            false => warn!("{} are not known yet: {error}", self.resource.plural()),
         }
         self.changed();
+    }
+
+    /// Objects of the whole cluster, as if they had been listed.
+    #[cfg(test)]
+    pub fn put(&self, objects: Vec<Value>) {
+        let mut listed = Objects::new();
+        for object in objects {
+            let object = serde_json::from_value(object).expect("an object");
+            self.list(None, &mut listed, object);
+        }
+        self.replace(None, listed);
     }
 
     fn count(&self, more: i64) {
@@ -330,6 +346,7 @@ impl<T: PartialEq> Collection<T> {
 
     fn changed(&self) {
         self.changes.send_modify(|changes| *changes += 1);
+        self.revisions.announce();
     }
 }
 

@@ -86,7 +86,7 @@ async fn config(options: &Options) -> Result<Config> {
             };
             // The text of its error may have what is in the file.
             let read = Kubeconfig::read_from(path)
-                .map_err(|_| invalid("cannot be read, or is no kubeconfig".to_owned()))?;
+                .map_err(|_| invalid("cannot be read, or is not a kubeconfig".to_owned()))?;
             Config::from_custom_kubeconfig(read, &selected)
                 .await
                 .map_err(|error| invalid(error.to_string()))?
@@ -94,7 +94,7 @@ async fn config(options: &Options) -> Result<Config> {
         None => Config::incluster().map_err(|error| {
             Error::new(
                 Kind::Invalid,
-                format!("kubernetes: this is no pod with a ServiceAccount ({error})"),
+                format!("kubernetes: this is not a pod with a ServiceAccount ({error})"),
                 "Outside of a cluster, give kubernetes.kubeconfig.",
             )
         })?,
@@ -136,7 +136,8 @@ pub fn client(config: &Config, metrics: &KubernetesMetrics) -> Result<Client> {
         .https_or_http();
     if let Some(name) = &config.tls_server_name {
         let name = ServerName::try_from(name.clone()).map_err(|_| {
-            let what = format!("kubernetes.kubeconfig: tls-server-name `{name}` is no server name");
+            let what =
+                format!("kubernetes.kubeconfig: tls-server-name `{name}` is not a server name");
             Error::new(Kind::Invalid, what, "")
         })?;
         tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name));

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     expansion::{Known, expand},
-    pod_template::{Container, EnvFrom, MapId, ValueFrom, Variable},
+    pod_template::{Container, EnvFrom, MapId, Variable},
 };
 use crate::metadata::values::Secret;
 
@@ -32,6 +32,9 @@ pub type Lookup<'a> = &'a dyn Fn(&MapId) -> Found<'a>;
 pub enum Unresolved {
     /// The container has no such variable.
     NotSet,
+    /// Its only source is one that KEDA skips, such as a `fieldRef`: KEDA has no value, the container
+    /// may have one.
+    Skipped,
     /// It has, and something is missing or cannot be read; KEDA then refuses the trigger.
     Failed(String),
 }
@@ -40,6 +43,9 @@ impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Unresolved::NotSet => "is not set",
+            Unresolved::Skipped => {
+                "has another source than secretKeyRef and configMapKeyRef, which KEDA skips"
+            }
             Unresolved::Failed(reason) => reason,
         })
     }
@@ -73,8 +79,9 @@ impl Container {
             let entries = self.env().iter().filter(|entry| entry.name == name);
             let entries: Vec<&Variable> = entries.collect();
             let references: Vec<String> = entries.iter().flat_map(|e| e.references()).collect();
-            // `env` goes over `envFrom`, but a reference may be to a variable of either.
-            if entries.is_empty() || !references.is_empty() {
+            // `env` goes over `envFrom` where it has a value, but a reference may be to a variable of
+            // either.
+            if entries.iter().all(|entry| entry.may_be_unset()) || !references.is_empty() {
                 needed.extend(self.env_from().iter().filter_map(EnvFrom::id));
             }
             let sources = entries.iter().filter_map(|entry| entry.value_from.as_ref());
@@ -91,7 +98,7 @@ impl Container {
         lookup: Lookup<'_>,
     ) -> Result<Option<Secret>, Unresolved> {
         let mut known: Known = BTreeMap::new();
-        let mut is_optional = false;
+        let (mut is_optional, mut is_skipped) = (false, false);
         for from in self.env_from() {
             let Some(id) = from.id() else { continue };
             let prefix = from.prefix.as_deref().unwrap_or_default();
@@ -115,9 +122,14 @@ impl Container {
                 .filter(|value| !value.expose().is_empty());
             let value = match (literal, &entry.value_from) {
                 (Some(value), _) => expand(value, &known),
-                (None, Some(source)) => match read(source, lookup).transpose() {
-                    Some(value) => value,
+                (None, Some(source)) => match source.key_ref().map(|key| read(key, lookup)) {
+                    Some(Ok(Some(value))) => Ok(value),
+                    Some(Err(reason)) => Err(reason),
                     None => {
+                        is_skipped |= entry.name == variable;
+                        continue;
+                    }
+                    Some(Ok(None)) => {
                         is_optional |= entry.name == variable;
                         continue;
                     }
@@ -128,17 +140,17 @@ impl Container {
         }
         match known.remove(variable) {
             Some(value) => value.map(Some).map_err(Unresolved::Failed),
+            None if is_skipped => Err(Unresolved::Skipped),
             None if is_optional => Ok(None),
             None => Err(Unresolved::NotSet),
         }
     }
 }
 
-fn read(source: &ValueFrom, lookup: Lookup<'_>) -> Result<Option<Secret>, String> {
-    let Some((id, key, is_optional)) = source.key_ref() else {
-        let reason = "has another source than secretKeyRef and configMapKeyRef";
-        return Err(reason.to_owned());
-    };
+fn read(
+    (id, key, is_optional): (MapId, &str, bool),
+    lookup: Lookup<'_>,
+) -> Result<Option<Secret>, String> {
     match lookup(&id) {
         Found::Keys(keys) => match keys.get(key) {
             Some(Some(value)) => Ok(Some(value.clone())),
@@ -182,6 +194,7 @@ mod tests {
                     {"name": "TOKEN", "valueFrom": {"secretKeyRef":
                         {"name": "token", "key": "t", "optional": true}}},
                     {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+                    {"name": "ON_NODE", "value": "on $(NODE)"},
                     {"name": "EMPTY"},
                 ],
             },
@@ -235,8 +248,10 @@ mod tests {
     fn what_has_no_value_says_why() {
         assert_eq!(resolve("TOKEN"), Ok(None), "its source is optional");
         assert_eq!(resolve("NOBODY").unwrap_err(), "is not set");
-        let other = "has another source than secretKeyRef and configMapKeyRef";
+        let other = "has another source than secretKeyRef and configMapKeyRef, which KEDA skips";
         assert_eq!(resolve("NODE").unwrap_err(), other);
+        let of_node = resolve("ON_NODE").unwrap();
+        assert_eq!(of_node.as_deref(), Some("on $(NODE)"), "as KEDA leaves it");
     }
 
     #[test]
@@ -251,6 +266,10 @@ mod tests {
         assert_eq!(names("PASSWORD"), ["Secret redis"]);
         assert_eq!(names("PORT"), ["Secret redis", "ConfigMap common"]);
         assert_eq!(names("ADDRESS"), ["Secret redis", "ConfigMap common"]);
+        // Without a value of its own, one of `envFrom` counts.
+        let of_token = ["Secret redis", "Secret token", "ConfigMap common"];
+        assert_eq!(names("TOKEN"), of_token);
+        assert_eq!(names("NODE"), ["Secret redis", "ConfigMap common"]);
     }
 
     #[test]

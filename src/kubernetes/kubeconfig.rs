@@ -68,7 +68,7 @@ fn in_pod(context: Option<&str>) -> Result<Config> {
     }
     Config::incluster().map_err(|_| {
         let what = format!(
-            "there is no kubeconfig: {no_file}, and this is no pod with a ServiceAccount's token"
+            "there is no kubeconfig: {no_file}, and this is not a pod with a ServiceAccount's token"
         );
         Error::new(Kind::Invalid, what, "Give --kubeconfig FILE.")
     })
@@ -78,7 +78,7 @@ fn in_pod(context: Option<&str>) -> Result<Config> {
 fn unread(name: &str, error: KubeconfigError) -> Error {
     let what = match error {
         KubeconfigError::ReadConfig(error, _) => format!("{name}: cannot be read: {error}"),
-        _ => format!("{name}: is no kubeconfig"),
+        _ => format!("{name}: is not a kubeconfig"),
     };
     Error::new(Kind::Invalid, what, "")
 }
@@ -151,7 +151,7 @@ mod tests {
                 Some("broken"),
                 "failed to load the cluster of context: x",
             ),
-            ("token: [hunter2", None, "is no kubeconfig"),
+            ("token: [hunter2", None, "is not a kubeconfig"),
             (
                 "",
                 None,

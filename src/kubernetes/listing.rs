@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     Kubernetes,
     authentication::Dependencies,
+    environment::Unresolved,
     errors::Request,
     object::{ObjectId, Resource},
     resolve::Owner,
@@ -104,7 +105,7 @@ impl Kubernetes {
         let mut depends_on = Dependencies::default();
         let values = self.variables(&owner, &wanted, &mut depends_on).await?;
         let values = values.into_iter().map(|value| match value {
-            Err(no_value) if no_value.is_unset => Ok(None),
+            Err(no_value) if no_value.reason == Unresolved::NotSet => Ok(None),
             Err(no_value) => Err(no_value.error),
             Ok(value) => Ok(value.filter(|value| !value.expose().is_empty())),
         });

@@ -45,7 +45,7 @@ mod standing;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
 pub use authentication::{Authentication, Provenance};
 pub use connect::Access;
@@ -179,6 +179,11 @@ impl Kubernetes {
                 _ = jobs.changed() => {}
             }
         }
+    }
+
+    /// Reports each change of any object that is followed.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.revisions.changes()
     }
 
     /// Whether KEDA's objects are all known.

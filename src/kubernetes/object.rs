@@ -174,7 +174,7 @@ impl ObjectId {
         if let Some(bad) = parts.into_iter().find(|part| !is_name(part)) {
             return Err(Error::new(
                 Kind::Invalid,
-                format!("`{bad}` is no name of a {}", resource.kind()),
+                format!("`{bad}` is not a valid name of a {}", resource.kind()),
                 "Names have lower-case letters, digits, `-` and `.`, and at most 253 characters.",
             ));
         }
@@ -265,7 +265,7 @@ mod tests {
         ] {
             let error = ObjectId::new(Resource::Secrets, Some("shop"), bad);
             let error = error.expect_err(bad).to_string();
-            assert!(error.contains("is no name of a Secret"), "{error}");
+            assert!(error.contains("is not a valid name of a Secret"), "{error}");
             assert!(ObjectId::new(Resource::Secrets, Some(bad), "redis").is_err());
         }
     }

@@ -120,6 +120,13 @@ impl EnvFrom {
 }
 
 impl Variable {
+    /// Whether a missing key, or a source that KEDA skips, leaves it without a value.
+    pub fn may_be_unset(&self) -> bool {
+        let literal = self.value.as_ref().map_or("", Secret::expose);
+        let source = self.value_from.as_ref().filter(|_| literal.is_empty());
+        source.is_some_and(|source| source.key_ref().is_none_or(|(.., optional)| optional))
+    }
+
     /// The names of `$(NAME)` in its value.
     pub fn references(&self) -> Vec<String> {
         let value = self.value.as_ref().map_or("", Secret::expose);

@@ -25,14 +25,9 @@ use crate::{
     metadata::values::Secret,
 };
 
-/// What to do about what cannot be followed.
-const ALTERNATIVE: &str = "Put the keys into a Secret and refer to it by `secretTargetRef`, or have \
-    whoever runs backlog-scaler give the connection a name in its settings.";
-
 /// Why an environment variable has no value.
 pub(super) struct NoValue {
-    /// The container has no such variable.
-    pub is_unset: bool,
+    pub reason: Unresolved,
     pub error: Error,
 }
 
@@ -52,8 +47,8 @@ impl Kubernetes {
         let invalid = |reason| Error::new(Kind::Unreadable, format!("{origin}: {reason}"), "");
         let references = kept.value.map_err(invalid)?;
         if let Some(field) = references.unsupported.first() {
-            let what = "only KEDA itself can follow it";
-            return Err(Error::new(Kind::Invalid, what, ALTERNATIVE).at(place(field)));
+            let (what, next) = References::alternative(field);
+            return Err(Error::new(Kind::Invalid, what, next).at(place(field)));
         }
         // KEDA reads a ClusterTriggerAuthentication's Secrets in its own namespace, and the environment
         // in the trigger's.
@@ -238,7 +233,7 @@ impl Kubernetes {
                 container.resolve(variable, &lookup).map_err(|reason| {
                     let what = format!("environment variable {variable} of {target} {reason}");
                     NoValue {
-                        is_unset: reason == Unresolved::NotSet,
+                        reason,
                         error: Error::new(Kind::NotFound, what, ""),
                     }
                 })

@@ -48,6 +48,9 @@ const UNSUPPORTED: [&str; 8] = [
     "azureServicePrincipal",
 ];
 
+const ALTERNATIVE: &str = "Put the keys into a Secret and refer to it by `secretTargetRef`, or have \
+    whoever runs backlog-scaler give the connection a name in its settings.";
+
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Spec {
@@ -89,6 +92,27 @@ impl References {
         match references.len() > MOST {
             true => Err("it has more than 100 references"),
             false => Ok(references),
+        }
+    }
+
+    /// Why a field of `unsupported` cannot be followed, and what to do instead.
+    pub fn alternative(field: &str) -> (&'static str, &'static str) {
+        match field {
+            // `readAuthParamsFromFile` in KEDA's scale_resolvers.go.
+            "filePath" => (
+                "it names a file in KEDA's own pod (--filepath-auth-root-path), which is not there in \
+                 this server's",
+                "Put its keys into a Secret and refer to it by `secretTargetRef`, or mount the file for \
+                 this server and have a named connection read it (`passwordFromFile`).",
+            ),
+            // `resolveBoundServiceAccountToken` there: a TokenRequest for each call.
+            "boundServiceAccountToken" => (
+                "it needs the permission to create tokens of that ServiceAccount, which this server never has",
+                "Mount a projected token of this server's own ServiceAccount and have a named \
+                 connection read it (`…FromFile`), or put a token into a Secret and refer to it by \
+                 `secretTargetRef`.",
+            ),
+            _ => ("only KEDA itself can follow it", ALTERNATIVE),
         }
     }
 
@@ -134,6 +158,22 @@ mod tests {
                 "podIdentity"
             ]
         );
+    }
+
+    #[test]
+    fn each_field_that_cannot_be_followed_has_a_reason_and_an_alternative() {
+        for (field, reason) in [
+            ("filePath", "it names a file in KEDA's own pod"),
+            (
+                "boundServiceAccountToken",
+                "it needs the permission to create tokens",
+            ),
+            ("hashiCorpVault", "only KEDA itself can follow it"),
+        ] {
+            let (what, next) = References::alternative(field);
+            assert!(what.starts_with(reason), "{field}: {what}");
+            assert!(next.contains("`secretTargetRef`"), "{field}: {next}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::{
     Kubernetes,
     authentication::{Authentication, Dependencies},
     collection::{Collection, Kept, Parse},
+    environment::Unresolved,
     matching,
     object::{ObjectId, Resource},
     parse_references, parse_scalable,
@@ -34,6 +35,8 @@ enum Choice<'a> {
     NotFound,
     /// Triggers with the same metadata refer to different authentications.
     Ambiguous(Vec<Option<Reference>>),
+    /// It may be for a trigger with an authentication, whose environment cannot be compared.
+    Unreadable(Error),
 }
 
 impl Kubernetes {
@@ -95,8 +98,16 @@ impl Kubernetes {
         let ids = [object?, job?];
         let (known, failed) = self.known(&ids).await?;
         let choice = self.choose(&known, metadata).await;
-        if let Choice::One(owner, reference, depends_on) = choice {
-            return self.follow(owner, reference, namespace, depends_on).await;
+        match choice {
+            Choice::One(owner, reference, depends_on) => {
+                return self.follow(owner, reference, namespace, depends_on).await;
+            }
+            Choice::Unreadable(error) => return Err(error),
+            Choice::NotFound | Choice::Ambiguous(_) => {}
+        }
+        // An API server that does not respond would only take the caller's time once more.
+        if let Some(error) = failed.as_ref().filter(|e| e.kind() == Kind::TimedOut) {
+            return Err(error.clone());
         }
         // The object may be newer than what its watch has delivered.
         let fresh = self.read_fresh(&ids, metadata).await?;
@@ -108,6 +119,7 @@ impl Kubernetes {
             Choice::One(owner, reference, depends_on) => {
                 self.follow(owner, reference, namespace, depends_on).await
             }
+            Choice::Unreadable(error) => Err(error),
             Choice::Ambiguous(references) => Err(ambiguous(&ids[0], &references)),
             Choice::NotFound => match failed {
                 Some(error) => Err(error),
@@ -180,12 +192,26 @@ impl Kubernetes {
             .iter()
             .any(|(_, trigger)| trigger.reference.is_some())
         {
-            let mut same = Vec::new();
+            // Those whose values are the ones that were sent, and those of which it is not known.
+            let (mut same, mut unread) = (Vec::new(), Vec::new());
             for (owner, trigger) in candidates {
                 let values = self.has_values(owner, trigger, sent, &mut depends_on);
-                if values.await.unwrap_or(true) {
-                    same.push((owner, trigger));
+                match values.await {
+                    Ok(true) => same.push((owner, trigger)),
+                    Ok(false) => {}
+                    Err(error) => unread.push((owner, trigger, error)),
                 }
+            }
+            if same.is_empty() {
+                let with_keys = unread.iter().find(|(_, t, _)| t.reference.is_some());
+                if let Some((.., error)) = with_keys {
+                    return Choice::Unreadable(error.clone());
+                }
+                same.extend(
+                    unread
+                        .into_iter()
+                        .map(|(owner, trigger, _)| (owner, trigger)),
+                );
             }
             candidates = same;
         }
@@ -202,37 +228,44 @@ impl Kubernetes {
         }
     }
 
-    /// Whether the values that were sent are those of the trigger's environment; `None`: it cannot be
-    /// read. Without this a caller could send another address under the name of a trigger that has keys.
+    /// Whether the values that were sent are those of the trigger's environment. An error: that cannot be
+    /// said, and the trigger's keys are for nobody. Otherwise a caller could send another address under
+    /// the name of a trigger that has keys.
     pub(super) async fn has_values(
         &self,
         owner: &Owner,
         trigger: &Trigger,
         sent: &Metadata,
         depends_on: &mut Dependencies,
-    ) -> Option<bool> {
+    ) -> Result<bool> {
         let keys: Vec<_> = matching::from_environment(trigger, sent).collect();
         let container = owner.scalable.container.as_deref();
         let wanted: Vec<_> = keys.iter().map(|(_, name, _)| (container, *name)).collect();
-        let values = self.variables(owner, &wanted, depends_on).await.ok()?;
-        let mut unread = false;
-        let same = keys.iter().zip(values).all(|((.., sent), value)| {
-            let value = match value {
-                Ok(value) => value,
-                Err(no_value) if no_value.is_unset => None,
-                Err(_) => {
-                    unread = true;
-                    return true;
-                }
-            };
+        let place = |key: &str| format!("{key} of {}", owner.id);
+        let values = self.variables(owner, &wanted, depends_on).await;
+        let values = values.map_err(|error| {
+            let names: Vec<&str> = keys.iter().map(|(key, ..)| *key).collect();
+            error.at(place(&names.join(", ")))
+        })?;
+        let mut unread = None;
+        for ((key, _, sent), value) in keys.iter().zip(values) {
             // KEDA sends no key without a value, nor with an empty one.
-            let value = value.as_ref().map(Secret::expose);
-            *sent == value.filter(|value| !value.is_empty())
-        });
-        match (same, unread) {
-            (true, true) => None,
-            (same, _) => Some(same),
+            let value = match value {
+                Ok(value) => value.filter(|value| !value.expose().is_empty()),
+                Err(no_value) => match no_value.reason {
+                    Unresolved::NotSet => None,
+                    Unresolved::Skipped if sent.is_none() => None,
+                    Unresolved::Skipped | Unresolved::Failed(_) => {
+                        unread.get_or_insert_with(|| no_value.error.at(place(key)));
+                        continue;
+                    }
+                },
+            };
+            if *sent != value.as_ref().map(Secret::expose) {
+                return Ok(false);
+            }
         }
+        unread.map_or(Ok(true), Err)
     }
 
     async fn follow(
@@ -256,7 +289,7 @@ impl Kubernetes {
                 (resource, &self.cluster_authentications, None)
             }
             other => {
-                let what = format!("`{other}` is no kind of an authentication");
+                let what = format!("`{other}` is not a kind of authentication");
                 let next = "Write TriggerAuthentication or ClusterTriggerAuthentication.";
                 return Err(Error::new(Kind::Invalid, what, next).at(place));
             }

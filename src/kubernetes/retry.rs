@@ -6,6 +6,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::sync::watch;
 
 /// A failed request is repeated after this at first.
 const FIRST: Duration = Duration::from_millis(500);
@@ -31,12 +32,25 @@ impl Backoff {
     }
 }
 
-/// Gives each change of an object a number that no other has.
+/// Gives each change of an object a number that no other has, and reports changes of all of them.
 #[derive(Default)]
-pub struct Revisions(AtomicU64);
+pub struct Revisions {
+    last: AtomicU64,
+    changes: watch::Sender<()>,
+}
 
 impl Revisions {
     pub fn next(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
+        self.last.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What has changed is kept now.
+    pub fn announce(&self) {
+        self.changes.send_replace(());
+    }
+
+    /// Reports each change from now on.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 }

@@ -124,7 +124,7 @@ impl Follower {
 
     fn publish_content(&self, content: Content, replicas: Option<u32>) {
         self.status.event();
-        self.state.send_if_modified(|state| {
+        let is_changed = self.state.send_if_modified(|state| {
             // Who follows changes wants those of the content.
             state.replicas = replicas;
             let is_same = state.content.as_deref() == Some(&content);
@@ -134,6 +134,9 @@ impl Follower {
             }
             !is_same
         });
+        if is_changed {
+            self.revisions.announce();
+        }
     }
 
     /// The watch is on: what is known is up to date.
@@ -147,9 +150,17 @@ impl Follower {
     fn failed(&self, error: Error) {
         self.status.error(error.kind());
         // Once for each change, not once for each attempt.
-        if self.state.borrow().error.as_ref() != Some(&error) {
-            self.log.warn(|suppressed| {
-                warn!(suppressed, "what is known stays in use: {error}");
+        let (is_same, is_known) = {
+            let state = self.state.borrow();
+            (
+                state.error.as_ref() == Some(&error),
+                state.content.is_some(),
+            )
+        };
+        if !is_same {
+            self.log.warn(|suppressed| match is_known {
+                true => warn!(suppressed, "what is known stays in use: {error}"),
+                false => warn!(suppressed, "{} is not known yet: {error}", self.id),
             });
         }
         self.state.send_modify(|state| state.error = Some(error));

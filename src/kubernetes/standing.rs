@@ -59,9 +59,11 @@ impl Kubernetes {
             };
             for trigger in &owner.scalable.triggers {
                 let mut used = Dependencies::default();
-                if matching::may_be(trigger, sent)
-                    && self.has_values(&owner, trigger, sent, &mut used).await == Some(true)
-                {
+                if !matching::may_be(trigger, sent) {
+                    continue;
+                }
+                let has_values = self.has_values(&owner, trigger, sent, &mut used).await;
+                if has_values.is_ok_and(|same| same) {
                     return true;
                 }
             }

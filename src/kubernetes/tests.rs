@@ -2,6 +2,10 @@
 
 use std::io::Write;
 
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
 use super::*;
 use crate::{network::Rules, telemetry::Telemetry};
 
@@ -63,7 +67,7 @@ async fn a_call_cannot_name_another_path() {
         .await;
     let error = error.expect_err("is refused").to_string();
     assert!(
-        error.contains("`../x` is no name of a ScaledObject"),
+        error.contains("`../x` is not a valid name of a ScaledObject"),
         "{error}"
     );
 }
@@ -78,6 +82,133 @@ async fn a_missing_kubeconfig_is_an_error_of_the_settings() {
     let error = error.err().unwrap().to_string();
     assert!(
         error.starts_with("kubernetes.kubeconfig: /nowhere/config:"),
+        "{error}"
+    );
+}
+
+/// A trigger of `shop/worker` whose address comes from the variable `ADDR`, and its keys from elsewhere.
+fn from_environment(reference: Option<&str>) -> Value {
+    let metadata = json!({"backend": "redis", "addressFromEnv": "ADDR"});
+    let reference = reference.map(|name| json!({"name": name}));
+    json!({"type": "external", "metadata": metadata, "authenticationRef": reference})
+}
+
+/// Of the scale target, a ScaledJob's pod: `ADDR`, if it has one.
+fn scaled_job(triggers: Vec<Value>, variable: Option<Value>) -> Value {
+    let env: Vec<Value> = variable.into_iter().collect();
+    let template = json!({"spec": {"containers": [{"name": "app", "env": env}]}});
+    object(
+        "ScaledJob",
+        json!({"jobTargetRef": {"template": template}, "triggers": triggers}),
+    )
+}
+
+fn object(kind: &str, spec: Value) -> Value {
+    let name = match kind {
+        "TriggerAuthentication" => "redis",
+        _ => "worker",
+    };
+    json!({
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": kind,
+        "metadata": {"namespace": "shop", "name": name, "uid": name},
+        "spec": spec,
+    })
+}
+
+/// What a caller gets that sends this value of `ADDR`: with keys, without, or an error.
+async fn sends(kubernetes: &Kubernetes, address: Option<&str>) -> Result<bool, String> {
+    let mut metadata = BTreeMap::from([("backend".to_owned(), "redis".to_owned())]);
+    metadata.extend(address.map(|value| ("addressFromEnv".to_owned(), value.to_owned())));
+    let resolved = kubernetes.resolve("shop", "worker", &metadata).await;
+    let resolved = resolved.map(|found| found.is_some());
+    resolved.map_err(|error| error.to_string())
+}
+
+/// With these objects, and an authentication that needs nothing else.
+async fn with_objects(objects: Vec<Value>, jobs: Vec<Value>) -> Kubernetes {
+    let kubernetes = without_api_server("redis", &[]).await;
+    kubernetes.scaled_objects.put(objects);
+    kubernetes.scaled_jobs.put(jobs);
+    let authentication = object("TriggerAuthentication", json!({}));
+    kubernetes.authentications.put(vec![authentication]);
+    kubernetes
+}
+
+#[tokio::test]
+async fn keys_are_for_nobody_while_the_environment_cannot_be_compared() {
+    let of_object = |target: Value| {
+        let spec = json!({
+            "scaleTargetRef": target, "triggers": [from_environment(Some("redis"))],
+        });
+        (vec![object("ScaledObject", spec)], vec![])
+    };
+    let of_job = |variable: Value| {
+        let triggers = vec![from_environment(Some("redis"))];
+        (vec![], vec![scaled_job(triggers, Some(variable))])
+    };
+    let field = json!({"fieldRef": {"fieldPath": "status.podIP"}});
+    let of_secret = json!({"secretKeyRef": {"name": "other", "key": "a"}});
+    for ((objects, jobs), expected) in [
+        (
+            of_object(json!({"name": "worker", "kind": "Rollout"})),
+            "addressFromEnv of ScaledObject shop/worker: the type of the scale target of ScaledObject \
+             shop/worker is not known",
+        ),
+        (
+            of_object(json!({"name": "worker"})),
+            "addressFromEnv of ScaledObject shop/worker: Kubernetes API, get Deployment shop/worker: \
+             the API server cannot be reached",
+        ),
+        (
+            of_job(json!({"name": "ADDR", "valueFrom": field})),
+            "addressFromEnv of ScaledJob shop/worker: environment variable ADDR of ScaledJob \
+             shop/worker has another source than secretKeyRef and configMapKeyRef",
+        ),
+        (
+            of_job(json!({"name": "ADDR", "valueFrom": of_secret})),
+            "addressFromEnv of ScaledJob shop/worker: Kubernetes API, get Secret shop/other: \
+             the API server cannot be reached",
+        ),
+    ] {
+        let kubernetes = with_objects(objects, jobs).await;
+        let error = sends(&kubernetes, Some("evil:6379")).await;
+        let error = error.expect_err("no keys");
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn keys_are_for_whom_sends_what_keda_would_send() {
+    let job = |triggers, variable: Option<Value>| vec![scaled_job(triggers, variable)];
+    let with_keys = || vec![from_environment(Some("redis"))];
+    let literal = || Some(json!({"name": "ADDR", "value": "redis:6379"}));
+    let field = json!({"fieldRef": {"fieldPath": "status.podIP"}});
+    let of_field = || Some(json!({"name": "ADDR", "valueFrom": field}));
+    let kubernetes = with_objects(vec![], job(with_keys(), literal())).await;
+    assert_eq!(sends(&kubernetes, Some("redis:6379")).await, Ok(true));
+    for other in [Some("evil:6379"), None] {
+        // A newer version of the object might have such a trigger; it cannot be read.
+        let error = sends(&kubernetes, other).await.expect_err("no keys");
+        assert!(
+            error.contains("the API server cannot be reached"),
+            "{error}"
+        );
+    }
+    // KEDA skips such a source, and sends no key.
+    let kubernetes = with_objects(vec![], job(with_keys(), of_field())).await;
+    assert_eq!(sends(&kubernetes, None).await, Ok(true));
+    // A trigger without keys has none to lose.
+    let kubernetes = with_objects(vec![], job(vec![from_environment(None)], of_field())).await;
+    assert_eq!(sends(&kubernetes, Some("evil:6379")).await, Ok(false));
+    // Nor does it hide one that has, with which it shares its metadata.
+    let both = vec![from_environment(None), from_environment(Some("redis"))];
+    let kubernetes = with_objects(vec![], job(both, of_field())).await;
+    let error = sends(&kubernetes, Some("evil:6379"))
+        .await
+        .expect_err("no keys");
+    assert!(
+        error.contains("ADDR of ScaledJob shop/worker has another source"),
         "{error}"
     );
 }

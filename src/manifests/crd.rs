@@ -102,7 +102,7 @@ impl TryFrom<Value> for Count {
 
 /// A number, as it is or in quotes. Nothing else: by a slip of indentation a field can hold what
 /// comes after it, with its secrets.
-fn shown(value: &Value) -> String {
+pub fn shown(value: &Value) -> String {
     match value {
         Value::String(text) if text.parse::<f64>().is_err() => "a text".to_owned(),
         Value::Array(_) => "a list".to_owned(),

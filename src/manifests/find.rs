@@ -135,7 +135,7 @@ fn read(path: PathBuf, in_folder: bool) -> Result<Input> {
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let what = format!("{name}: is no text in UTF-8, as byte {at} shows");
+        let what = format!("{name}: is not text in UTF-8, as byte {at} shows");
         Error::new(Kind::Invalid, what, "")
     })?;
     let chart = match in_folder {

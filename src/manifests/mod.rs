@@ -14,11 +14,11 @@ mod parse;
 mod tree;
 mod value;
 
-pub use crd::MetricType;
+pub use crd::{MetricType, shown};
 pub use document::{Document, File, Position, Unreadable};
 pub use edit::{Edits, Refused};
 pub use find::{Input, collect, notes_on_charts};
-pub use object::{Bounds, Cause, Combination, Object, Problem, Scaled, Skipped, Trigger};
+pub use object::{Bounds, Cause, Combination, Object, Problem, Scaled, Skipped, Trigger, Unread};
 pub use objects::{Found, is_external};
 pub use tree::{NodeRef, Style, Tree};
 

@@ -49,6 +49,12 @@ pub struct Skipped<'a> {
     pub version: String,
 }
 
+/// A ScaledObject or ScaledJob with a field that cannot be read.
+pub struct Unread<'a> {
+    pub node: NodeRef<'a>,
+    pub scaled: Scaled,
+}
+
 /// Something that is wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

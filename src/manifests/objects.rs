@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     crd::{Manifest, Spec},
     document::{Document, File},
-    object::{Bounds, Cause, Combination, Object, Problem, Scaled, Skipped, Trigger},
+    object::{Bounds, Cause, Combination, Object, Problem, Scaled, Skipped, Trigger, Unread},
     tree::NodeRef,
 };
 use crate::metadata::{problem::without_text, schema::nearest};
@@ -15,6 +15,8 @@ use crate::metadata::{problem::without_text, schema::nearest};
 #[derive(Default)]
 pub struct Found<'a> {
     pub objects: Vec<Object<'a>>,
+    /// Objects with a problem in their fields, which are in `problems` as well.
+    pub unread: Vec<Unread<'a>>,
     pub skipped: Vec<Skipped<'a>>,
     pub problems: Vec<Problem>,
 }
@@ -111,6 +113,7 @@ impl<'a> Found<'a> {
                 let at = node_at(node, error.path()).span().start;
                 let (path, reason) = (error.path().to_string(), reason(error.inner()));
                 self.problem(place, at, &path, reason, Cause::Field);
+                self.unread.push(Unread { node, scaled });
             }
         }
     }
@@ -177,7 +180,15 @@ fn is_kedas(version: &str) -> bool {
 
 /// What is wrong with a kind or version that is nearly one of KEDA's, and which field it is.
 fn misspelt(kind: &str, version: &str) -> Option<(&'static str, String)> {
-    let kinds = ["ScaledObject", "ScaledJob"];
+    let kinds = [
+        "ScaledObject",
+        "ScaledJob",
+        "TriggerAuthentication",
+        "ClusterTriggerAuthentication",
+    ];
+    if kinds.contains(&kind) && is_kedas(version) {
+        return None;
+    }
     if kinds.contains(&kind) {
         // KEDA 1 had keda.k8s.io.
         let reason = "must be keda.sh/v1alpha1 for this kind".to_owned();
@@ -187,7 +198,7 @@ fn misspelt(kind: &str, version: &str) -> Option<(&'static str, String)> {
     let near = nearest(kind, kinds)?;
     let is_slip = is_kedas(version) || version.is_empty() || kind.eq_ignore_ascii_case(near);
     is_slip.then(|| {
-        let reason = format!("`{kind}` is no kind of KEDA; did you mean `{near}`?");
+        let reason = format!("`{kind}` is not one of KEDA's kinds; did you mean `{near}`?");
         ("kind", reason)
     })
 }

@@ -176,7 +176,7 @@ impl<'a> NodeRef<'a> {
     }
 
     /// Whether it is the key `<<`, which merges another mapping into its own.
-    pub(super) fn is_merge(self) -> bool {
+    pub fn is_merge(self) -> bool {
         self.text() == Some("<<") && self.style() == Some(Style::Plain)
     }
 

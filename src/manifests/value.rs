@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_tag_that_does_not_fit_is_an_error_without_the_value() {
-        let error = value("a: !!int hunter2").expect_err("is no number");
+        let error = value("a: !!int hunter2").expect_err("is not a number");
         assert!(!error.reason.contains("hunter2"), "{error:?}");
     }
 }

@@ -29,7 +29,7 @@ pub const KEDAS_OWN: [&str; 6] = [
 
 /// KEDA resolves `xFromEnv` from the scale target's container environment and sends the value
 /// under that very name.
-const FROM_ENV: &str = "FromEnv";
+pub const FROM_ENV: &str = "FromEnv";
 
 /// The key that a user means who wrote `xFromEnv`.
 pub fn base_of(written: &str) -> &str {
@@ -203,6 +203,9 @@ fn unfit(key: &Key, value: &str) -> Option<String> {
 fn unknown(written: &str, known: &[&KeySet], listed: &mut bool) -> Problem {
     let base = base_of(written);
     let names = known.iter().flat_map(|keys| keys.names());
+    // Of a trigger, KEDA's own keys are known as well.
+    let kedas = KEDAS_OWN.into_iter().filter(|_| is_of_trigger(known));
+    let names = names.chain(kedas);
     Problem::key(
         written,
         match nearest(base, names) {
@@ -216,13 +219,19 @@ fn unknown(written: &str, known: &[&KeySet], listed: &mut bool) -> Problem {
 /// The first keys of the sets that are the same for every backend.
 const COMMON: &str = "backend";
 const TLS: &str = "tls";
+/// So many keys of a group are listed.
+const LISTED: usize = 8;
+
+fn is_of_trigger(known: &[&KeySet]) -> bool {
+    known.iter().any(|keys| keys.names().next() == Some(COMMON))
+}
 
 /// The known keys in groups: those of what is measured and of the connection by name, the others by
 /// what they are for.
 fn grouped(known: &[&KeySet]) -> String {
     let is = |keys: &KeySet, first: &str| keys.names().next() == Some(first);
     // A trigger has keys for what is measured before those of its connection.
-    let of_trigger = known.iter().any(|keys| is(keys, COMMON));
+    let of_trigger = is_of_trigger(known);
     let mut headings = ["to measure", "of the connection"].into_iter();
     if !of_trigger {
         headings.next();
@@ -232,7 +241,12 @@ fn grouped(known: &[&KeySet]) -> String {
         () if is(keys, TLS) => Some("of TLS: tls, ca, cert, key and more".to_owned()),
         () => {
             let names: Vec<&str> = keys.names().collect();
-            Some(format!("{}: {}", headings.next()?, names.join(", ")))
+            let shown = names.get(..LISTED).unwrap_or(&names).join(", ");
+            let more = match names.len().saturating_sub(LISTED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            Some(format!("{}: {shown}{more}", headings.next()?))
         }
     };
     let mut groups: Vec<String> = known.iter().filter_map(group).collect();
@@ -397,6 +411,36 @@ mod tests {
         let text = problems.to_string();
         assert!(
             text.contains("known are, of the connection: address; of TLS"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn of_many_keys_some_are_listed_and_kedas_own_may_be_meant() {
+        #[derive(Deserialize, JsonSchema)]
+        #[allow(dead_code)]
+        struct Many {
+            a: u32,
+            b: u32,
+            c: u32,
+            d: u32,
+            e: u32,
+            f: u32,
+            g: u32,
+            h: u32,
+            i: u32,
+            j: u32,
+        }
+        let map = ["scaleraddress", "zzzzzz"].map(|key| (key.to_owned(), String::new()));
+        let sets = [
+            &KeySet::of::<crate::metadata::CommonKeys>(),
+            &KeySet::of::<Many>(),
+        ];
+        let (_, problems) = Metadata::new(&BTreeMap::from(map), &sets);
+        let text = problems.to_string();
+        assert!(text.contains("did you mean `scalerAddress`?"), "{text}");
+        assert!(
+            text.contains("to measure: a, b, c, d, e, f, g, h and 2 more;"),
             "{text}"
         );
     }

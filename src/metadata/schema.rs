@@ -20,6 +20,13 @@ pub struct Key {
     pub required: bool,
     /// Its value appears in no output.
     pub secret: bool,
+    /// `…FromEnv` comes before the authentication, as in KEDA (`order` in its scaler's configuration):
+    /// `#[schemars(extend("x-environment-first" = true))]`. Otherwise the authentication does.
+    #[serde(skip)]
+    pub environment_first: bool,
+    /// Another name of this key, which KEDA looks for first: `#[schemars(extend("x-same-as" = "…"))]`.
+    #[serde(skip)]
+    pub same_as: Option<String>,
 }
 
 /// The keys of one struct, in the order of its declaration.
@@ -46,6 +53,14 @@ impl KeySet {
         self.0.iter().find(|key| key.name == name)
     }
 
+    /// The keys with the same meaning as this one, which is one of them.
+    pub fn spellings(&self, name: &str) -> impl Iterator<Item = &Key> {
+        let first = |key: &'_ Key| key.same_as.clone().unwrap_or_else(|| key.name.clone());
+        let wanted = self.get(name).map(first);
+        let keys = self.0.iter();
+        keys.filter(move |key| wanted.as_ref().is_some_and(|wanted| first(key) == *wanted))
+    }
+
     /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|key| key.name.as_str())
@@ -70,8 +85,16 @@ fn key(name: &str, schema: &Value, required: bool) -> Key {
         allowed: allowed(schema),
         default,
         required,
-        secret: find(schema, "writeOnly").is_some_and(|v| v == &Value::Bool(true)),
+        secret: is_true(schema, "writeOnly"),
+        environment_first: is_true(schema, "x-environment-first"),
+        same_as: find(schema, "x-same-as")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
     }
+}
+
+fn is_true(schema: &Value, field: &str) -> bool {
+    find(schema, field) == Some(&Value::Bool(true))
 }
 
 /// A field of the schema, or of the inner one of an `Option`.

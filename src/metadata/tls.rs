@@ -15,14 +15,13 @@ pub const PEM_KEYS: [&str; 3] = ["ca", "cert", "key"];
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsKeys {
-    /// Whether the connection to the backend uses TLS. Left out, each backend decides by what
-    /// else is given.
+    /// Whether the connection to the backend uses TLS. By default, each backend decides by the other
+    /// keys.
     pub tls: Option<Switch>,
-    /// Do not check the backend's certificate. For trials only.
+    /// Do not check the backend's certificate. For testing only.
     #[serde(default)]
     pub tls_skip_verify: bool,
-    /// The certificate authority that signed the backend's certificate (PEM), instead of the
-    /// system's authorities.
+    /// The CA that signed the backend's certificate (PEM), instead of the system's CAs.
     pub ca: Option<String>,
     /// The client certificate (PEM). Needs `key`.
     pub cert: Option<String>,
@@ -30,7 +29,7 @@ pub struct TlsKeys {
     pub key: Option<Secret>,
     /// The password of an encrypted `key`.
     pub key_password: Option<Secret>,
-    /// The name that the backend's certificate must carry, where it is not the host's.
+    /// The name that the backend's certificate must contain, if it differs from the host.
     pub tls_server_name: Option<String>,
 }
 

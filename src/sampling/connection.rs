@@ -166,6 +166,7 @@ impl<B: Backend> SharedConnection<B> {
                 ConnectionId::Named(name) => Some(name),
                 ConnectionId::Inline(_) => None,
             },
+            instance: Arc::as_ptr(&self.state).addr(),
         }
     }
 
@@ -174,8 +175,10 @@ impl<B: Backend> SharedConnection<B> {
         let name = self.full_name();
         InspectedConnection {
             id: name.id(),
+            instance: name.instance,
             backend: name.backend,
             address: name.address.to_owned(),
+            server: self.state.server().to_owned(),
             named: name.named.map(str::to_owned),
             figures: self.counts().figures(),
             shared_queries: self.slots.lock().len(),

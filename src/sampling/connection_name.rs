@@ -11,6 +11,8 @@ pub struct ConnectionName<'a> {
     pub address: &'a str,
     /// Its name in the settings; `None`: triggers have it in their metadata.
     pub named: Option<&'a str>,
+    /// Differs between all connections, within this process.
+    pub instance: usize,
 }
 
 impl ConnectionName<'_> {

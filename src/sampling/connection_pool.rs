@@ -100,7 +100,7 @@ impl<B: Backend> ConnectionPool<B> {
         connection: B::Connection,
         owner: Owner<'_>,
     ) -> Result<Arc<SharedConnection<B>>> {
-        let label = connection.to_string();
+        let (label, server) = (connection.to_string(), B::server(&connection));
         let (id, network, shares) = match owner {
             // Whoever writes triggers cannot use up what these share.
             Owner::Settings { name } => {
@@ -111,7 +111,7 @@ impl<B: Backend> ConnectionPool<B> {
                 let namespace = namespace.to_owned();
                 let shares = vec![
                     Share::Name(namespace.clone(), label.clone()),
-                    Share::Server(B::server(&connection)),
+                    Share::Server(server.clone()),
                     Share::Namespace(namespace),
                 ];
                 let id = ConnectionId::Inline(connection.clone());
@@ -130,7 +130,7 @@ impl<B: Backend> ConnectionPool<B> {
                 network,
             },
             self.call_timeout,
-            ConnectionState::new(label.clone(), self.telemetry.connection(&label)),
+            ConnectionState::new(label.clone(), server, self.telemetry.connection(&label)),
         );
         let pool = Arc::downgrade(&self.open);
         let shared = SharedConnection::open(id.clone(), task, reservation, pool);

@@ -20,6 +20,7 @@ use crate::{
 /// connection that no trigger uses is dropped and ends its task.
 pub(super) struct ConnectionState<B: Backend> {
     name: String,
+    server: String,
     status: ConnectionStatus,
     counts: Counts,
     queue: Mutex<Queue<B>>,
@@ -50,9 +51,10 @@ struct Queue<B: Backend> {
 }
 
 impl<B: Backend> ConnectionState<B> {
-    pub fn new(name: String, status: ConnectionStatus) -> Self {
+    pub fn new(name: String, server: String, status: ConnectionStatus) -> Self {
         ConnectionState {
             name,
+            server,
             status,
             counts: Counts::default(),
             queue: Mutex::new(Queue {
@@ -73,6 +75,11 @@ impl<B: Backend> ConnectionState<B> {
     /// The connection's name in errors, log lines and metrics.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The address without the user.
+    pub fn server(&self) -> &str {
+        &self.server
     }
 
     pub fn metrics(&self) -> &ConnectionMetrics {

@@ -1,6 +1,7 @@
 //! Finds the trigger of a request: parsed once, bound to the slot of its query, and kept while it
 //! is in use.
 
+mod authenticating;
 mod parsing;
 
 use std::{
@@ -16,19 +17,21 @@ use tracing::warn;
 
 use super::{
     authenticated::Authenticated,
-    authentication::{AuthenticationSource, with_keys},
+    authentication::AuthenticationSource,
     evaluation::Evaluation,
     limits::Limits,
     named_connections::{Checked, NamedConnection, NamedConnections},
+    past_errors::ErrorRoom,
     registry::Registry,
     replicas::ReplicaSource,
     state_observer::{StateObserver, TriggerState},
     trigger::Trigger,
     trigger_cache::{CacheLimits, Kept, TriggerCache, Usage},
     trigger_key::TriggerKey,
+    unresolved::Unresolved,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Result},
     metadata::{
         CommonKeys, TriggerRef,
         problem::{Problem, Problems},
@@ -47,7 +50,10 @@ pub struct Engine {
     /// Where authentications are looked up, if they are.
     authentications: OnceLock<Arc<dyn AuthenticationSource>>,
     authenticated: Authenticated,
+    unresolved: Unresolved,
     started: Instant,
+    /// For older errors of all triggers.
+    error_room: Arc<ErrorRoom>,
     /// Who knows the replicas of scale targets, if anybody does.
     replicas: OnceLock<Arc<dyn ReplicaSource>>,
     /// Who reports changes of the states of triggers, if anybody does.
@@ -83,6 +89,7 @@ impl Engine {
             idle_after: limits.idle_after,
         });
         let limits_of_triggers = limits.triggers;
+        let error_room = ErrorRoom::new(!limits.history.is_zero());
         let evict_every = (limits.idle_after / 4).max(Duration::from_millis(100));
         let engine = Arc::new(Engine {
             registry,
@@ -92,7 +99,9 @@ impl Engine {
             refusals: LogLimit::default(),
             authentications: OnceLock::new(),
             authenticated: Authenticated::new(limits_of_triggers),
+            unresolved: Unresolved::new(limits_of_triggers),
             started: Instant::now(),
+            error_room,
             replicas: OnceLock::new(),
             observer: OnceLock::new(),
         });
@@ -167,55 +176,9 @@ impl Engine {
         trigger.inspect_err(|error| self.report_refusal(request, error))
     }
 
-    async fn authenticated_of(&self, request: &TriggerRef) -> Result<Arc<Trigger>> {
-        let Some(source) = self.authentications.get() else {
-            return self.trigger_of(request);
-        };
-        let authentication = match source.find(request).await {
-            Ok(Some(authentication)) => authentication,
-            Ok(None) => return self.trigger_of(request),
-            // No object has such a trigger: it gets no credentials, and may need none.
-            Err(error)
-                if error.kind() == Kind::NotFound
-                    && source.has_authentication(request).is_none() =>
-            {
-                let own = self.trigger_of(request);
-                return own.map_err(|own| match own.kind() {
-                    Kind::Invalid => error,
-                    _ => own,
-                });
-            }
-            Err(error) => return Err(error),
-        };
-        let trigger_type = self.registry.of(&request.metadata)?.as_ref();
-        let (connection_keys, tls_keys) = (trigger_type.connection_keys(), &self.registry.tls_keys);
-        let known = |key: &str| connection_keys.get(key).or(tls_keys.get(key)).is_some();
-        let merged = with_keys(request, authentication.as_ref(), known);
-        if merged == *request {
-            // Of another use, such as KEDA's own TLS to this server.
-            return self.trigger_of(request);
-        }
-        let key = TriggerKey::of(&merged);
-        let trigger = match self.triggers.get(&key) {
-            Some(kept) => kept?,
-            None => {
-                self.check_use(trigger_type, request, &merged, authentication.as_ref())?;
-                let spec = self.spec_without_credentials(request)?;
-                let mut trigger = self.parse(&merged)?;
-                self.follow_replicas(&trigger, request);
-                trigger.metric_name = spec.metric_name;
-                trigger.authentication = Some(authentication);
-                let trigger = Arc::new(trigger);
-                self.triggers.put(key, &merged, trigger.clone())?;
-                trigger
-            }
-        };
-        Ok(self.authenticated.choose(TriggerKey::of(request), trigger))
-    }
-
     /// Evaluates the trigger that was found for this request, and reports a change of its state.
     pub async fn evaluate(&self, request: &TriggerRef, trigger: &Trigger) -> Result<Evaluation> {
-        let outcome = trigger.evaluate().await;
+        let outcome = self.explained(request, trigger.evaluate().await);
         if let Some(observer) = self.observer.get() {
             trigger.report(observer.as_ref(), request, &outcome);
         }
@@ -272,7 +235,10 @@ impl Engine {
         let TriggerRef {
             namespace, name, ..
         } = request;
-        if self.triggers.refuse(key, request, error.clone()) {
+        let trigger_type = self.registry.of(&request.metadata).ok();
+        let trigger_type = trigger_type.map(|found| found.name());
+        let triggers = &self.triggers;
+        if triggers.refuse(key, request, trigger_type, error.clone()) {
             self.refusals.warn(|suppressed| {
                 warn!(
                     namespace,

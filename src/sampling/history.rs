@@ -256,7 +256,7 @@ impl CoarseCell {
 impl Coarse {
     const NAN: Coarse = Coarse((f32::NAN.to_bits() >> 16) as u16);
 
-    /// The nearest one. What is no number stays so.
+    /// The nearest one. What is not a number stays so.
     fn of(value: f32) -> Self {
         if value.is_nan() {
             return Coarse::NAN;

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::time::Instant;
 
 use super::{
+    authentication::with_keys,
     connection_figures::ConnectionFigures,
     connection_name::fixed_hash,
     engine::Engine,
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     error::{Error, one_line},
     metadata::{
+        TriggerRef,
         parse::{KEDAS_OWN, base_of},
         schema::Key,
         tls::PEM_KEYS,
@@ -47,6 +49,8 @@ pub struct Bound {
 /// A trigger whose metadata is wrong, or that may not be read.
 pub struct Refused {
     pub error: Error,
+    /// If its metadata names a known one.
+    pub trigger_type: Option<&'static str>,
     pub since: Instant,
 }
 
@@ -54,9 +58,13 @@ pub struct Refused {
 pub struct InspectedConnection {
     /// The same in every process. Those that differ in credentials alone share one.
     pub id: u64,
+    /// Differs between all connections, within this process.
+    pub instance: usize,
     pub backend: &'static str,
     /// Address, and user where there is one.
     pub address: String,
+    /// The address without the user.
+    pub server: String,
     /// Its name in the settings.
     pub named: Option<String>,
     pub figures: ConnectionFigures,
@@ -131,10 +139,21 @@ impl Engine {
         let known = |name: &str| sets.iter().find_map(|keys| keys.get(name));
         let authentication = kept.trigger.as_ref().ok();
         let authentication = authentication.and_then(|trigger| trigger.authentication.as_ref());
-        let shown = metadata.iter().map(|(written, value)| {
+        let request = TriggerRef {
+            namespace: kept.namespace.clone(),
+            name: kept.name.clone(),
+            metadata: metadata.clone(),
+        };
+        let used = match (authentication, trigger_type) {
+            (Some(authentication), Some(found)) => {
+                let keys = self.keys_of_connection(found.as_ref());
+                with_keys(&request, authentication.as_ref(), &keys)
+            }
+            _ => request,
+        };
+        let shown = used.metadata.iter().map(|(written, value)| {
             let key = known(written).or_else(|| known(base_of(written)));
-            let from_authentication =
-                authentication.is_some_and(|found| found.keys().contains_key(written));
+            let from_authentication = !metadata.contains_key(written);
             let value = value.trim();
             // Some write a login into an address, where it is refused.
             let is_address =
@@ -191,7 +210,11 @@ impl Inspected {
                     last: trigger.last(),
                     trigger,
                 }),
-                Err(error) => Err(Refused { error, since }),
+                Err(error) => Err(Refused {
+                    error,
+                    trigger_type: kept.refused_type,
+                    since,
+                }),
             },
         }
     }

@@ -2,7 +2,10 @@
 //! people.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -12,6 +15,7 @@ use tokio::time::Instant;
 use super::{
     evaluation::Evaluation,
     history::{History, Past},
+    past_errors::{ErrorRoom, PastError, PastErrors},
 };
 use crate::error::{Error, Kind, Result};
 
@@ -29,7 +33,9 @@ struct Recorded {
     status: Status,
     /// Since when the status has been of this kind.
     since: Instant,
-    last_error: Option<LastError>,
+    /// `None`: there was none.
+    errors: Option<Box<PastErrors>>,
+    error_room: Arc<ErrorRoom>,
     history: Option<Box<History>>,
 }
 
@@ -46,25 +52,17 @@ pub enum Status {
     Failing(Error),
 }
 
-/// The last error that a trigger met, also after it has recovered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastError {
-    pub error: Error,
-    pub at: Instant,
-}
-
 /// The present state of a trigger.
 #[derive(Clone, Debug)]
 pub struct TriggerStatus {
     pub status: Status,
     pub since: Instant,
-    pub last_error: Option<LastError>,
 }
 
 impl Outcomes {
     /// Without a result yet. Values are kept for the length of `history`; their cells are counted from
-    /// `start`.
-    pub fn new(history: Duration, start: Instant) -> Self {
+    /// `start`, and older errors take of the room that all triggers share.
+    pub fn new(history: Duration, start: Instant, error_room: Arc<ErrorRoom>) -> Self {
         Outcomes {
             errors: Default::default(),
             up: AtomicBool::default(),
@@ -72,7 +70,8 @@ impl Outcomes {
             recorded: Mutex::new(Recorded {
                 status: Status::Waiting,
                 since: Instant::now(),
-                last_error: None,
+                errors: None,
+                error_room,
                 history: History::new(history, start),
             }),
         }
@@ -119,8 +118,14 @@ impl Outcomes {
         TriggerStatus {
             status: recorded.status.clone(),
             since: recorded.since,
-            last_error: recorded.last_error.clone(),
         }
+    }
+
+    /// The last different errors, the newest first, also after it has recovered.
+    pub fn past_errors(&self) -> Vec<PastError> {
+        let recorded = self.recorded.lock();
+        let errors = recorded.errors.as_ref().map(|errors| errors.all());
+        errors.unwrap_or_default()
     }
 
     /// The values of the past; empty if they are not kept.
@@ -138,7 +143,13 @@ impl Recorded {
         }
         if let Some(error) = status.error() {
             let error = error.clone();
-            self.last_error = Some(LastError { error, at: now });
+            match &mut self.errors {
+                Some(errors) => errors.record(error, now),
+                None => {
+                    let errors = PastErrors::new(error, now, self.error_room.clone());
+                    self.errors = Some(Box::new(errors));
+                }
+            }
         }
         self.status = status;
     }

@@ -16,6 +16,7 @@ use super::{
     evaluation::Evaluation,
     history::Past,
     outcomes::{Outcomes, TriggerStatus},
+    past_errors::PastError,
     query_slot::{Freshness, QuerySlot, SlotSample},
     replicas::TargetReplicas,
     shaper::{Purpose, Shaper},
@@ -152,6 +153,11 @@ impl Trigger {
     /// The values of the past, as far as they are kept.
     pub fn past(&self, now: Instant) -> Past {
         self.outcomes.past(now)
+    }
+
+    /// The last different errors, the newest first, also after it has recovered.
+    pub fn past_errors(&self) -> Vec<PastError> {
+        self.outcomes.past_errors()
     }
 
     /// How many evaluations met an error, by kind.

@@ -75,6 +75,8 @@ struct Entry {
 struct Refused {
     namespace: String,
     name: String,
+    /// If its metadata names a known one.
+    trigger_type: Option<&'static str>,
     error: Error,
     since: Instant,
     used: Instant,
@@ -88,6 +90,8 @@ pub(super) struct Kept {
     pub trigger: Result<Arc<Trigger>>,
     /// When it was refused first, if it is.
     pub refused_since: Option<Instant>,
+    /// The known trigger type that a refused one names.
+    pub refused_type: Option<&'static str>,
     /// When it was requested last.
     pub used: Instant,
 }
@@ -174,14 +178,31 @@ impl TriggerCache {
             .put(key, entry, &self.limits, &mut evicted)
     }
 
+    /// Evicts a trigger.
+    pub fn remove(&self, key: &TriggerKey) {
+        // Dropped after the lock is released: it may close a connection.
+        let _removed = {
+            let mut state = self.state.lock();
+            let entry = state.in_use.pop(key).or_else(|| state.new.pop(key));
+            entry.map(|entry| state.removed(entry))
+        };
+    }
+
     /// Remembers that a trigger was refused. `true` if it is the first time, or was long ago.
-    pub fn refuse(&self, key: TriggerKey, request: &TriggerRef, error: Error) -> bool {
+    pub fn refuse(
+        &self,
+        key: TriggerKey,
+        request: &TriggerRef,
+        trigger_type: Option<&'static str>,
+        error: Error,
+    ) -> bool {
         if key.0.len() > LARGEST_REFUSED {
             return true;
         }
         let refused = Refused {
             namespace: request.namespace.clone(),
             name: request.name.clone(),
+            trigger_type,
             error,
             since: Instant::now(),
             used: Instant::now(),
@@ -267,6 +288,7 @@ impl State {
                 name: entry.name.clone(),
                 trigger: Ok(entry.trigger.clone()),
                 refused_since: None,
+                refused_type: None,
                 used: entry.used,
             };
             (key, kept)
@@ -277,6 +299,7 @@ impl State {
                 name: refused.name.clone(),
                 trigger: Err(refused.error.clone()),
                 refused_since: Some(refused.since),
+                refused_type: refused.trigger_type,
                 used: refused.used,
             };
             (key, kept)

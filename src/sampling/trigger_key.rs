@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::authenticated::Version;
 use crate::metadata::TriggerRef;
 
 /// All that KEDA sent, rather than a hash of it, so that no two triggers are confused. One flat
@@ -11,6 +12,20 @@ pub(super) struct TriggerKey(pub Box<[u8]>);
 
 impl TriggerKey {
     pub fn of(request: &TriggerRef) -> Self {
+        TriggerKey(TriggerKey::bytes(request, 0).into_boxed_slice())
+    }
+
+    /// With what an authentication has made of it.
+    pub fn with_version(request: &TriggerRef, Version(version): Version) -> Self {
+        let version = version.to_ne_bytes();
+        let mut key = TriggerKey::bytes(request, size_of::<usize>() + version.len());
+        // One text more than a request has.
+        key.extend_from_slice(&version.len().to_ne_bytes());
+        key.extend_from_slice(&version);
+        TriggerKey(key.into_boxed_slice())
+    }
+
+    fn bytes(request: &TriggerRef, more: usize) -> Vec<u8> {
         let pairs = || {
             request
                 .metadata
@@ -22,14 +37,14 @@ impl TriggerKey {
                 .into_iter()
                 .chain(pairs())
         };
-        let length = texts().map(|text| size_of::<usize>() + text.len()).sum();
-        let mut key = Vec::with_capacity(length);
+        let length: usize = texts().map(|text| size_of::<usize>() + text.len()).sum();
+        let mut key = Vec::with_capacity(length + more);
         for text in texts() {
             // With its length, so that no two maps read the same.
             key.extend_from_slice(&text.len().to_ne_bytes());
             key.extend_from_slice(text.as_bytes());
         }
-        TriggerKey(key.into_boxed_slice())
+        key
     }
 
     /// The metadata map that it was made of.
@@ -72,5 +87,8 @@ mod tests {
             metadata: BTreeMap::from(metadata),
         };
         assert_eq!(TriggerKey::of(&request).metadata(), request.metadata);
+        let [one, two] = [1, 2].map(|version| TriggerKey::with_version(&request, Version(version)));
+        assert_eq!(one.metadata(), request.metadata);
+        assert!(one != two && one != TriggerKey::of(&request));
     }
 }

@@ -10,7 +10,10 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use lru::LruCache;
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 use tracing::info;
 
 use crate::{
@@ -20,7 +23,7 @@ use crate::{
         TriggerRef,
         values::{HostPort, Secret},
     },
-    sampling::{Authentication, AuthenticationSource},
+    sampling::{Authentication, AuthenticationSource, Engine},
     settings::EngineSettings,
     telemetry::Telemetry,
 };
@@ -144,6 +147,62 @@ impl Authentications {
         Error::new(Kind::TimedOut, what, "")
     }
 
+    /// Evicts from now on, with what the engine has made of them, authentications of triggers that are
+    /// gone or have none any more: as soon as that is known, so that no secret outlives its use.
+    pub fn follow_changes(self: &Arc<Self>, engine: &Arc<Engine>) {
+        let changes = self.kubernetes.changes();
+        let (this, engine) = (Arc::downgrade(self), Arc::downgrade(engine));
+        tokio::spawn(evict_outdated(changes, this, engine));
+    }
+
+    async fn evict_outdated(&self, engine: &Engine) {
+        let is_outdated = |found: &Found| !found.authentication.authentication.is_current();
+        let all: Vec<(TriggerRef, Arc<Held>)> = {
+            let found = self.found.lock();
+            let outdated = found.iter().filter(|(_, found)| is_outdated(found));
+            outdated
+                .map(|(trigger, found)| (trigger.clone(), found.authentication.clone()))
+                .collect()
+        };
+        for (trigger, outdated) in all {
+            if !self.has_lost_its_own(&trigger).await {
+                // The next call replaces it.
+                continue;
+            }
+            // What is evicted is dropped after the lock is released: it may end watches.
+            let evicted = {
+                let mut found = self.found.lock();
+                let is_same = found
+                    .peek(&trigger)
+                    .is_some_and(|found| Arc::ptr_eq(&found.authentication, &outdated));
+                is_same.then(|| found.pop_entry(&trigger))
+            };
+            // Otherwise a call has found another meanwhile.
+            if evicted.is_some() {
+                engine.forget_authenticated(&trigger);
+            }
+        }
+    }
+
+    /// Whether a trigger has no authentication any more, or a part of that does not exist. A changed
+    /// Secret is nothing of the kind, nor an API server that is away.
+    async fn has_lost_its_own(&self, trigger: &TriggerRef) -> bool {
+        let TriggerRef {
+            namespace,
+            name,
+            metadata,
+        } = trigger;
+        if self.has_authentication(trigger) != Some(true) {
+            return true;
+        }
+        let resolved = self.kubernetes.resolve(namespace, name, metadata);
+        match timeout(self.deadline, resolved).await {
+            Ok(Ok(found)) => found.is_none(),
+            Ok(Err(error)) => error.kind() == Kind::NotFound,
+            Err(_) => false,
+        }
+    }
+
     fn evict_idle(&self) {
         let mut evicted = Vec::new();
         let mut found = self.found.lock();
@@ -170,6 +229,25 @@ async fn evict(authentications: Weak<Authentications>, every: Duration) {
         match authentications.upgrade() {
             Some(authentications) => authentications.evict_idle(),
             None => return,
+        }
+    }
+}
+
+/// Changes come in groups: an object, what it refers to, a list of all.
+const SETTLE: Duration = Duration::from_secs(1);
+
+async fn evict_outdated(
+    mut changes: watch::Receiver<()>,
+    authentications: Weak<Authentications>,
+    engine: Weak<Engine>,
+) {
+    // The sender is in the client, which ends with the authentications.
+    while changes.changed().await.is_ok() {
+        sleep(SETTLE).await;
+        changes.mark_unchanged();
+        match (authentications.upgrade(), engine.upgrade()) {
+            (Some(authentications), Some(engine)) => authentications.evict_outdated(&engine).await,
+            _ => return,
         }
     }
 }

@@ -58,6 +58,7 @@ pub async fn run(
         if writes_events {
             engine.use_observer(Events::start(source.kubernetes()));
         }
+        source.follow_changes(&engine);
         engine.use_authentications(source);
     }
     warn_of_open_connections(&connections);

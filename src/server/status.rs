@@ -101,6 +101,18 @@ impl Pages {
             Error::new(Kind::Internal, what, "Please report it with this text.")
         })
     }
+
+    /// Writes a response of JSON on such a thread: a thousand triggers are a megabyte of text.
+    async fn json<T: Serialize>(
+        self,
+        find: impl FnOnce(&Arc<Engine>) -> Result<T> + Send + 'static,
+    ) -> Response {
+        let written = self.write(move |engine| serialized(&find(engine)?));
+        match written.await.flatten() {
+            Ok(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
+            Err(error) => (code(&error), Json(status::failure(&error))).into_response(),
+        }
+    }
 }
 
 async fn overview_page(State(pages): State<Pages>, RawQuery(query): RawQuery) -> Response {
@@ -131,62 +143,61 @@ async fn connections_page(State(pages): State<Pages>) -> Response {
 
 async fn found_page(
     pages: Pages,
-    what: &str,
+    what: &'static str,
     id: String,
     page: fn(&Arc<Engine>, u64) -> Option<String>,
 ) -> Response {
-    match find(pages, what, id, page).await {
+    let written = pages.write(move |engine| find(what, &id, |id| page(engine, id)));
+    match written.await.flatten() {
         Ok(page) => Html(page).into_response(),
         Err(error) => failed_page(&error),
     }
 }
 
 /// What has this id; an error, if there is none.
-async fn find<T: Send + 'static>(
-    pages: Pages,
-    what: &str,
-    id: String,
-    page: fn(&Arc<Engine>, u64) -> Option<T>,
-) -> Result<T> {
-    let missing = || {
+fn find<T>(what: &str, id: &str, found: impl FnOnce(u64) -> Option<T>) -> Result<T> {
+    let found = status::parse_id(id).and_then(found);
+    found.ok_or_else(|| {
         Error::new(
             Kind::NotFound,
             format!("{what}: this server has none with the id {id:?}"),
             "It may be evicted, as nobody requested it for long, or another replica may have it.",
         )
-    };
-    let number = status::parse_id(&id).ok_or_else(missing)?;
-    let found = pages.write(move |engine| page(engine, number)).await?;
-    found.ok_or_else(missing)
+    })
 }
 
 async fn overview(State(pages): State<Pages>) -> Response {
-    json(pages.write(status::overview).await)
+    pages.json(|engine| Ok(status::overview(engine))).await
 }
 
 async fn triggers(State(pages): State<Pages>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
-    let found = pages.write(move |engine| status::triggers(engine, &query));
-    json(found.await.flatten())
+    pages
+        .json(move |engine| status::triggers(engine, &query))
+        .await
 }
 
 async fn trigger(State(pages): State<Pages>, Path(id): Path<String>) -> Response {
-    json(find(pages, "trigger", id, status::trigger).await)
+    pages
+        .json(move |engine| find("trigger", &id, |id| status::trigger(engine, id)))
+        .await
 }
 
 async fn connections(State(pages): State<Pages>) -> Response {
-    json(pages.write(status::connections).await)
+    pages.json(|engine| Ok(status::connections(engine))).await
 }
 
 async fn connection(State(pages): State<Pages>, Path(id): Path<String>) -> Response {
-    json(find(pages, "connection", id, status::connection).await)
+    pages
+        .json(move |engine| find("connection", &id, |id| status::connection(engine, id)))
+        .await
 }
 
-fn json<T: Serialize>(found: Result<T>) -> Response {
-    match found {
-        Ok(found) => Json(found).into_response(),
-        Err(error) => (code(&error), Json(status::failure(&error))).into_response(),
-    }
+fn serialized(found: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(found).map_err(|error| {
+        let what = format!("the response cannot be written: {error}");
+        Error::new(Kind::Internal, what, "Please report it with this text.")
+    })
 }
 
 fn failed_page(error: &Error) -> Response {

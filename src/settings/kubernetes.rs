@@ -60,7 +60,7 @@ impl KubernetesSettings {
             if !kubernetes::is_name(name) {
                 return Err(invalid(
                     &path(key),
-                    &format!("`{name}` is no name of a namespace"),
+                    &format!("`{name}` is not a valid name of a namespace"),
                 ));
             }
         }
@@ -76,7 +76,7 @@ impl KubernetesSettings {
                     .map_err(|reason| invalid(&key, &reason)),
                 false => Err(invalid(
                     &key,
-                    "is no name of a ClusterTriggerAuthentication",
+                    "is not a valid name of a ClusterTriggerAuthentication",
                 )),
             }
         });
@@ -119,11 +119,11 @@ mod tests {
         for (yaml, expected) in [
             (
                 "{namespaces: [Shop]}",
-                "kubernetes.namespaces: `Shop` is no name of a namespace",
+                "kubernetes.namespaces: `Shop` is not a valid name of a namespace",
             ),
             (
                 "{kedaNamespace: ''}",
-                "kubernetes.kedaNamespace: `` is no name of a namespace",
+                "kubernetes.kedaNamespace: `` is not a valid name of a namespace",
             ),
             (
                 "{context: test}",

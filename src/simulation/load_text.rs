@@ -64,8 +64,8 @@ impl Load {
                     return Err(at(&format!("has not the {columns} columns of the header")));
                 }
                 (Some(time), Some(rate)) => rates.push((time, rate)),
-                (None, _) => return Err(at("the first column is no time")),
-                (_, None) => return Err(at("the second column is no number")),
+                (None, _) => return Err(at("the first column is not a time")),
+                (_, None) => return Err(at("the second column is not a number")),
             }
             if rates.len() > MOST_POINTS {
                 return Err(at(&format!("a file has at most {MOST_POINTS} points")));
@@ -89,7 +89,7 @@ impl Load {
 fn term(text: &str) -> Result<Load> {
     let wrong = |problem: &str| invalid(text, problem);
     let Some((name, rest)) = text.split_once('(') else {
-        let rate = rate(text).ok_or_else(|| wrong("is no rate"))?;
+        let rate = rate(text).ok_or_else(|| wrong("is not a rate"))?;
         return Ok(Load::Constant(rate));
     };
     let arguments = rest.strip_suffix(')');
@@ -97,7 +97,7 @@ fn term(text: &str) -> Result<Load> {
     let arguments: Vec<&str> = arguments.split(',').map(str::trim).collect();
     let (first, times) = (arguments[0], &arguments[1..]);
     let times: Option<Vec<Duration>> = times.iter().map(|time| span(time)).collect();
-    let times = times.ok_or_else(|| wrong("has a part that is no time"))?;
+    let times = times.ok_or_else(|| wrong("has a part that is not a time"))?;
     let range = || range(first).ok_or_else(|| wrong("does not begin with a range of rates"));
     match (name.trim(), times.as_slice()) {
         ("step", &[at]) => {
@@ -228,17 +228,17 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (text, problem) in [
-            ("", "is no rate"),
-            ("40", "is no rate"),
-            ("-4/s", "is no rate"),
-            ("inf/s", "is no rate"),
-            ("40/d", "is no rate"),
+            ("", "is not a rate"),
+            ("40", "is not a rate"),
+            ("-4/s", "is not a rate"),
+            ("inf/s", "is not a rate"),
+            ("40/d", "is not a rate"),
             ("sine(10..40/s, 1h", "has no closing parenthesis"),
             ("sine(40/s, 1h)", "does not begin with a range of rates"),
             ("sine(1..2/s)", "has too many or too few times"),
-            ("sine(1..2/s, 1x)", "has a part that is no time"),
+            ("sine(1..2/s, 1x)", "has a part that is not a time"),
             ("wave(1..2/s, 1h)", "is no known shape"),
-            ("1/s + x", "is no rate"),
+            ("1/s + x", "is not a rate"),
         ] {
             let error = text.parse::<Load>().expect_err(text);
             assert_eq!(error.kind(), Kind::Invalid);
@@ -259,8 +259,8 @@ mod tests {
         assert_eq!(more.unwrap().rate(seconds(9)), 2.0);
         for (text, error) in [
             ("time,rate\n", "f: the load has no points"),
-            ("0,1\nx,2", "f, line 2: the first column is no time"),
-            ("0,1\n1,x", "f, line 2: the second column is no number"),
+            ("0,1\nx,2", "f, line 2: the first column is not a time"),
+            ("0,1\n1,x", "f, line 2: the second column is not a number"),
             ("0,1\n2", "f, line 2: has not two columns"),
             ("0,1,7", "f, line 1: has not two columns"),
             (

@@ -2,28 +2,36 @@
 
 use super::model::Command;
 
-/// For a trigger of this object, with this metric unless it is refused.
+/// For a trigger of this object, with this metric unless it is refused. They need no more than `kubectl`
+/// and this program on the reader's machine.
 pub fn commands(namespace: &str, object: &str, metric: Option<&str>) -> Vec<Command> {
     let (in_namespace, object_word) = (quoted(namespace), quoted(object));
+    // The server does not know which of both it is.
+    let of_object = format!("scaledobject,scaledjob {object_word} --namespace {in_namespace}");
     let command = |shows, command| Command { shows, command };
     let mut commands = vec![
         command(
             "KEDA's view, with its last events",
-            format!("kubectl describe scaledobject --namespace {in_namespace} {object_word}"),
+            format!("kubectl describe {of_object}"),
         ),
         command(
-            "The value as this server would return it now, from your machine",
+            "A way to this server from your machine, for the next command; its namespace and name may \
+             differ",
+            "kubectl port-forward --namespace keda deploy/backlog-scaler 9090".to_owned(),
+        ),
+        command(
+            "The value as this server returns it now",
             format!(
-                "kubectl get scaledobject --namespace {in_namespace} {object_word} --output yaml \
-                 | backlog-scaler probe -"
+                "kubectl get {of_object} --ignore-not-found --output yaml \
+                 | backlog-scaler probe - --address 127.0.0.1:9090"
             ),
         ),
     ];
     if metric.is_some() {
         let hpa = quoted(&format!("keda-hpa-{object}"));
         commands.push(command(
-            "What the HPA makes of it",
-            format!("kubectl describe hpa --namespace {in_namespace} {hpa}"),
+            "What the HPA makes of it; a ScaledJob has none",
+            format!("kubectl describe hpa {hpa} --namespace {in_namespace}"),
         ));
     }
     commands

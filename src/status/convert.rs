@@ -8,14 +8,14 @@ use super::{
     help, id_text,
     model::{
         Arrivals, Budget, Command, Connection, ConnectionHealth, ConnectionRef, ErrorText, Limit,
-        MetadataKey, PastError, Point, Reply, Trigger, TriggerDetail, TriggerStatus,
+        MetError, MetadataKey, PastError, Point, Reply, Trigger, TriggerDetail, TriggerStatus,
     },
 };
 use crate::{
     error::{Error, Kind},
     sampling::{
-        self, Engine, Health, Inspected, InspectedConnection, Past, ShownKey, ShownValue, Status,
-        Usage,
+        self, Engine, Health, Inspected, InspectedConnection, Past, Refused, ShownKey, ShownValue,
+        Status, Usage,
     },
 };
 
@@ -27,16 +27,21 @@ pub fn detail(engine: &Arc<Engine>, id: u64) -> Option<TriggerDetail> {
     let past = bound.map_or_else(Past::default, |bound| bound.trigger.past(clock.now));
     let errors = bound.map(|bound| bound.trigger.errors());
     let errors = errors.into_iter().flatten();
-    let last_error = bound.and_then(|bound| bound.status.last_error.as_ref());
+    let last_errors = bound.map(|bound| bound.trigger.past_errors());
+    let last_errors = last_errors.unwrap_or_default();
     let trigger = trigger_of(&found, &clock);
     Some(TriggerDetail {
         at: clock.text(clock.now),
         commands: commands_for(&trigger),
         trigger,
-        last_error: last_error.map(|last| PastError {
-            at: clock.text(last.at),
+        last_error: last_errors.first().map(|last| PastError {
+            at: clock.text(last.last),
             error: error_text(&last.error),
         }),
+        last_errors: last_errors
+            .iter()
+            .map(|met| met_error(met, &clock))
+            .collect(),
         errors: errors.map(|(kind, count)| (kind.label(), count)).collect(),
         hour: past.hour.iter().map(|at| point(at, &clock)).collect(),
         day: past.day.iter().map(|at| point(at, &clock)).collect(),
@@ -64,8 +69,11 @@ pub fn trigger_of(found: &Inspected, clock: &Clock) -> Trigger {
     let reading = trigger.and_then(|trigger| trigger.replacement());
     let reading = reading.or(last.map(|last| last.reading));
     let (since, error) = match &found.state {
-        Ok(bound) => (bound.status.since, bound.status.status.error()),
-        Err(refused) => (refused.since, Some(&refused.error)),
+        Ok(bound) => (
+            bound.status.since,
+            bound.status.status.error().map(error_text),
+        ),
+        Err(refused) => (refused.since, Some(refusal_text(refused))),
     };
     let measured = last.and_then(|last| match &last.shaped {
         Some(shaped) => shaped.raw_value,
@@ -78,7 +86,7 @@ pub fn trigger_of(found: &Inspected, clock: &Clock) -> Trigger {
         status: status_of(found),
         since: clock.text(since),
         requested: clock.text(found.requested),
-        error: error.map(error_text),
+        error,
         metric: trigger.map(|trigger| trigger.metric_name.clone()),
         backend: trigger.map(|trigger| trigger.trigger_type),
         connection: trigger.map(|trigger| {
@@ -141,6 +149,11 @@ pub fn status_of(found: &Inspected) -> TriggerStatus {
     }
 }
 
+/// Which connection a trigger uses, among those of this process.
+pub fn instance(found: &Inspected) -> Option<usize> {
+    Some(found.state.as_ref().ok()?.trigger.connection().instance)
+}
+
 pub fn connection_id(found: &Inspected) -> Option<u64> {
     Some(found.state.as_ref().ok()?.trigger.connection().id())
 }
@@ -152,6 +165,28 @@ pub fn error_text(error: &Error) -> ErrorText {
         what: error.what().to_owned(),
         next: error.next().to_owned(),
         help: help_path(error.kind()),
+    }
+}
+
+/// The error of a refused trigger. What is wrong with its keys says what is allowed, and this where.
+pub fn refusal_text(refused: &Refused) -> ErrorText {
+    let mut text = error_text(&refused.error);
+    if refused.error.kind() == Kind::Invalid && text.next.is_empty() {
+        let keys = match refused.trigger_type {
+            Some(name) => format!("`backlog-scaler keys {name}`"),
+            None => "`backlog-scaler keys`".to_owned(),
+        };
+        text.next = format!("Correct it in the ScaledObject or ScaledJob; {keys} lists the keys.");
+    }
+    text
+}
+
+fn met_error(met: &sampling::PastError, clock: &Clock) -> MetError {
+    MetError {
+        first: clock.text(met.first),
+        last: clock.text(met.last),
+        calls: met.calls,
+        error: error_text(&met.error),
     }
 }
 

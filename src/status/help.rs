@@ -49,7 +49,7 @@ pub const ALL: [Help; Kind::ALL.len()] = [
         means: "The backend responds, but has no such group, topic, sentinel master or the like. A \
                 missing queue is 0 only where the system itself treats it so.",
         steps: &[
-            "The message names what was looked for; look for a slip in the name.",
+            "The message names what was looked for; check the name for a typo.",
             "Create what is missing, or have the consumer run once.",
         ],
     },
@@ -57,16 +57,16 @@ pub const ALL: [Help; Kind::ALL.len()] = [
         kind: Kind::Unreadable,
         title: "The response cannot be counted",
         code: "FailedPrecondition",
-        means: "The backend responds with something that is no number of waiting items, such as a key \
-                of another type.",
+        means: "The response of the backend does not give a number of waiting items, such as a key of \
+                another type.",
         steps: &["The message names the key and its type; another trigger type may fit it."],
     },
     Help {
         kind: Kind::Undetermined,
         title: "The samples do not say the time yet",
         code: "FailedPrecondition",
-        means: "With the signals `age` and `drainTime` there must be some samples, or completed work, \
-                before a time is known. Activity is reported all the same.",
+        means: "With the signals `age` and `drainTime`, a time is known only after some samples, or \
+                some completed work. Activity is reported all the same.",
         steps: &[
             "Wait for a minute after a start.",
             "docs/how-to/waiting-time.md lists when a time is not known.",
@@ -80,9 +80,9 @@ pub const ALL: [Help; Kind::ALL.len()] = [
                 certificate, or does not let it read this queue.",
         steps: &[
             "Compare user and password with those that the workers have.",
-            "Changed Secrets of named connections are taken up by themselves; a refused login is \
+            "Changed Secrets of named connections are reloaded by themselves; a refused login is \
              tried again after at most 4 minutes.",
-            "The least rights that are needed: docs/how-to/redis.md, kafka.md, temporal.md.",
+            "The permissions that are needed: docs/how-to/redis.md, kafka.md, temporal.md.",
         ],
     },
     Help {
@@ -93,9 +93,9 @@ pub const ALL: [Help; Kind::ALL.len()] = [
                 meanwhile; then the calls fail, and KEDA's `fallback` takes over. The server tries \
                 again by itself, at most 10 s apart.",
         steps: &[
-            "See whether the backend runs, and listens at the address that the message names.",
-            "See whether a NetworkPolicy lets this server through to it.",
-            "If the message speaks of TLS, compare `tls` and `ca` with what the backend has.",
+            "Check whether the backend runs, and listens at the address that the message names.",
+            "Check whether a NetworkPolicy blocks the connection from this server.",
+            "If the message mentions TLS, compare `tls` and `ca` with the backend's configuration.",
         ],
     },
     Help {
@@ -104,7 +104,7 @@ pub const ALL: [Help; Kind::ALL.len()] = [
         code: "DeadlineExceeded",
         means: "The connection is open, and no result came within `callTimeout`.",
         steps: &[
-            "Look at the load of the backend, and at its slow queries.",
+            "Check the load of the backend, and its slow queries.",
             "The page of the connection shows how long a batch takes, and how many queries wait.",
         ],
     },
@@ -112,7 +112,7 @@ pub const ALL: [Help; Kind::ALL.len()] = [
         kind: Kind::Exhausted,
         title: "A limit is reached",
         code: "ResourceExhausted",
-        means: "One of this server's settings, or of the backend's limits, leaves no room for more.",
+        means: "A limit in this server's settings, or in the backend, is reached.",
         steps: &[
             "The message names the limit.",
             "Remove triggers that are not needed, have them share connections, or raise the setting: \
@@ -121,10 +121,10 @@ pub const ALL: [Help; Kind::ALL.len()] = [
     },
     Help {
         kind: Kind::Internal,
-        title: "A defect of backlog-scaler",
+        title: "A bug in backlog-scaler",
         code: "Internal",
-        means: "The program met something that should not be possible. Other triggers go on.",
-        steps: &["Report the text of the message, with the log around it."],
+        means: "The program got into a state that should be impossible. Other triggers are not affected.",
+        steps: &["Report the text of the message, with the surrounding log lines."],
     },
 ];
 

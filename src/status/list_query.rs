@@ -13,7 +13,7 @@ const PER_PAGE: usize = 100;
 /// The most of one page, however many the query wants: a page is sent as one piece.
 const MOST_PER_PAGE: usize = 1_000;
 /// Longer texts match nothing that has a name.
-const LONGEST_SEARCH: usize = 300;
+pub const LONGEST_SEARCH: usize = 300;
 
 /// What a list shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,7 +252,7 @@ fn unknown_name(name: &str) -> Error {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known are {}", known.join(", ")),
     };
-    let what = format!("{name}: is no part of this query; {hint}");
+    let what = format!("{name}: is not part of this query; {hint}");
     Error::new(Kind::Invalid, what, "Correct the address of the page.")
 }
 

@@ -4,7 +4,7 @@
 //! - `convert` makes JSON of it, whose structs and schema are in `model`. Its names are stable.
 //! - [`ListQuery`] is which triggers to show, from the query of an address: search, filters, order,
 //!   page. `selection` finds them.
-//! - `attention` finds what needs a person first.
+//! - `attention` finds what needs a person first: `lost_servers` what a lost connection affects.
 //! - `pages` are the same data as HTML, without a template at run time.
 //!
 //! Everything here is a function of a snapshot. Which address leads to which page, and who may see
@@ -16,6 +16,7 @@ mod commands;
 mod convert;
 mod help;
 mod list_query;
+mod lost_servers;
 mod model;
 mod numbers;
 pub mod pages;

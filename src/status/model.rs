@@ -20,8 +20,10 @@ pub struct Overview {
     pub connections: ConnectionCounts,
     /// How much of the limits is used.
     pub limits: Vec<Limit>,
-    /// What needs a person, the most urgent first.
+    /// What needs attention: the most urgent kind first, of each the newest first, five at most.
     pub attention: Vec<Attention>,
+    /// How many more there are of kinds that have more.
+    pub more_attention: Vec<MoreAttention>,
 }
 
 /// How many triggers have which status.
@@ -63,27 +65,55 @@ pub struct Limit {
 #[serde(rename_all = "camelCase")]
 pub struct Attention {
     pub about: About,
-    /// The id of the trigger or connection; null for a limit.
+    /// The id of the trigger or connection, or of the first of several; null for a limit.
     pub id: Option<String>,
-    /// What it is about, such as `shop/worker` or `redis redis.shop:6379`.
+    /// What it is about, such as `shop/worker` or `redis redis.shop:6379`; the first of several.
     pub name: String,
-    /// How many triggers are affected.
+    /// How many triggers are affected. Those of one namespace with an equal error are one entry.
     pub triggers: usize,
-    /// Since when, where that is known.
+    /// How many connections are; 0 for a trigger or a limit. Those to one server with an equal error
+    /// are one entry, whatever their logins and databases.
+    pub connections: usize,
+    /// The first three of the triggers, by namespace and object.
+    pub affected: Vec<Affected>,
+    /// The query of `/api/v1/triggers` that lists the triggers; null for a limit.
+    pub query: Option<String>,
+    /// Since when, where that is known; of several, since the first of them.
     pub since: Option<String>,
     pub error: ErrorText,
+}
+
+/// A trigger that something affects.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Affected {
+    pub id: String,
+    pub namespace: String,
+    /// The name of the ScaledObject or ScaledJob.
+    pub object: String,
+    /// What it measures, such as `length of jobs`; null of a refused trigger.
+    pub measures: Option<String>,
+}
+
+/// Entries that are left out of `attention`.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MoreAttention {
+    pub about: About,
+    /// How many.
+    pub entries: usize,
 }
 
 /// What a thing that needs a person is about, the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum About {
-    /// A trigger that is refused for its metadata, or may not be read.
-    Refused,
-    /// A connection that cannot be opened, or broke.
+    /// A connection that cannot be opened, or broke: all its queues are affected.
     Connection,
     /// A trigger whose calls fail, on a connection that is up.
     Failing,
+    /// A trigger that is refused for its metadata, or may not be read.
+    Refused,
     /// A trigger that gets old samples, on a connection that is up.
     Stale,
     /// A connection whose requests wait for their turn within the backend's budget.
@@ -214,6 +244,9 @@ pub struct TriggerDetail {
     pub trigger: Trigger,
     /// The last error, also after it has recovered.
     pub last_error: Option<PastError>,
+    /// The last four different errors, the newest first: fewer if many triggers have errors, and the
+    /// newest alone without `admin.history`.
+    pub last_errors: Vec<MetError>,
     /// Calls that met an error, by its kind.
     pub errors: BTreeMap<&'static str, u64>,
     /// By the minute, over the last hour; empty without `admin.history`.
@@ -232,6 +265,19 @@ pub struct TriggerDetail {
 #[serde(rename_all = "camelCase")]
 pub struct PastError {
     pub at: String,
+    pub error: ErrorText,
+}
+
+/// An error that calls of a trigger met.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetError {
+    /// When a call met it first.
+    pub first: String,
+    /// When a call met it last.
+    pub last: String,
+    /// How many calls did.
+    pub calls: u64,
     pub error: ErrorText,
 }
 

@@ -39,6 +39,12 @@ pub fn number(value: f64) -> String {
     format!("{sign}{grouped}{rest}")
 }
 
+/// So many of something: `1 trigger`, `2 triggers`.
+pub fn count(count: u64, one: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {one}{ending}", number(count as f64))
+}
+
 /// The two largest units of a time.
 pub fn time(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -48,6 +54,16 @@ pub fn time(time: Duration) -> String {
         60..3600 => two(seconds / 60, "min", seconds % 60, "s"),
         3600..86400 => two(seconds / 3600, "h", seconds % 3600 / 60, "min"),
         _ => two(seconds / 86400, "d", seconds % 86400 / 3600, "h"),
+    }
+}
+
+/// So long ago, to the minute.
+pub fn ago(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0 => "just now".to_owned(),
+        1..60 => format!("{seconds} s ago"),
+        _ => format!("{} ago", self::time(Duration::from_secs(seconds / 60 * 60))),
     }
 }
 
@@ -78,6 +94,10 @@ mod tests {
             assert_eq!(number(given), then);
         }
         assert_eq!(value(30.0, Signal::Age), "30 s");
+        assert_eq!(
+            [0, 1, 2_000].map(|n| count(n, "trigger")),
+            ["0 triggers", "1 trigger", "2,000 triggers"]
+        );
     }
 
     #[test]
@@ -92,5 +112,18 @@ mod tests {
             assert_eq!(time(Duration::from_secs(seconds)), then);
         }
         assert_eq!(time(Duration::from_millis(20)), "20 ms");
+    }
+
+    #[test]
+    fn the_past_is_told_to_the_minute() {
+        for (seconds, then) in [
+            (0, "just now"),
+            (59, "59 s ago"),
+            (359, "5 min ago"),
+            (7_319, "2 h 1 min ago"),
+            (200_000, "2 d 7 h ago"),
+        ] {
+            assert_eq!(ago(Duration::from_secs(seconds)), then);
+        }
     }
 }

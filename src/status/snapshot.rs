@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     attention,
     clock::Clock,
-    convert::{connection, connection_id, limit, status_of, trigger_of},
+    convert::{connection, instance, limit, status_of, trigger_of},
     id_text,
     list_query::ListQuery,
     model::{ConnectionCounts, Connections, Counts, Overview, TriggerStatus, Triggers},
@@ -33,13 +33,15 @@ impl Snapshot {
 
     /// The overview.
     pub fn overview(&self) -> Overview {
+        let (attention, more_attention) = attention::of(self);
         Overview {
             version: env!("CARGO_PKG_VERSION"),
             at: self.at(),
             triggers: self.counts(),
             connections: self.connection_counts(),
             limits: self.usage.iter().map(limit).collect(),
-            attention: attention::of(self),
+            attention,
+            more_attention,
         }
     }
 
@@ -61,15 +63,13 @@ impl Snapshot {
 
     /// Every connection.
     pub fn connections(&self) -> Connections {
-        let mut triggers = HashMap::<u64, usize>::new();
-        for found in &self.triggers {
-            if let Some(id) = connection_id(found) {
-                *triggers.entry(id).or_default() += 1;
-            }
+        let mut triggers = HashMap::<usize, usize>::new();
+        for instance in self.triggers.iter().filter_map(instance) {
+            *triggers.entry(instance).or_default() += 1;
         }
-        let count = |id| triggers.get(&id).copied().unwrap_or(0);
+        let count = |instance| triggers.get(&instance).copied().unwrap_or(0);
         let all = self.connections.iter();
-        let all = all.map(|found| connection(found, count(found.id), &self.clock));
+        let all = all.map(|found| connection(found, count(found.instance), &self.clock));
         Connections {
             at: self.at(),
             connections: all.collect(),

@@ -18,8 +18,9 @@ pub enum Format {
 }
 
 /// What libraries log by themselves comes to us as errors, and is logged once.
-const LIBRARIES: &str = "h2=warn,hyper=warn,hyper_util=warn,kafka_protocol=warn,redis=error,\
-                         reqwest=warn,rsasl=warn,rustls=error,tonic=warn,tower=warn";
+const LIBRARIES: &str = "h2=warn,hyper=warn,hyper_util=warn,kafka_protocol=warn,kube_client=error,\
+                         kube_runtime=error,redis=error,reqwest=warn,rsasl=warn,rustls=error,\
+                         tonic=warn,tower=warn";
 
 /// A filter in the syntax of `RUST_LOG`; a level alone is that of our own log.
 fn filter(level: &str) -> Result<EnvFilter, String> {

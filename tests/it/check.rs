@@ -1,5 +1,6 @@
 //! `check`: mistakes in manifests and settings, and the way of KEDA's calls.
 
+mod crds;
 mod live;
 
 use std::{
@@ -134,6 +135,20 @@ async fn exit_codes_tell_errors_warnings_and_what_cannot_be_read_apart() {
             (run.code, run.out.as_str()),
             (2, ""),
             "{bad:?}: {}",
+            run.err
+        );
+    }
+    // Of a pipe whose first command failed.
+    for nothing in [
+        "",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n",
+        "apiVersion: v1\nkind: List\nitems: []\n",
+    ] {
+        let run = check(&["-"], nothing).await;
+        assert_eq!((run.code, run.out.as_str()), (2, ""), "{nothing}");
+        assert!(
+            run.err.contains("no ScaledObject, ScaledJob"),
+            "{}",
             run.err
         );
     }

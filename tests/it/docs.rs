@@ -1,8 +1,11 @@
 //! What the documentation shows is what the program does.
 
 mod blocks;
+mod book;
 mod commands;
 mod examples;
+mod figures;
+mod shown;
 
 use std::{
     fs,

@@ -9,7 +9,9 @@ mod picture;
 mod pipeline;
 mod pipeline_load;
 mod pipeline_tuned;
+mod runbooks;
 mod simulated;
+mod sizing;
 mod worker;
 
 use std::{

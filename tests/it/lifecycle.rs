@@ -358,7 +358,7 @@ fn bad_settings_end_the_program_with_code_2_and_the_keys_path() {
         ),
         (
             "kubernetes: {namespaces: [Shop]}",
-            "error: kubernetes.namespaces: `Shop` is no name of a namespace",
+            "error: kubernetes.namespaces: `Shop` is not a valid name of a namespace",
         ),
         (
             "kubernetes: {enabled: true, kubeconfig: /nowhere}",
@@ -366,7 +366,7 @@ fn bad_settings_end_the_program_with_code_2_and_the_keys_path() {
         ),
         (
             "kubernetes: {enabled: true}",
-            "error: kubernetes: this is no pod with a ServiceAccount",
+            "error: kubernetes: this is not a pod with a ServiceAccount",
         ),
         (
             "connections: {orders: {address: 'a:1'}}",

@@ -257,6 +257,20 @@ async fn probe_reads_many_files_and_folders() {
         let row = table.lines().find(|line| line.starts_with(object)).unwrap();
         assert_eq!(row.split_whitespace().nth(4), Some(value), "{table}");
     }
+
+    // One that cannot be read costs the others nothing but the exit code.
+    let slip = manifest(&redis, "jobs", "").replace("kind: ScaledObject", "kind: ScaledObejct");
+    std::fs::write(manifests.join("slip.yaml"), slip).unwrap();
+    let (code, table, err) = run(&[&paths[0], &paths[1]]).await;
+    assert_eq!(code, 2, "{table}{err}");
+    assert!(
+        table.contains("shop/worker") && table.contains("shop/mailer"),
+        "{table}"
+    );
+    assert!(
+        err.contains("slip.yaml") && err.contains("ScaledObejct"),
+        "{err}"
+    );
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
     fs::write(&bad, manifest.replace("listLength", "listLenght")).unwrap();
     let bad = bad.display().to_string();
     for (arguments, error) in [
-        (&[EXAMPLE, "--load", "40"][..], "load \"40\": is no rate"),
+        (&[EXAMPLE, "--load", "40"][..], "load \"40\": is not a rate"),
         (
             &[EXAMPLE, "--load", "nowhere.csv"],
             "cannot read nowhere.csv",

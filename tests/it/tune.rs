@@ -369,7 +369,7 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
         ),
         (
             &[EXAMPLE, "--objective", "cost < NaN"],
-            "`NaN` is no number from 0",
+            "`NaN` is not a number from 0",
         ),
         (
             &[EXAMPLE, good[0], good[1], "--minimize", "speed"],
@@ -401,7 +401,7 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
         ),
         (
             &[EXAMPLE, good[0], good[1], "--check-load", "40"],
-            "load \"40\": is no rate",
+            "load \"40\": is not a rate",
         ),
         (
             &["-", good[0], good[1], "--in-place"],

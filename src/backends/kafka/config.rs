@@ -54,10 +54,11 @@ impl Connection {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterKeys {
-    /// Some of the brokers as `host:port`, comma-separated; the others are found through them.
+    /// Some of the brokers as `host:port`, comma-separated; the others are discovered through them.
+    #[schemars(extend("x-environment-first" = true))]
     bootstrap_servers: NameList,
-    /// How to authenticate. `scram_sha256` and `scram_sha512` are the usual; `plaintext` is SASL
-    /// PLAIN.
+    /// How to authenticate. `scram_sha256` and `scram_sha512` are the most common; `plaintext` is
+    /// SASL PLAIN.
     #[serde(default)]
     sasl: SaslKind,
     /// The user; with `oauthbearer` the client id; with `gssapi` the principal without its realm.
@@ -69,9 +70,9 @@ pub struct ClusterKeys {
     sasl_token_provider: TokenProvider,
     /// With `oauthbearer`: the scopes to request, comma-separated.
     scopes: Option<NameList>,
-    /// With `oauthbearer`: the URL that hands out tokens for client credentials (OAuth 2.0).
+    /// With `oauthbearer`: the URL that issues tokens for client credentials (OAuth 2.0).
     oauth_token_endpoint_uri: Option<String>,
-    /// With `oauthbearer`: what to send along with the token, as `key=value`, comma-separated.
+    /// With `oauthbearer`: extensions to send with the token, as `key=value`, comma-separated.
     oauth_extensions: Option<NameList>,
     /// With `gssapi`: the principal's keytab, in base64.
     keytab: Option<Secret>,
@@ -79,11 +80,11 @@ pub struct ClusterKeys {
     ccache_name: Option<String>,
     /// With `gssapi`: the realm of the principal.
     realm: Option<String>,
-    /// With `gssapi`, and not accepted: the server reads /etc/krb5.conf, or what KRB5_CONFIG names.
+    /// Not accepted: with `gssapi` the server reads /etc/krb5.conf, or the file that KRB5_CONFIG names.
     kerberos_config: Option<String>,
-    /// With `gssapi`: the first part of the brokers' principals; `kafka` if it is left out.
+    /// With `gssapi`: the first part of the brokers' principals; `kafka` by default.
     kerberos_service_name: Option<String>,
-    /// With `gssapi`: accepted, and not needed.
+    /// With `gssapi`: accepted, but not needed.
     #[serde(default, rename = "kerberosDisableFAST")]
     kerberos_disable_fast: bool,
     /// With AWS MSK IAM: the region.

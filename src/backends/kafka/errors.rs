@@ -66,7 +66,7 @@ pub fn of_group(group: &str, error: &BrokerError) -> Error {
     let what = format!("offsets of group {group}: {}", error.text);
     let (kind, next) = match error.cause {
         ErrorCause::Code(Code::GroupAuthorizationFailed) => {
-            let what = format!("the user lacks the right to DESCRIBE group {group}");
+            let what = format!("the user lacks permission to DESCRIBE group {group}");
             return Error::new(Kind::Unauthorized, what, GRANT);
         }
         ErrorCause::Code(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
@@ -126,7 +126,7 @@ pub fn no_topic(topic: &str) -> Error {
 }
 
 fn no_right(topic: &str) -> Error {
-    let what = format!("the user lacks the right to DESCRIBE topic {topic}");
+    let what = format!("the user lacks permission to DESCRIBE topic {topic}");
     Error::new(Kind::Unauthorized, what, GRANT)
 }
 
@@ -156,7 +156,7 @@ pub fn of_partition(topic: &str, partition: i32, error: &BrokerError) -> Error {
             return Error::new(
                 Kind::NotFound,
                 format!("partition {partition} of topic {topic} does not exist"),
-                "The topic was deleted, or made anew and smaller.",
+                "The topic was deleted, or recreated and is smaller.",
             );
         }
         ErrorCause::Code(Code::TopicAuthorizationFailed) => return no_right(topic),
@@ -184,7 +184,7 @@ pub fn of_record(topic: &str, partition: i32, error: &BrokerError) -> Error {
     match error.cause {
         ErrorCause::Code(Code::TopicAuthorizationFailed) => Error::new(
             Kind::Unauthorized,
-            format!("the user lacks the right to READ topic {topic}"),
+            format!("the user lacks permission to READ topic {topic}"),
             "Grant the user READ on it, which `ageFrom: record` needs, or use `ageFrom: observed`.",
         ),
         ErrorCause::Code(Code::OffsetOutOfRange) => Error::new(

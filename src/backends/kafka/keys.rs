@@ -87,13 +87,12 @@ impl TopicKey for NameList {
 pub struct LagKeys<T> {
     /// The consumer group.
     consumer_group: String,
-    /// The topic. Left out, as well as `topics`: all topics in which the group has committed
-    /// offsets.
+    /// The topic. Without this and `topics`: all topics in which the group has committed offsets.
     topic: Option<T>,
-    /// Several topics, comma-separated, summed: names, ranges (`orders-{0..31}`) and regexes
+    /// Several topics, comma-separated, whose lag is added up: names, ranges (`orders-{0..31}`) and regexes
     /// (`^orders-.*`; one that matches nothing is an error). Instead of `topic`.
     topics: Option<NameList>,
-    /// Only these partitions: `1,2,5-8`. Only with a topic.
+    /// Count only these partitions: `1,2,5-8`. Needs a topic.
     partition_limitation: Option<PartitionList>,
     /// The wanted lag per replica.
     #[serde(default = "ten")]
@@ -101,7 +100,7 @@ pub struct LagKeys<T> {
     /// The trigger is active above this lag.
     #[serde(default)]
     activation_lag_threshold: Activation,
-    /// How a partition counts in which the group has committed nothing: `latest` as 1, `earliest`
+    /// How to count a partition in which the group has committed nothing: `latest` as 1, `earliest`
     /// with all its messages.
     #[serde(default)]
     offset_reset_policy: OffsetReset,
@@ -117,27 +116,27 @@ pub struct LagKeys<T> {
     /// Round up to a number of replicas that divides the number of partitions. Needs a topic.
     #[serde(default)]
     ensure_even_distribution_of_partitions: bool,
-    /// Leave the lag of stuck partitions out of the value; it keeps the trigger active.
+    /// Leave the lag of stuck partitions out of the value; the trigger stays active.
     #[serde(default)]
     exclude_persistent_lag: bool,
-    /// How long a group must stay at an offset, with messages to read, for its lag to be
-    /// persistent. Left out: 30s. Needs `excludePersistentLag`.
+    /// How long a group must stay at an offset, with messages to read, for its lag to count as
+    /// persistent. By default, 30s. Needs `excludePersistentLag`.
     persistent_lag_after: Option<Span>,
     /// Which messages of transactions count.
     #[serde(default)]
     isolation_level: Isolation,
-    /// Lag up to this counts 0, by partition: 1 hides the control record that a transaction leaves
-    /// behind the last message.
+    /// Lag up to this counts 0, per partition: 1 hides the control record that a transaction leaves
+    /// after the last message.
     #[serde(default)]
     lag_tolerance: Activation,
-    /// With `signal: age`, where the time of the message that the group reads next comes from.
-    /// `observed`: when the end of the log passed it, from ends that this server has read before.
-    /// `record`: from the record itself, which needs READ on the topic. Left out: observed.
+    /// With `signal: age`, how the age of the group's next message is determined. `observed`: by when
+    /// this server saw the end of the log pass it. `record`: by the record's timestamp, which needs
+    /// READ on the topic. By default, observed.
     age_from: Option<AgeFrom>,
-    /// The brokers' version. Accepted, and not needed.
+    /// The brokers' version. Accepted, but not needed.
     #[expect(dead_code, reason = "accepted for KEDA's sake")]
     version: Option<String>,
-    /// Accepted, and not needed: only the topics in question are requested.
+    /// Accepted, but not needed: only the topics in question are requested.
     #[serde(default = "yes")]
     full_metadata: bool,
 }

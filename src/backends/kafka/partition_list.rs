@@ -84,7 +84,7 @@ fn number(entry: &str, text: &str) -> Result<i32, String> {
     if !digits {
         let allowed = PartitionList::ALLOWED;
         return Err(format!(
-            "has `{entry}`, which is no partition; it must be {allowed}"
+            "has `{entry}`, which is not a partition; it must be {allowed}"
         ));
     }
     let number = text.parse().ok().filter(|number| *number <= LARGEST);
@@ -109,11 +109,11 @@ mod tests {
             ("3-1", "has the range 3-1, which is reversed"),
             (
                 "a",
-                "has `a`, which is no partition; it must be partitions and ranges",
+                "has `a`, which is not a partition; it must be partitions and ranges",
             ),
-            ("1-2-3", "has `1-2-3`, which is no partition"),
-            ("1,,2", "has ``, which is no partition"),
-            ("-1", "has `-1`, which is no partition"),
+            ("1-2-3", "has `1-2-3`, which is not a partition"),
+            ("1,,2", "has ``, which is not a partition"),
+            ("-1", "has `-1`, which is not a partition"),
             ("99999999", "the largest can be 999999"),
             ("99999999999999999999", "the largest can be 999999"),
             ("0-999999", "stands for 1000000 partitions; at most 10000"),

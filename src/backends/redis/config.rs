@@ -104,21 +104,28 @@ whole_number!(DatabaseIndex: 0.., "a whole number from 0");
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SingleKeys {
-    /// The server as `host:port`. This, or `host` and `port`.
+    /// The server as `host:port`. Either this, or `host` and `port`.
     address: Option<String>,
     /// The same as `address`.
+    #[schemars(extend("x-same-as" = "address"))]
     addresses: Option<NameList>,
     /// The server's host. Needs `port`.
+    #[schemars(extend("x-environment-first" = true))]
     host: Option<NameList>,
     /// The same as `host`.
+    #[schemars(extend("x-environment-first" = true, "x-same-as" = "host"))]
     hosts: Option<NameList>,
     /// The server's port. Needs `host`.
+    #[schemars(extend("x-environment-first" = true))]
     port: Option<NameList>,
     /// The same as `port`.
+    #[schemars(extend("x-environment-first" = true, "x-same-as" = "port"))]
     ports: Option<NameList>,
-    /// The ACL user. Left out, the default user.
+    /// The ACL user. By default, the default user.
+    #[schemars(extend("x-environment-first" = true))]
     username: Option<String>,
     /// The password.
+    #[schemars(extend("x-environment-first" = true))]
     password: Option<Secret>,
     /// The database's number.
     #[serde(default)]
@@ -129,22 +136,29 @@ pub struct SingleKeys {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterKeys {
-    /// Some of the cluster's nodes as `host:port`, comma-separated; the others are found through
-    /// them. This, or `hosts` and `ports`.
+    /// Some of the cluster's nodes as `host:port`, comma-separated; the others are discovered
+    /// through them. Either this, or `hosts` and `ports`.
+    #[schemars(extend("x-same-as" = "address"))]
     addresses: Option<NameList>,
     /// The same as `addresses`.
     address: Option<String>,
     /// The nodes' hosts, comma-separated. Needs as many `ports`.
+    #[schemars(extend("x-environment-first" = true, "x-same-as" = "host"))]
     hosts: Option<NameList>,
     /// The same as `hosts`.
+    #[schemars(extend("x-environment-first" = true))]
     host: Option<NameList>,
     /// The nodes' ports, comma-separated, in the order of `hosts`.
+    #[schemars(extend("x-environment-first" = true, "x-same-as" = "port"))]
     ports: Option<NameList>,
     /// The same as `ports`.
+    #[schemars(extend("x-environment-first" = true))]
     port: Option<NameList>,
-    /// The ACL user. Left out, the default user.
+    /// The ACL user. By default, the default user.
+    #[schemars(extend("x-environment-first" = true))]
     username: Option<String>,
     /// The password.
+    #[schemars(extend("x-environment-first" = true))]
     password: Option<Secret>,
 }
 
@@ -152,17 +166,22 @@ pub struct ClusterKeys {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SentinelKeys {
-    /// The sentinels as `host:port`, comma-separated. This, or `hosts` and `ports`.
+    /// The sentinels as `host:port`, comma-separated. Either this, or `hosts` and `ports`.
+    #[schemars(extend("x-same-as" = "address"))]
     addresses: Option<NameList>,
     /// The same as `addresses`.
     address: Option<String>,
     /// The sentinels' hosts, comma-separated. Needs as many `ports`.
+    #[schemars(extend("x-environment-first" = true, "x-same-as" = "host"))]
     hosts: Option<NameList>,
     /// The same as `hosts`.
+    #[schemars(extend("x-environment-first" = true))]
     host: Option<NameList>,
     /// The sentinels' ports, comma-separated, in the order of `hosts`.
+    #[schemars(extend("x-environment-first" = true, "x-same-as" = "port"))]
     ports: Option<NameList>,
     /// The same as `ports`.
+    #[schemars(extend("x-environment-first" = true))]
     port: Option<NameList>,
     /// The name under which the sentinels watch the master.
     sentinel_master: String,
@@ -170,9 +189,11 @@ pub struct SentinelKeys {
     sentinel_username: Option<String>,
     /// The password of the sentinels.
     sentinel_password: Option<Secret>,
-    /// The ACL user of the master. Left out, the default user.
+    /// The ACL user of the master. By default, the default user.
+    #[schemars(extend("x-environment-first" = true))]
     username: Option<String>,
     /// The password of the master.
+    #[schemars(extend("x-environment-first" = true))]
     password: Option<Secret>,
     /// The database's number.
     #[serde(default)]

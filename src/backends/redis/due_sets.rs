@@ -108,7 +108,7 @@ fn age(key: &str, score: f64, scale: ScoreScale, now: UnixTime) -> Result<Durati
         Error::new(
             Kind::Unreadable,
             format!(
-                "the lowest score in {key} is {score}, which is no time in {}",
+                "the lowest score in {key} is {score}, which is not a time in {}",
                 scale.unit()
             ),
             "Check scoreUnit, or use `signal: backlog`: such a member counts as due.",
@@ -120,7 +120,7 @@ fn age(key: &str, score: f64, scale: ScoreScale, now: UnixTime) -> Result<Durati
 pub fn without_time(key: &str, entries: u64) -> Error {
     Error::new(
         Kind::Unreadable,
-        format!("{key} has {entries} entries without a time, as it is no sorted set"),
+        format!("{key} has {entries} entries without a time, because it is not a sorted set"),
         "Leave it out of this trigger, and scale by its backlog in another one.",
     )
 }
@@ -153,7 +153,7 @@ mod tests {
             assert_eq!(error.kind(), Kind::Unreadable);
             let text = error.to_string();
             assert!(
-                text.contains("is no time in seconds. Check scoreUnit"),
+                text.contains("is not a time in seconds. Check scoreUnit"),
                 "{text}"
             );
         }

@@ -45,32 +45,32 @@ words!(ScoreUnit: "seconds or milliseconds",
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListKeys {
-    /// The list whose entries wait; it may as well be a set, a sorted set or a hash. A missing one
-    /// counts 0.
+    /// The list of waiting entries; it may also be a set, a sorted set or a hash. A list that does not
+    /// exist counts 0.
     list_name: Option<String>,
-    /// Several of them, comma-separated, summed: names, globs (`jobs:*`) and ranges
+    /// Several lists, comma-separated, whose lengths are added up: names, globs (`jobs:*`) and ranges
     /// (`jobs-{0..31}`). Instead of `listName`.
     lists: Option<NameList>,
-    /// Lists that hold what is taken but not finished, written like `lists`: added to the value,
-    /// so that scaling down does not kill the work.
+    /// Lists of entries that are taken but not finished, in the format of `lists`. They are added to
+    /// the value, so that scaling down does not kill work in progress.
     processing_lists: Option<NameList>,
-    /// With `time`, the scores of the sorted sets among these lists are times since 1970, and only
-    /// members that are due count: delayed and scheduled jobs. Left out, all members count.
+    /// With `time`, the scores of the sorted sets among these lists are Unix times, and only
+    /// members that are due count: delayed and scheduled jobs. By default, all members count.
     scores: Option<Scores>,
-    /// With `scores: time`, the unit of the scores. Left out, seconds.
+    /// With `scores: time`, the unit of the scores. By default, seconds.
     score_unit: Option<ScoreUnit>,
-    /// The library that keeps its queues in Redis: `bullmq`, `celery`, `sidekiq` or `rq`. What
-    /// counts are the jobs of `queue` that wait, are due, or are taken and unfinished, wherever the
-    /// library keeps them. Instead of `listName` and the keys of lists.
+    /// The library that keeps its queues in Redis: `bullmq`, `celery`, `sidekiq` or `rq`.
+    /// Counts the jobs of `queue` that wait, are due, or are taken and unfinished, wherever the library
+    /// keeps them. Instead of `listName` and the other keys for lists.
     layout: Option<Layout>,
-    /// With `layout`, the queue's name in that library; several comma-separated, summed, with ranges
-    /// (`tenant-{0..31}`).
+    /// With `layout`, the queue's name in that library; or several, comma-separated and added up, with
+    /// ranges (`tenant-{0..31}`).
     queue: Option<NameList>,
-    /// With `layout`, what the library's keys start with. Left out, `bull` for BullMQ, `rq` for RQ,
+    /// With `layout`, the prefix of the library's keys. By default, `bull` for BullMQ, `rq` for RQ,
     /// and nothing for Celery (`global_keyprefix`) and Sidekiq (a namespace).
     prefix: Option<String>,
     /// With `layout`, adds what the library keeps in one place for all queues of the database:
-    /// `unacked` of Celery, and of Sidekiq what is due in `schedule` and `retry`.
+    /// Celery's `unacked`, and the due jobs in Sidekiq's `schedule` and `retry`.
     #[serde(default)]
     shared_keys: bool,
     /// The wanted number of entries per replica.
@@ -198,22 +198,22 @@ fn patterns(key: &str, list: &NameList) -> Result<Patterns, Problem> {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamKeys {
-    /// The stream. A missing one counts 0.
+    /// The stream. One that does not exist counts 0.
     stream: String,
     /// The consumer group. Without one, the stream's length counts.
     consumer_group: Option<String>,
-    /// With a group, counts the entries that it was not given yet, and is the wanted number of
-    /// them per replica. Needs Redis 7.
+    /// With a group, counts the entries not yet delivered to it, and is the wanted number of them
+    /// per replica. Needs Redis 7.
     lag_count: Option<Target>,
-    /// With a group and without `lagCount`, counts the entries that it was given and has not
-    /// acknowledged, and is the wanted number of them per replica.
+    /// With a group and without `lagCount`, counts the entries delivered but not acknowledged,
+    /// and is the wanted number of them per replica.
     #[serde(default = "five")]
     pending_entries_count: Target,
     /// Without a group: the wanted number of entries per replica.
     #[serde(default = "five")]
     stream_length: Target,
-    /// With `lagCount`, also counts the entries that the group was given and has not acknowledged, so
-    /// that scaling down does not kill the work.
+    /// With `lagCount`, also counts the entries delivered but not acknowledged, so that scaling down
+    /// does not kill work in progress.
     #[serde(default)]
     include_pending: bool,
     /// The trigger is active above this many entries.

@@ -40,17 +40,18 @@ impl fmt::Display for Connection {
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceKeys {
     /// The frontend as `host:port`.
+    #[schemars(extend("x-environment-first" = true))]
     endpoint: String,
-    /// The Temporal namespace. In Temporal Cloud with its account: `orders.a1b2c`.
+    /// The Temporal namespace. In Temporal Cloud, with the account: `orders.a1b2c`.
     #[serde(default = "default_namespace")]
+    #[schemars(extend("x-environment-first" = true))]
     namespace: String,
-    /// The API key (a bearer token). Switches TLS on, unless `tls: disable`.
+    /// The API key (a bearer token). Enables TLS, unless `tls: disable` is set.
     api_key: Option<Secret>,
     /// How long one attempt to connect may take, in seconds.
     #[serde(default)]
     min_connect_timeout: ConnectSeconds,
-    /// How many queue reads a second this namespace gets at most, over all triggers of the
-    /// connection. A server with default limits handles about 240 a second on one matching host,
+    /// The most queue reads per second in this namespace, over all triggers of the connection. A server with default limits handles about 240 a second on one matching host,
     /// and shares that limit with its workers.
     #[serde(default)]
     requests_per_second: RequestsPerSecond,

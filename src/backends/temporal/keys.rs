@@ -71,11 +71,11 @@ words!(InFlightWork: "workflows or workers",
 pub struct TaskQueueKeys {
     /// The task queue. One that does not exist counts 0.
     task_queue: Option<String>,
-    /// Several of them, comma-separated, summed: names and ranges (`orders-tenant-{0..31}`).
+    /// Several task queues, comma-separated, added up: names and ranges (`orders-tenant-{0..31}`).
     /// Instead of `taskQueue`.
     task_queues: Option<NameList>,
-    /// Which types of tasks count. Left out, all of them; while the rate has no room, one that a
-    /// queue does not use is read once a minute. A type named here is read every time.
+    /// Which types of tasks count. By default, all of them; while the rate limit is reached, a type that
+    /// a queue does not use is read only once a minute. A type named here is read every time.
     queue_types: Option<QueueTypes>,
     /// The wanted number of tasks per replica.
     #[serde(default = "five")]
@@ -101,11 +101,11 @@ pub struct TaskQueueKeys {
     /// backlog.
     #[serde(default)]
     include_running_workflow_count: bool,
-    /// The task queue of those workflows, where it is not the one that is counted (activity
+    /// The task queue of those workflows, if it differs from the one that is counted (activity
     /// workers). Needs `includeRunningWorkflowCount`, or `minimumWhileInFlight` with workflows.
     workflow_task_queue_for_count: Option<String>,
-    /// What `minimumWhileInFlight` counts as work in flight: `workflows` that run, or slots that
-    /// `workers` have in use, by the heartbeats of their SDKs (server 1.30). Left out, workflows.
+    /// What `minimumWhileInFlight` counts as work in flight: running `workflows`, or the slots that
+    /// `workers` have in use, from their SDKs' heartbeats (server 1.30). By default, workflows.
     in_flight: Option<InFlightWork>,
 }
 

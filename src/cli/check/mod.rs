@@ -21,39 +21,40 @@ use super::{
     runtime, to_json, to_stdout,
 };
 use crate::{
-    check::{Checker, Finding},
+    check::{Checker, Finding, is_settings},
     error::{Error, Kind, Result},
-    manifests::File,
+    manifests::{File, Found},
     settings::{self, Settings},
 };
 
 /// Find mistakes in ScaledObjects, ScaledJobs and settings, without a cluster.
 ///
 /// Reads manifests (YAML or JSON, any number of documents, lists as kubectl writes them) from files,
-/// from folders and all below them, and from stdin; and the server's settings, where a file looks like
-/// them. Errors are what Kubernetes, KEDA or the server would refuse; warnings what works otherwise than
-/// one would expect. Every code is explained in docs/reference/checks.md:
+/// from folders and all below them, and from stdin; and files that look like the server's settings.
+/// Errors are what Kubernetes, KEDA or the server would refuse; warnings are accepted, but probably not
+/// what you want. Every code is explained in docs/reference/checks.md:
 ///
 ///   backlog-scaler check deploy/
 ///
 ///   helm template chart | backlog-scaler check -
 ///
-/// Templates of a Helm chart in a folder are left out, with a note.
+/// Helm templates in folders are skipped, with a note.
 ///
 /// What depends on the server's settings (named connections, TLS, TriggerAuthentications) is checked
-/// with --config. Values that variables have (keys that end in FromEnv) are not judged.
+/// with --config. Values from variables (keys that end in FromEnv) are not checked.
 ///
-/// With --live it then goes the way of KEDA's calls, and says at each step what mends it: name,
-/// connection, TLS and health of the server, the settings, the login to each backend, the value of each
-/// trigger. Without a server that can be called, this process evaluates:
+/// With --live it then follows the path of KEDA's calls, and prints a fix for each step that fails: the
+/// server's name, connection, TLS and health, the settings, the login to each backend, the value of each
+/// trigger. If no server can be reached, this process evaluates the triggers itself:
 ///
 ///   backlog-scaler check orders.yaml --live --address 127.0.0.1:9090
 ///
-/// With --live --cluster it reads the objects in the cluster too, as kubectl would: whether each is there as
-/// the file has it, KEDA's conditions, the failures that count for a fallback, the HPA's conditions, metrics
-/// and replicas. Objects that name no namespace are in that of -n, or of the kubeconfig's context. Without
-/// files it checks what is in the cluster: NAME, scaledobject/NAME, scaledjob/NAME, all of the namespace, or
-/// with -A of all. Their TriggerAuthentications and variables are read as by `probe --cluster`:
+/// With --live --cluster it also reads the objects in the cluster, as kubectl would: whether each is applied
+/// as in the file, KEDA's conditions, failures that count towards a fallback, the HPA's conditions, metrics
+/// and replicas. Objects without a namespace are in that of -n, or of the kubeconfig's context. Without
+/// files it checks what is in the cluster: the objects named NAME, scaledobject/NAME or scaledjob/NAME, else
+/// all in the namespace, or with -A in all. TriggerAuthentications and variables are read as by
+/// `probe --cluster`:
 ///
 ///   backlog-scaler check --live --cluster -n shop orders
 ///
@@ -61,8 +62,8 @@ use crate::{
 /// endColumn, object, key, message, fix}], "stages": [{section, status (passed, warning or failed),
 /// what, reason, fix}]}.
 ///
-/// Exit codes: 0 no error, 1 errors or a failed step (with --strict: or warnings), 2 bad arguments, or a file that
-/// cannot be read.
+/// Exit codes: 0 no error, 1 errors or a failed step (with --strict also warnings), 2 bad arguments, or a file
+/// that cannot be read.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Check {
@@ -75,11 +76,11 @@ pub struct Check {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Warnings end with exit code 1 as errors do.
+    /// Warnings also give exit code 1, like errors.
     #[arg(long)]
     strict: bool,
 
-    /// Text for people, JSON for programs, workflow commands of GitHub, or SARIF 2.1.0.
+    /// Text for people, JSON for programs, GitHub workflow commands, or SARIF 2.1.0.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
 
@@ -135,6 +136,9 @@ impl Check {
     ) -> Result<Report> {
         if !self.live.is_wanted() {
             let findings = findings(&config, &files)?;
+            if config.is_empty() && findings.is_empty() && !files.iter().any(holds_something) {
+                return Err(nothing());
+            }
             return Ok(Report::new(
                 files.len() + config.len(),
                 findings,
@@ -175,6 +179,18 @@ fn findings(config: &[(File, bool)], files: &[(File, bool)]) -> Result<Vec<Findi
         findings.extend(checker.check(file, *in_folder));
     }
     Ok(findings)
+}
+
+/// Whether there is something to check in a file.
+fn holds_something((file, _): &(File, bool)) -> bool {
+    is_settings(file) || !Found::of(file).objects.is_empty()
+}
+
+/// As with `kubectl apply`: most likely the command before this one printed nothing.
+fn nothing() -> Error {
+    let what = "no ScaledObject, ScaledJob or settings to check";
+    let next = "Did the command that writes the manifests fail, or is this another folder?";
+    Error::new(Kind::Invalid, what, next)
 }
 
 /// Settings that can be read; what is wrong with others are findings.

@@ -6,9 +6,9 @@ use crate::check::codes::{self, Base, Example};
 
 const HEAD: &str = "# Checks
 
-Everything that [`backlog-scaler check`](../how-to/check.md) may find. `make docs` writes this page from the code; a test checks that each mistake shown is found, and that it is gone once mended. The names are stable.
+Everything that [`backlog-scaler check`](../how-to/check.md) can find. `make docs` generates this page from the code; a test checks that each mistake shown is found, and that the corrected version has none. The names are stable.
 
-An **error** is refused by Kubernetes, KEDA or the server, or cannot work; a **warning** works, and otherwise than one would expect.
+An **error** is refused by Kubernetes, KEDA or the server, or cannot work. A **warning** is accepted, but probably not what you want.
 ";
 
 /// The page in Markdown.
@@ -28,14 +28,14 @@ pub fn markdown() -> String {
             continue;
         };
         let of = match example.base {
-            Base::ScaledObject | Base::ScaledJob => "manifest",
-            Base::Settings => "settings",
+            Base::ScaledObject | Base::ScaledJob => "a manifest",
+            Base::Settings => "the settings",
         };
         let bad = shown(example, example.bad);
         let good = shown(example, example.good);
         let _ = write!(
             page,
-            "\nIn a {of}:\n\n```text\n{bad}\n```\n\nMended:\n\n```text\n{good}\n```\n"
+            "\nIn {of}:\n\n```text\n{bad}\n```\n\nCorrected:\n\n```text\n{good}\n```\n"
         );
     }
     page

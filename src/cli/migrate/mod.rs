@@ -42,9 +42,9 @@ use crate::{
 /// Reads manifests (YAML or JSON, any number of documents, lists as kubectl writes them) from files,
 /// from folders and all below them, and from stdin. The type of each trigger that can move becomes
 /// external, and its metadata gets scalerAddress and backend; everything else in the file stays as it is
-/// written. Keys that KEDA's scaler ignored are removed, as here they would be errors or mean something.
-/// Prints the files with their changes (of folders, those that change), and to stderr what became of each
-/// key:
+/// written. Keys that KEDA's scaler ignored are removed, because here they would be errors or take effect.
+/// Prints the changed files (from folders, only those that change), and reports to stderr what became of
+/// each key:
 ///
 ///   backlog-scaler migrate orders.yaml > moved.yaml
 ///
@@ -52,15 +52,14 @@ use crate::{
 ///
 ///   backlog-scaler migrate deploy/ --in-place
 ///
-/// A TriggerAuthentication stays as it is; the server reads it where kubernetes.enabled is set. Have its
-/// file among the others, so that it is checked too. With --kubernetes=off, named connections take its
-/// place, and their settings are printed. With --config those that the server has are used, and only what
-/// is missing is printed:
+/// A TriggerAuthentication stays as it is; the server reads it if kubernetes.enabled is set. Include its
+/// file, so that it is checked too. With --kubernetes=off, named connections replace it, and their settings
+/// are printed. With --config, existing connections are used, and only missing ones are printed:
 ///
 ///   backlog-scaler migrate deploy/ --config settings.yaml --diff
 ///
-/// A moved trigger is checked as the server would parse it (see check). One that it would refuse stays as
-/// it was, and the report says why.
+/// A moved trigger is checked as the server would parse it (see check). A trigger that it would refuse stays
+/// as it was, and the report says why.
 ///
 /// What a whole cluster would save, and which triggers would share a connection:
 ///
@@ -72,7 +71,7 @@ use crate::{
 /// differs, renamed, removed or connection), newKey, newValue, why}], "refused": [{line, column,
 /// why}]}]}]}; "text" is the new text, with --diff the changes, with --in-place null.
 ///
-/// Exit codes: 0 all of them moved, 1 one cannot, 2 bad arguments, or a file that cannot be read or
+/// Exit codes: 0 all moved, 1 some cannot move, 2 bad arguments, or a file that cannot be read or
 /// written.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
@@ -81,7 +80,7 @@ pub struct Migrate {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
-    /// Write the files anew instead of printing them.
+    /// Overwrite the files instead of printing them.
     #[arg(long, conflicts_with_all = ["diff", "report"])]
     in_place: bool,
 
@@ -89,11 +88,11 @@ pub struct Migrate {
     #[arg(long, conflicts_with = "report")]
     diff: bool,
 
-    /// Print what the move of all of them would save, and nothing else.
+    /// Only print what moving all triggers would save.
     #[arg(long)]
     report: bool,
 
-    /// The server as KEDA is to call it.
+    /// The address at which KEDA calls the server.
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -101,17 +100,17 @@ pub struct Migrate {
     )]
     scaler_address: String,
 
-    /// `external-push`: KEDA is notified of the first work at once. Not for ScaledJobs.
+    /// Use `external-push`: KEDA is notified of new work at once. Not for ScaledJobs.
     #[arg(long)]
     push: bool,
 
-    /// The server's settings: its named connections are used, triggers are checked against them, and get
-    /// enableTLS where it has listen.tls.
+    /// The server's settings: named connections are used, triggers are checked against them, and get
+    /// enableTLS if listen.tls is set.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Whether the server reads TriggerAuthentications: kubernetes.enabled of its settings. Left out, as
-    /// --config says, or else on.
+    /// Whether the server reads TriggerAuthentications (kubernetes.enabled in its settings). By default, as
+    /// in --config, or else on.
     #[arg(long, value_enum)]
     kubernetes: Option<Kubernetes>,
 

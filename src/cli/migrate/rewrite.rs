@@ -232,7 +232,7 @@ impl Migrator<'_> {
             let value = metadata.and_then(|metadata| metadata.get(key));
             if value.is_some_and(NodeRef::is_not_text) {
                 plan.notes.push(format!(
-                    "{key}: has no quotes, and Kubernetes refuses metadata that is no text"
+                    "{key}: has no quotes, and Kubernetes refuses metadata that is not a string"
                 ));
             }
         }

@@ -139,7 +139,7 @@ impl<'a> Site<'a> {
             match value.text() {
                 _ if value.is_null() => {}
                 Some(text) => texts.push((name.to_owned(), text.to_owned())),
-                None => return Err(refused(value, "has a value that is no text")),
+                None => return Err(refused(value, "has a value that is not a string")),
             }
         }
         Ok(texts)

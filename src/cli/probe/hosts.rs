@@ -1,5 +1,7 @@
 //! Names of a cluster, seen from a laptop.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use tokio::net::lookup_host;
 
@@ -47,27 +49,28 @@ pub async fn hint(report: &mut Report, objects: &[Object], map: &Map) {
             if found.status != Status::Error || !is_external(&trigger.trigger_type) {
                 continue;
             }
-            // KEDA's own key says nothing of the backend.
-            let values = trigger
-                .metadata
-                .iter()
-                .filter(|(key, _)| *key != "scalerAddress");
-            let host = trigger
-                .metadata
-                .get("host")
-                .zip(trigger.metadata.get("port"));
-            let host = host.and_then(|(host, port)| HostPort::new(host, port).ok());
-            let servers = values.flat_map(|(_, value)| value.split(','));
-            let servers = servers.filter_map(|text| text.trim().parse::<HostPort>().ok());
-            for server in host.into_iter().chain(servers) {
-                if let Some(hint) = for_server(&server, &hosts).await {
-                    // Says more than that a name does not resolve.
-                    found.hint = Some(hint);
-                    break;
-                }
+            if let Some(hint) = from_here(&trigger.metadata, &hosts).await {
+                // Says more than that a name does not resolve.
+                found.hint = Some(hint);
             }
         }
     }
+}
+
+/// How to reach the server of a trigger from here, if its name is one of a cluster and does not resolve.
+pub async fn from_here(metadata: &BTreeMap<String, String>, hosts: &HostMap) -> Option<String> {
+    // KEDA's own key says nothing of the backend.
+    let values = metadata.iter().filter(|(key, _)| *key != "scalerAddress");
+    let host = metadata.get("host").zip(metadata.get("port"));
+    let host = host.and_then(|(host, port)| HostPort::new(host, port).ok());
+    let servers = values.flat_map(|(_, value)| value.split(','));
+    let servers = servers.filter_map(|text| text.trim().parse::<HostPort>().ok());
+    for server in host.into_iter().chain(servers) {
+        if let Some(hint) = for_server(&server, hosts).await {
+            return Some(hint);
+        }
+    }
+    None
 }
 
 async fn for_server(server: &HostPort, hosts: &HostMap) -> Option<String> {

@@ -9,7 +9,7 @@ use super::metadata::{Environment, Resolver, Variable};
 pub use crate::manifests::{Bounds, Combination, MetricType, Scaled, is_external};
 use crate::{
     check::is_settings,
-    error::{Error, one_line},
+    error::{Error, Kind, one_line},
     manifests::{self, Cause, File, Found, Skipped},
 };
 
@@ -40,8 +40,22 @@ pub struct Trigger {
 
 /// What a file holds, with notes for its author.
 pub struct Manifests {
+    /// Those that can be read. A trigger with a problem of its own is a failed one.
     pub objects: Vec<Object>,
     pub notes: Vec<String>,
+    /// Everything that is wrong, each with the place.
+    pub problems: Vec<String>,
+}
+
+impl Manifests {
+    /// `Err`: what is wrong.
+    #[cfg(test)]
+    pub fn sound(self) -> Result<Self, Vec<String>> {
+        match self.problems.is_empty() {
+            true => Ok(self),
+            false => Err(self.problems),
+        }
+    }
 }
 
 /// Reads a file's text; `env` gives the value of an environment variable. `Err` is everything
@@ -52,7 +66,7 @@ pub fn read(
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Manifests, Vec<String>> {
-    read_all(&[(File::new(file, text), false)], env, None)
+    read_all(&[(File::new(file, text), false)], env, None).sound()
 }
 
 /// The same of many files, some of them found in folders: those may be anything. `namespace` is that of
@@ -61,7 +75,7 @@ pub fn read_all(
     files: &[(File, bool)],
     env: &dyn Fn(&str) -> Option<String>,
     namespace: Option<&str>,
-) -> Result<Manifests, Vec<String>> {
+) -> Manifests {
     let get = |name: &str| match env(name) {
         Some(value) => Variable::Value(value),
         None => Variable::Unset,
@@ -98,7 +112,7 @@ pub fn of_object(
     object: &Value,
     env: &Environment<'_>,
     authentications: Option<&'static str>,
-) -> Result<Manifests, Vec<String>> {
+) -> Manifests {
     let file = File::new(place, object.to_string());
     let mut found = Found::of(&file);
     // It is in no document of a file.
@@ -155,14 +169,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn end(self) -> Result<Manifests, Vec<String>> {
+    fn end(self) -> Manifests {
         let lines = |texts: Vec<String>| texts.into_iter().map(one_line).collect();
-        match self.problems.is_empty() {
-            true => Ok(Manifests {
-                objects: self.objects,
-                notes: lines(self.notes),
-            }),
-            false => Err(lines(self.problems)),
+        Manifests {
+            objects: self.objects,
+            notes: lines(self.notes),
+            problems: lines(self.problems),
         }
     }
 
@@ -175,6 +187,7 @@ impl<'a> Reader<'a> {
             objects,
             skipped,
             problems,
+            unread: _,
         } = found;
         let problems = problems.iter();
         let problems = problems.filter(|problem| !in_folder || problem.cause != Cause::NoKind);
@@ -194,9 +207,10 @@ impl<'a> Reader<'a> {
             let note = "has an annotation that pauses it: KEDA does not scale it by these values";
             self.notes.push(format!("{id}: {note}"));
         }
-        let mut problems = Vec::new();
+        let place = &object.place;
         let mut triggers = Vec::new();
         for (i, item) in object.triggers.into_iter().enumerate() {
+            let mut problems = Vec::new();
             let mut resolver = Resolver {
                 env: self.env,
                 path: format!("spec.triggers[{i}].metadata"),
@@ -214,18 +228,19 @@ impl<'a> Reader<'a> {
                 true => resolver.resolve(item.metadata),
                 false => BTreeMap::new(),
             };
+            let unread = |problem: &String| Error::new(Kind::Invalid, problem, "");
+            let failed = resolver.failed.or_else(|| problems.first().map(unread));
+            let at_place = |problem| format!("{place}: {problem}");
+            self.problems.extend(problems.into_iter().map(at_place));
             triggers.push(Trigger {
                 name: item.name,
                 metadata,
                 is_authenticated,
-                failed: resolver.failed,
+                failed,
                 trigger_type: item.trigger_type,
                 metric_type: item.metric_type.unwrap_or_default(),
             });
         }
-        let place = &object.place;
-        let at_place = |problem| format!("{place}: {problem}");
-        self.problems.extend(problems.into_iter().map(at_place));
         self.objects.push(Object {
             scaled: object.scaled,
             namespace: object.namespace,

@@ -91,7 +91,7 @@ impl Resolver<'_> {
             }
         };
         self.note(&format!(
-            "{key}: needs quotes, as Kubernetes refuses metadata that is no text; probe takes it as it is"
+            "{key}: needs quotes, as Kubernetes refuses metadata that is not a string; probe takes it as it is"
         ));
         Some(text)
     }

@@ -21,14 +21,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     cluster::Cluster,
-    manifest::Manifests,
     report::{ObjectReport, Report},
     watch::Watch,
 };
 pub use self::{
     cluster::{Found, Place, Source, Wanted, parse_names, parse_with_kind},
-    hosts::{Map, service_of},
-    manifest::{Object, is_external},
+    hosts::{Map, from_here, service_of},
+    manifest::{Manifests, Object, is_external},
 };
 use super::{
     EXIT_BAD_CONFIGURATION, environment, registry, runtime, to_json, to_stderr, to_stdout,
@@ -58,43 +57,43 @@ use crate::{
 ///
 ///   kubectl get scaledobjects,scaledjobs -A -o yaml | backlog-scaler probe - --address 127.0.0.1:9090
 ///
-/// What `check` finds in the manifests goes to stderr. From a laptop, --map leads names of a cluster
-/// to port-forwards:
+/// What `check` finds in the manifests goes to stderr. From a laptop, --map maps cluster names to
+/// port-forwards:
 ///
 ///   kubectl -n shop port-forward service/redis 16379:6379
 ///
 ///   backlog-scaler probe orders.yaml --map redis.shop.svc:6379=127.0.0.1:16379
 ///
-/// With --cluster the objects come from the Kubernetes API, as kubectl reads it: of the namespace of
-/// the kubeconfig's context, of -n, or of all with -A; all of them or those that are named, as NAME,
-/// scaledobject/NAME or scaledjob/NAME. TriggerAuthentications are read as by a server with
-/// kubernetes.enabled; with --address they are that server's business:
+/// With --cluster the objects come from the Kubernetes API, with kubectl's configuration: from the
+/// namespace of the kubeconfig's context, from that of -n, or with -A from all; either all objects or
+/// those that you name as NAME, scaledobject/NAME or scaledjob/NAME. TriggerAuthentications are read
+/// as by a server with kubernetes.enabled; with --address, that server reads them:
 ///
 ///   backlog-scaler probe --cluster -n shop orders
 ///
 /// Keys that end in FromEnv are resolved from this process's environment; with --cluster from the
 /// scaled container's, as KEDA does.
 ///
-/// REPLICAS is where the values lead if they stay as they are. ScaledObject: ceil(value / target)
+/// REPLICAS is the number that the values lead to if they do not change. ScaledObject: ceil(value / target)
 /// between minReplicaCount (at least 1) and maxReplicaCount (100 if not given); an object without
 /// an active trigger goes to idleReplicaCount, or to 0 if that is its minimum. The largest trigger
-/// wins; "≥" marks that a trigger which is not known here may want more. ScaledJob: the jobs of
-/// KEDA's default strategy, ceil(value / target) of active triggers between the same bounds. Left
-/// out is what depends on the replicas that run now and on the past: the HPA's tolerance of 10 %,
+/// wins; "≥" means that a trigger which is not evaluated here may want more. ScaledJob: the jobs of
+/// KEDA's default strategy, ceil(value / target) of active triggers within the same limits. Not
+/// included is what depends on the current replicas and on the past: the HPA's tolerance of 10 %,
 /// metricType Value, cooldown, stabilization windows and scaling policies.
 ///
 /// JSON: {"objects": [{kind, namespace, name, minReplicas, maxReplicas, idleReplicas, replicas,
 /// replicasAtLeast, replicasNote, "triggers": [{index, name, type, backend, status (ok, stale,
 /// error or notOurs), metricName, metricType, value, target, active, replicas, replicasNote,
 /// sampleAgeMs, staleBecause, rawValue, shapedBy, "error": {code, message}, hint}]}]}. Every field
-/// is always there; what is not known is null.
+/// is always present; unknown ones are null.
 ///
 /// Exit codes: 0 every trigger has a value, 1 one failed, the cluster cannot be read, or `check` finds an
-/// error in files (with --strict: or a warning), 2 bad arguments, manifests or kubeconfig.
+/// error in files (with --strict also a warning), 2 bad arguments, manifests or kubeconfig.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Probe {
-    /// Files of manifests, and folders with them, `-` for stdin; with --cluster, names of objects.
+    /// Manifest files, folders with manifests, or `-` for stdin; with --cluster, names of objects.
     #[arg(value_name = "FILE|NAME", required_unless_present = "cluster")]
     what: Vec<PathBuf>,
 
@@ -119,7 +118,7 @@ pub struct Probe {
     #[command(flatten)]
     watch: Watch,
 
-    /// Warnings about the manifests end with exit code 1 as errors do.
+    /// Warnings about the manifests also give exit code 1, like errors.
     #[arg(long)]
     strict: bool,
 
@@ -152,13 +151,14 @@ impl Probe {
         })
     }
 
-    /// Whether every trigger has a value, and nothing else is wrong. `None`: the manifests cannot be
-    /// read, and it was said why.
+    /// Whether every trigger has a value, and nothing else is wrong. `None`: not all of the manifests can
+    /// be read, and it was said why.
     fn probe_files(&self) -> Result<Option<bool>> {
         let files = files(&self.what)?;
-        let Some(objects) = read(&files) else {
+        let (objects, is_whole) = read(&files);
+        if objects.is_empty() {
             return Ok(None);
-        };
+        }
         runtime()?.block_on(async {
             let settings = match &self.address {
                 Some(_) => None,
@@ -172,8 +172,12 @@ impl Probe {
                 }
             };
             let report = self.evaluate(&scaler, &objects).await?;
-            Ok(Some(is_sound && !report.has_failures()))
+            Ok(is_whole.then(|| is_sound && self.passes(&report)))
         })
+    }
+
+    fn passes(&self, report: &Report) -> bool {
+        !(report.has_failures() || self.strict && report.has_warnings())
     }
 
     /// Settings that were given: those of the server that the triggers are for.
@@ -216,30 +220,30 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<(File, bool)>> {
         .collect())
 }
 
-/// The objects of files, with notes on stderr; `None`: they cannot be read, and stderr has the reason.
-pub fn read(files: &[(File, bool)]) -> Option<Vec<Object>> {
-    let env = |name: &str| std::env::var(name).ok();
-    match manifest::read_all(files, &env, None) {
-        Ok(Manifests { objects, notes }) => {
-            notes.into_iter().for_each(|note| to_stderr("note", note));
-            Some(objects)
-        }
-        Err(problems) => {
-            let problems = problems.into_iter();
-            problems.for_each(|problem| to_stderr("error", problem));
-            None
-        }
-    }
+/// The objects of files that can be read, and whether those are all; stderr has notes and what is wrong.
+pub fn read(files: &[(File, bool)]) -> (Vec<Object>, bool) {
+    said(manifests(files, None))
 }
 
-/// The objects of files, for other commands; what is wrong with the files is theirs to say. `namespace`
-/// is that of objects that name none.
-pub fn objects(files: &[(File, bool)], namespace: Option<&str>) -> Vec<Object> {
+/// What files hold, for commands that say themselves what is wrong with it. `namespace` is that of
+/// objects that name none.
+pub fn manifests(files: &[(File, bool)], namespace: Option<&str>) -> Manifests {
     let env = |name: &str| std::env::var(name).ok();
-    match manifest::read_all(files, &env, namespace) {
-        Ok(Manifests { objects, .. }) => objects,
-        Err(_) => Vec::new(),
-    }
+    manifest::read_all(files, &env, namespace)
+}
+
+/// The objects, and whether those are all, after the rest was written to stderr.
+fn said(manifests: Manifests) -> (Vec<Object>, bool) {
+    let Manifests {
+        objects,
+        notes,
+        problems,
+    } = manifests;
+    let is_whole = problems.is_empty();
+    notes.into_iter().for_each(|note| to_stderr("note", note));
+    let problems = problems.into_iter();
+    problems.for_each(|problem| to_stderr("error", problem));
+    (objects, is_whole)
 }
 
 /// The scaler within this process. Must be called within a tokio runtime.

@@ -153,7 +153,7 @@ mod tests {
             ("a maximum of zero", bounds(0, 0, None), 5.0, 5.0, true, 0),
             ("a target of zero", ZERO_TO_TEN, 5.0, 0.0, true, 10),
             (
-                "a value that is no number",
+                "a value that is not a number",
                 ZERO_TO_TEN,
                 f64::NAN,
                 5.0,

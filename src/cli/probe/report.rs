@@ -7,7 +7,7 @@ use super::{
     manifest::{Combination, MetricType, Object, Scaled, Trigger, is_external},
     replicas::{Overall, Share, wanted},
 };
-use crate::keda::client::TriggerResult;
+use crate::{check::codes, keda::client::TriggerResult};
 
 /// The whole result.
 #[derive(Debug, Serialize)]
@@ -80,6 +80,9 @@ pub struct TriggerReport {
     /// How a trigger that KEDA evaluates itself would move over, or what does not fit a trigger that is
     /// ours.
     pub hint: Option<String>,
+    /// More replicas are allowed than partitions are there to share.
+    #[serde(skip)]
+    pub is_above_partitions: bool,
 }
 
 /// An error as KEDA gets it.
@@ -100,6 +103,12 @@ impl Report {
         let mut triggers = self.objects.iter().flat_map(|object| &object.triggers);
         triggers.any(|trigger| trigger.status == Status::Error)
     }
+
+    /// Whether a trigger has a value that its object cannot follow.
+    pub fn has_warnings(&self) -> bool {
+        let mut triggers = self.objects.iter().flat_map(|object| &object.triggers);
+        triggers.any(|trigger| trigger.is_above_partitions)
+    }
 }
 
 impl ObjectReport {
@@ -114,6 +123,11 @@ impl ObjectReport {
             .map(|(trigger, result)| share(trigger, result.as_ref()).filter(|_| !formula))
             .collect();
         let (each, overall) = wanted(object.scaled, object.bounds, &shares);
+        let most = |result: &Option<TriggerResult>| {
+            let reading = result.as_ref()?.value.as_ref().ok()?;
+            reading.most_consumers
+        };
+        let max = object.bounds.max;
         let (overall, replicas_note) = match object.combination {
             Combination::Formula => (None, Some(BY_FORMULA)),
             Combination::Calculation if shares.len() > 1 => (None, Some(BY_CALCULATION)),
@@ -126,7 +140,15 @@ impl ObjectReport {
             .zip(each)
             .enumerate()
             .map(|(index, ((trigger, result), replicas))| {
+                let most = most(&result).filter(|most| u64::from(max) > *most);
                 let mut report = TriggerReport::new(index, trigger, result, backends);
+                if let Some(most) = most {
+                    report.is_above_partitions = true;
+                    let (code, fix) = (codes::PARTITIONS.name, codes::PARTITIONS.fix);
+                    let hint =
+                        format!("maxReplicaCount {max}, and {most} partitions: {fix} [{code}]");
+                    report.hint.get_or_insert(hint);
+                }
                 let has_value = matches!(report.status, Status::Ok | Status::Stale);
                 report.replicas = replicas;
                 report.replicas_note = match replicas {
@@ -192,6 +214,7 @@ impl TriggerReport {
             shaped_by: None,
             error: None,
             hint,
+            is_above_partitions: false,
             r#type: trigger.trigger_type,
         };
         let Some(TriggerResult { metric, value }) = result else {

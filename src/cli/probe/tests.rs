@@ -28,7 +28,7 @@ fn refusing_port() -> u16 {
 
 fn report() -> Report {
     let text = MANIFEST.replace("PORT", &refusing_port().to_string());
-    let Ok(Manifests { objects, notes }) = manifest::read("f", &text, &|_| None) else {
+    let Ok(Manifests { objects, notes, .. }) = manifest::read("f", &text, &|_| None) else {
         panic!("the manifest is valid");
     };
     assert!(notes.is_empty(), "{notes:?}");

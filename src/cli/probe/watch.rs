@@ -20,7 +20,7 @@ use crate::{
 /// What belongs to `--watch`.
 #[derive(Args)]
 pub struct Watch {
-    /// Evaluate again and again, and draw how the values went; until Ctrl-C.
+    /// Evaluate repeatedly until Ctrl-C, and draw the values over time.
     #[arg(long, conflicts_with = "output")]
     watch: bool,
 

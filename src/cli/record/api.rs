@@ -26,7 +26,7 @@ pub struct Server {
     #[arg(long, value_name = "FILE", requires = "address")]
     token_file: Option<PathBuf>,
 
-    /// With --server: trust this authority (PEM), and no other.
+    /// With --server: trust only this CA (PEM).
     #[arg(long, value_name = "FILE", requires = "address")]
     ca_cert: Option<PathBuf>,
 }
@@ -61,7 +61,7 @@ fn base(text: &str) -> Result<Url, String> {
     let is_bare = url.query().is_none() && url.fragment().is_none();
     match (is_http, is_bare) {
         _ if url.password().is_some() || !url.username().is_empty() => Err(format!(
-            "a login is no part of it: use --token-file, or the variable {TOKEN}"
+            "a login is not part of it: use --token-file, or the variable {TOKEN}"
         )),
         (true, true) => Ok(url),
         _ => Err(EXPECTED.to_owned()),

@@ -34,8 +34,8 @@ use crate::{
 
 /// Record how many items arrive in a trigger's queue, as the CSV file that simulate --load reads.
 ///
-/// The queue is read by this process, which connects to the backend itself; or samples come from a
-/// running server by its admin address, as KEDA has it read them, and the backend is not read more:
+/// This process connects to the backend and reads the queue itself. Or samples come from the admin
+/// address of a running server, as KEDA requests them, without extra reads of the backend:
 ///
 ///   backlog-scaler record worker.yaml --length 1h --to monday.csv
 ///
@@ -43,20 +43,20 @@ use crate::{
 ///
 ///   backlog-scaler simulate worker.yaml --load monday.csv --service-time 2s
 ///
-/// A row has the time, the rate from then on in items per second, what the trigger measured, and by
-/// which method the rate is known:
+/// A row has the time, the rate from then on in items per second, what the trigger measured, and how
+/// the rate was determined:
 ///
-///   counted    the backend counts what is added: Kafka, and lagCount of Redis streams
-///   reported   the backend's own average: Temporal's of 30 s
-///   estimated  the change of the backlog and what busy workers took, by --service-time and --replicas
-///   at-least   the change of the backlog; 0 where it fell
+///   counted    the backend counts arrivals: Kafka, and lagCount of Redis streams
+///   reported   the backend's own average: Temporal, over 30 s
+///   estimated  the change of the backlog plus what busy workers took, from --service-time and --replicas
+///   at-least   the growth of the backlog; 0 if it fell
 ///
-/// Redis lists, sets and hashes know their length alone. With --service-time and --replicas the rate
-/// is estimated while work waits all the time.
+/// Of Redis lists, sets and hashes only the length is known. With --service-time and --replicas the
+/// rate is estimated as long as work is always waiting.
 ///
-/// Rows are written as samples come, each at once: what is there is good whenever it ends. Ctrl-C ends
-/// it well. While the queue cannot be read there are no rows; a comment has the reason. The row before
-/// an outage then has the average over it, exact where the backend counts, and at least otherwise; a
+/// Each row is written at once, so the file is usable whenever the recording stops, also by Ctrl-C.
+/// While the queue cannot be read there are no rows; a comment gives the reason. The row before an
+/// outage then holds the average over it: exact if the backend counts arrivals, else a minimum. A
 /// reported rate holds until there are samples again.
 ///
 /// Exit codes: 0 recorded, 1 the queue or the server cannot be read, or no rate was known, 2 bad
@@ -86,11 +86,11 @@ pub struct Record {
     #[arg(long, value_name = "TRIGGER")]
     trigger: Option<String>,
 
-    /// How often to read; a sample that is not newer makes no row.
+    /// How often to read; there is no row without a newer sample.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = every)]
     every: Duration,
 
-    /// How long to record, at most 7d; Ctrl-C ends it earlier.
+    /// How long to record, at most 7d; Ctrl-C stops it earlier.
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = length)]
     length: Duration,
 
@@ -111,11 +111,11 @@ impl Record {
             None => probe::files(std::slice::from_ref(&self.what))?,
         };
         let objects = match api {
-            Some(_) => Some(Vec::new()),
-            None => probe::read(&files),
-        };
-        let Some(objects) = objects else {
-            return Ok(ExitCode::from(EXIT_BAD_CONFIGURATION));
+            Some(_) => Vec::new(),
+            None => match probe::read(&files) {
+                (objects, true) => objects,
+                (_, false) => return Ok(ExitCode::from(EXIT_BAD_CONFIGURATION)),
+            },
         };
         runtime()?.block_on(async {
             let (object, wanted) = (self.object.as_deref(), self.trigger.as_deref());

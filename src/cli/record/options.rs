@@ -11,7 +11,7 @@ pub struct Workers {
     #[arg(long, value_name = "TIME", value_parser = service_time, requires = "replicas")]
     service_time: Option<Duration>,
 
-    /// How many items a worker has in hand at once.
+    /// How many items a worker processes at once.
     #[arg(long, value_name = "ITEMS", default_value_t = 1, requires = "service_time", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: u32,
 

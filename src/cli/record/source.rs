@@ -66,7 +66,7 @@ impl Source {
     /// A trigger that a server knows.
     pub async fn of_server(api: Api, object: &str, wanted: Option<&str>) -> Result<Self> {
         let (namespace, name) = object.split_once('/').ok_or_else(|| {
-            let what = format!("{object:?} is no object");
+            let what = format!("{object:?} is not an object");
             invalid(what, "With --server it is named as NAMESPACE/NAME.")
         })?;
         let mut found = api.triggers(namespace, name).await?;

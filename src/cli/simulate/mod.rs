@@ -31,31 +31,31 @@ use crate::{
 /// Replay a load through a ScaledObject or ScaledJob: how long work waits, how many replicas that
 /// takes, and what they cost.
 ///
-/// The ScaledObject's own settings count: triggers of type external with their signal, target and
+/// The ScaledObject's own settings apply: triggers of type external with their signal, target and
 /// keys such as scaleDownBelow or smoothing (evaluated by the server's own code), pollingInterval,
 /// cooldownPeriod, fallback and the HPA's behavior. KEDA's loop is that of KEDA 2.21, the HPA that
-/// of Kubernetes 1.36. Nothing is connected to. Several FILEs, or objects in one, are compared:
+/// of Kubernetes 1.36. It makes no connections. Several FILEs, or objects in one, are compared:
 ///
 ///   backlog-scaler simulate worker.yaml --load 'sine(10..40/s, 1h)' --length 1d \
 ///     --service-time 2s --concurrency 5 --startup 20s --price 0.08 --picture worker.svg
 ///
 ///   backlog-scaler simulate worker.yaml --vary listLength=20,50 --load monday.csv --service-time 2s
 ///
-/// LOAD is items per second over time: a CSV file of times and rates, or a text. 40/s or 90/m is
-/// constant; step(A..B/s, AT); ramp(A..B/s, LENGTH) or ramp(A..B/s, START, LENGTH);
+/// LOAD is items per second over time: a CSV file of times and rates, or an expression. 40/s or 90/m
+/// is constant; step(A..B/s, AT); ramp(A..B/s, LENGTH) or ramp(A..B/s, START, LENGTH);
 /// sine(A..B/s, PERIOD); sawtooth(A..B/s, PERIOD); bursts(RATE, LENGTH, EVERY); several are added
 /// with +.
 ///
-/// Of a ScaledJob count pollingInterval, minReplicaCount, maxReplicaCount and scalingStrategy. Replicas
-/// are its jobs: each takes --items-per-job items and ends; one that finds none ends as well, except
+/// For a ScaledJob, pollingInterval, minReplicaCount, maxReplicaCount and scalingStrategy apply. Replicas
+/// are its jobs: each takes --items-per-job items and ends. A job that finds none also ends, except
 /// for minReplicaCount jobs, which wait. --vary strategy=default,accurate,eager compares strategies.
 ///
 /// Not simulated: triggers that are not external, scalingModifiers, pendingPodConditions, the time
-/// that the API server and nodes take beyond --startup, and chance: items arrive evenly at the rate
-/// and all take the same time.
+/// that the API server and nodes take beyond --startup, and randomness: items arrive evenly at the
+/// rate, and all take the same time.
 ///
-/// WAIT is from an item's arrival until a worker takes it; of so many of 100 items at most this
-/// long. AT MAX is how long there were maxReplicaCount replicas, CHANGES how often their number
+/// WAIT is the time from an item's arrival until a worker takes it; P95 means that 95 of 100 items
+/// wait at most this long. AT MAX is how long there were maxReplicaCount replicas, CHANGES how often their number
 /// changed. COST is REPLICA-HOURS times --price.
 ///
 /// JSON: {"simulations": [{name, items, completed, waiting, interrupted, waitSeconds: {p50, p95, p99,
@@ -73,26 +73,26 @@ pub struct Simulate {
     #[command(flatten)]
     workload: Workload,
 
-    /// Simulate this object of each file alone: NAMESPACE/NAME or NAME.
+    /// Simulate only this object of each file: NAMESPACE/NAME or NAME.
     #[arg(long, value_name = "NAME")]
     object: Option<String>,
 
-    /// Simulate these triggers alone, counted from 0; otherwise all that are external. They all
-    /// measure the same queue.
+    /// Simulate only these triggers, counted from 0; by default all external ones. They all measure
+    /// the same queue.
     #[arg(long, value_name = "INDEX")]
     trigger: Vec<usize>,
 
     /// Compare values of a key of the triggers, or of minReplicaCount, maxReplicaCount, cooldownPeriod
-    /// and the like, or of a ScaledJob's strategy: listLength=20,50. Given more than once, all
-    /// combinations.
+    /// and the like, or of a ScaledJob's strategy: listLength=20,50. If given more than
+    /// once, all combinations.
     #[arg(long, value_name = "KEY=VALUE,…", value_parser = Vary::parse)]
     vary: Vec<Vary>,
 
-    /// What one replica costs for an hour.
+    /// What one replica costs per hour.
     #[arg(long, value_name = "PRICE", value_parser = price)]
     price: Option<f64>,
 
-    /// Draw arrivals, backlog, replicas and waits into an SVG file, whose name ends in .svg.
+    /// Draw arrivals, backlog, replicas and waits as an SVG file; its name must end in .svg.
     #[arg(long, value_name = "FILE", value_parser = svg)]
     picture: Option<PathBuf>,
 

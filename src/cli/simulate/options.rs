@@ -15,7 +15,7 @@ use crate::{
 /// What arrives, and how workers handle it.
 #[derive(Args)]
 pub struct Workload {
-    /// Items that arrive per second: a CSV file, or a text as 'sine(10..40/s, 1h)'.
+    /// Items that arrive per second: a CSV file, or an expression such as 'sine(10..40/s, 1h)'.
     #[arg(long, value_name = "LOAD")]
     load: String,
 
@@ -23,7 +23,7 @@ pub struct Workload {
     #[arg(long, value_name = "TIME", value_parser = span)]
     service_time: Duration,
 
-    /// How many items a worker has in hand at once.
+    /// How many items a worker processes at once.
     #[arg(long, value_name = "ITEMS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: u32,
 
@@ -31,23 +31,23 @@ pub struct Workload {
     #[arg(long, value_name = "ITEMS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     items_per_job: u32,
 
-    /// From the creation of a worker until it takes its first item.
+    /// The time from a worker's creation until it takes its first item.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = span)]
     startup: Duration,
 
-    /// How long a removed worker may finish what it has in hand; the rest is done again.
+    /// How long a removed worker may finish the items in progress; the rest is done again.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = span)]
     grace_period: Duration,
 
-    /// How long to simulate [default: as long as the file of the load, else 1h].
+    /// How long to simulate [default: the length of the load file, else 1h].
     #[arg(long, value_name = "TIME", value_parser = span)]
     length: Option<Duration>,
 
-    /// So many items wait at the start.
+    /// How many items wait at the start.
     #[arg(long, value_name = "ITEMS", default_value_t = 0)]
     initial_backlog: u64,
 
-    /// The queue cannot be read in this time: FROM..UNTIL, as 10m..15m.
+    /// A time in which the queue cannot be read: FROM..UNTIL, such as 10m..15m.
     #[arg(long, value_name = "TIMES", value_parser = outage)]
     outage: Option<(Duration, Duration)>,
 }
@@ -68,7 +68,7 @@ impl Workload {
         f64::from(replicas) * f64::from(self.concurrency) / self.service_time.as_secs_f64()
     }
 
-    /// From the creation of a worker until it takes its first item.
+    /// The time from a worker's creation until it takes its first item.
     pub fn startup(&self) -> Duration {
         self.startup
     }

@@ -116,7 +116,7 @@ impl Objective {
                 .parse()
                 .ok()
                 .filter(|number: &f64| number.is_finite() && *number >= 0.0)
-                .ok_or_else(|| format!("`{limit}` is no number from 0"))?,
+                .ok_or_else(|| format!("`{limit}` is not a number from 0"))?,
         };
         Ok(Objective {
             measure,
@@ -215,10 +215,10 @@ mod tests {
             ("p95 wait < 30", "`30`: "),
             ("p95 wait < ", "expected as 90s, 10m or 1h"),
             ("p95 wait < NaN", "expected as 90s, 10m or 1h"),
-            ("cost < NaN", "`NaN` is no number from 0"),
-            ("cost < inf", "`inf` is no number from 0"),
-            ("cost < -1", "`-1` is no number from 0"),
-            ("cost < 1 < 2", "`1 < 2` is no number from 0"),
+            ("cost < NaN", "`NaN` is not a number from 0"),
+            ("cost < inf", "`inf` is not a number from 0"),
+            ("cost < -1", "`-1` is not a number from 0"),
+            ("cost < 1 < 2", "`1 < 2` is not a number from 0"),
         ] {
             let found = Objective::parse(text).unwrap_err();
             assert!(found.contains(error), "{text}: {found}");

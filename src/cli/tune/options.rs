@@ -21,14 +21,14 @@ use crate::{
 /// Search for settings of a ScaledObject that meet objectives at the least cost.
 ///
 /// Simulates the load (see simulate) with many values of the trigger's target and scaleDownBelow, of
-/// minReplicaCount, maxReplicaCount and the HPA's window for the way down, and prints the best of them,
-/// beside the present ones, and the change of the manifest. Everything else in the file stays as it is
+/// minReplicaCount, maxReplicaCount and the HPA's scale-down stabilization window. Prints the present
+/// settings, the best ones, and the change to the manifest, which keeps everything else as it is
 /// written:
 ///
 ///   backlog-scaler tune worker.yaml --load monday.csv --service-time 2s --startup 20s \
 ///     --price 0.08 --objective 'p95 wait < 30s' --picture tune.svg
 ///
-/// What would a target of 20 instead of 50 cost? --try names what is searched, and nothing else is:
+/// What would a target of 20 instead of 50 cost? With --try, only the named settings are searched:
 ///
 ///   backlog-scaler tune worker.yaml --try listLength=20,50 --load 'sine(2..8/s, 1h)' \
 ///     --service-time 2s --price 0.08 --objective 'p95 wait < 2m'
@@ -36,15 +36,15 @@ use crate::{
 /// An objective is MEASURE < LIMIT or MEASURE <= LIMIT. Measures are p50, p95, p99 and max wait, with a
 /// time as limit; largest backlog, cost, replica hours and changes. All of them have to be met.
 ///
-/// LOAD is as that of simulate. With --check-load, the settings have to do for other loads as well: each
-/// number is the worst of all of them.
+/// LOAD is as in simulate. With --check-load, the settings must also handle other loads: each number is
+/// then the worst of all loads.
 ///
 /// It is a search: if there are more combinations than --simulations, there may be better ones than
-/// it finds. There is no chance in it. A change that saves less than 2 % is left out.
+/// it finds. It is deterministic. A change that saves less than 2 % is left out.
 ///
 /// JSON: {"objectives", "minimize", "meetsObjectives", "why", "simulated", "combinations", "complete",
-/// "now", "best", "candidates", "manifest"}; candidates are {"settings", "misses"} with the fields of
-/// simulate, a setting that is null is left out of the manifest, and "manifest" is the edited one.
+/// "now", "best", "candidates", "manifest"}; candidates have "settings", "misses" and the fields of
+/// simulate. A setting that is null is not in the manifest; "manifest" is the edited one.
 ///
 /// Exit codes: 0 the best one meets the objectives, 1 none does (the nearest is shown, and nothing is
 /// written), 2 bad arguments or manifests.
@@ -55,22 +55,22 @@ pub struct Tune {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// What has to be met: 'p95 wait < 30s'. Given more than once, all of them.
+    /// What has to be met: 'p95 wait < 30s'. If given more than once, all of them.
     #[arg(long, value_name = "OBJECTIVE", required = true, value_parser = Objective::parse)]
     pub objective: Vec<Objective>,
 
-    /// The measure that is to be small [default: cost, or replica-hours without a price].
+    /// The measure to minimize [default: cost, or replica-hours without a price].
     #[arg(long, value_name = "MEASURE", value_parser = Measure::parse)]
     pub minimize: Option<Measure>,
 
     #[command(flatten)]
     pub workload: Workload,
 
-    /// Another load that the settings have to do for.
+    /// Another load that the settings must also handle.
     #[arg(long, value_name = "LOAD")]
     pub check_load: Vec<String>,
 
-    /// What one replica costs for an hour.
+    /// What one replica costs per hour.
     #[arg(long, value_name = "PRICE", value_parser = price)]
     pub price: Option<f64>,
 
@@ -82,9 +82,9 @@ pub struct Tune {
     #[arg(long, value_name = "INDEX")]
     pub trigger: Option<usize>,
 
-    /// Search this key of the trigger or field of the object, and no others that are not named so:
-    /// listLength=20,50 or listLength=20..100, or listLength for values of the search's own choice.
-    /// scaleDownBelow may be none.
+    /// Search only this key of the trigger or field of the object (may be repeated): listLength=20,50
+    /// or listLength=20..100, or just listLength to let the search choose values. scaleDownBelow may
+    /// be none.
     #[arg(long = "try", value_name = "KEY=VALUES", value_parser = Try::parse, conflicts_with = "keep")]
     pub tries: Vec<Try>,
 
@@ -92,24 +92,24 @@ pub struct Tune {
     #[arg(long, value_name = "KEY")]
     pub keep: Vec<String>,
 
-    /// How many combinations are simulated at most.
+    /// The most combinations to simulate.
     #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub simulations: u32,
 
-    /// How many of the best are shown.
+    /// How many of the best to show.
     #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub best: u32,
 
-    /// Show those that no other one beats in both of what is compared, instead of the best.
+    /// Show those that no other beats in both cost and wait (the Pareto frontier), instead of the best.
     #[arg(long)]
     pub frontier: bool,
 
-    /// Draw all of them into an SVG file, whose name ends in .svg: what each costs, and how long work
-    /// waits.
+    /// Draw all of them as an SVG file, whose name must end in .svg: what each costs, and how long
+    /// work waits.
     #[arg(long, value_name = "FILE", value_parser = svg)]
     pub picture: Option<PathBuf>,
 
-    /// Print the change of the manifest as a unified diff, and nothing else.
+    /// Only print the change to the manifest, as a unified diff.
     #[arg(long, conflicts_with_all = ["in_place", "write", "output"])]
     pub diff: bool,
 
@@ -117,7 +117,7 @@ pub struct Tune {
     #[arg(long, value_name = "FILE", conflicts_with = "in_place")]
     pub write: Option<PathBuf>,
 
-    /// Write the manifest anew.
+    /// Overwrite the manifest.
     #[arg(long)]
     pub in_place: bool,
 

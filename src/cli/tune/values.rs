@@ -63,7 +63,7 @@ fn range(from: &str, until: &str) -> Result<Values, String> {
     let number = |text: &str| {
         let digits = text.bytes().all(|b| b.is_ascii_digit());
         let number = text.parse::<u32>().ok().filter(|_| digits);
-        number.ok_or_else(|| format!("`{text}` is no whole number, as in 20..100"))
+        number.ok_or_else(|| format!("`{text}` is not a whole number, as in 20..100"))
     };
     let (from, until) = (number(from)?, number(until)?);
     match from < until {

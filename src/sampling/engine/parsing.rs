@@ -10,6 +10,7 @@ use crate::{
         CommonKeys, TriggerRef,
         parse::Metadata,
         problem::{Problem, Problems},
+        schema::KeySet,
         tls::TlsKeys,
         values::PushInterval,
     },
@@ -69,7 +70,7 @@ impl Engine {
             shaper: bound.shaper,
             bytes: bound.bytes,
             fingerprint: metadata.fingerprint(&known),
-            outcomes: Outcomes::new(self.limits.history, self.started),
+            outcomes: Outcomes::new(self.limits.history, self.started, self.error_room.clone()),
             authentication: None,
         })
     }
@@ -84,13 +85,16 @@ impl Engine {
         authentication: &dyn Authentication,
     ) -> Result<()> {
         let (own, _) = self.known_keys(trigger_type, request);
-        let of_connection = trigger_type.connection_keys().names();
-        for key in of_connection.chain(self.registry.tls_keys.names()) {
-            if let Some(value) = own.get(key) {
+        let (metadata, _) = self.known_keys(trigger_type, merged);
+        let keys = self.keys_of_connection(trigger_type);
+        for key in keys.into_iter().flat_map(KeySet::names) {
+            // The authentication may come before a `…FromEnv` of the trigger's.
+            if let Some(value) = own.get(key)
+                && metadata.get(key) == Some(value)
+            {
                 authentication.may_join(key, value)?;
             }
         }
-        let (metadata, _) = self.known_keys(trigger_type, merged);
         let tls = metadata.parse::<TlsKeys>(&self.registry.tls_keys)?;
         for server in trigger_type.recipients(&metadata, tls)? {
             authentication.may_send_to(&server)?;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
+use schemars::JsonSchema;
 use tokio::time::sleep;
 
 use super::scripted::{Script, trigger};
@@ -11,11 +12,12 @@ use crate::{
     error::{Error, Kind, Result},
     metadata::{
         TriggerRef,
+        schema::KeySet,
         values::{HostPort, Secret},
     },
     sampling::{
         Authentication, AuthenticationSource, Engine, Evaluation, Limits, StateObserver,
-        TriggerState,
+        TriggerState, authentication::with_keys,
     },
 };
 
@@ -194,6 +196,43 @@ async fn what_was_used_serves_until_what_replaces_it_is_proven() {
     sleep(Duration::from_secs(10)).await;
     let used = call(&engine).await.unwrap();
     assert_eq!((used.reading.value, used.stale), (9.0, None));
+    assert_eq!(script.open(), 1, "the old one is closed at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_authentication_gave_is_in_no_key_and_gone_with_it() {
+    let (script, source) = (Script::default(), Source::default());
+    let engine = start(&script, &source);
+    source.gives("a");
+    call(&engine).await.unwrap();
+    call(&engine).await.unwrap();
+    assert_eq!(engine.triggers().len(), 1);
+    let (_, key) = engine.find_trigger(|_| true).expect("is kept");
+    assert_eq!(key, request().metadata, "with a hash, which is not shown");
+    assert_eq!(script.open(), 1);
+    engine.forget_authenticated(&request());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((script.open(), engine.triggers().len()), (0, 0));
+    // Another call finds it anew.
+    assert_eq!(call(&engine).await.unwrap().reading.value, 7.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authentication_that_never_worked_is_gone_with_the_next_one() {
+    let (script, source) = (Script::default(), Source::default());
+    let engine = start(&script, &source);
+    source.gives("a");
+    call(&engine).await.unwrap();
+    for name in ["b", "c"] {
+        script.server(name, |server| server.refuses = true);
+        source.gives(name);
+        call(&engine).await.unwrap();
+    }
+    assert_eq!(
+        engine.triggers().len(),
+        2,
+        "the one in use and the last one"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,6 +271,151 @@ async fn a_trigger_that_no_object_has_is_evaluated_by_its_own_metadata() {
     assert_eq!(engine.spec(&request()).unwrap(), spec);
     let error = engine.authenticated(&trigger("a", "jobs")).await.err();
     assert_eq!(error, Some(missing));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_is_not_known_whether_there_is_one_the_metadata_count() {
+    let (script, source) = (Script::default(), Source::default());
+    let engine = start(&script, &source);
+    let away = Error::new(Kind::Unreachable, "the API server is away", "Check it.");
+    source.0.lock().error = Some(away.clone());
+    let call_own = async || {
+        let mut request = trigger("a", "jobs");
+        request
+            .metadata
+            .insert("freshFor".to_owned(), "0".to_owned());
+        let trigger = engine.authenticated(&request).await?;
+        engine.evaluate(&request, &trigger).await
+    };
+    assert_eq!(call_own().await.unwrap().reading.value, 7.0);
+    assert_eq!(
+        call(&engine).await.unwrap_err(),
+        away,
+        "they are not enough"
+    );
+    // A refused login may be for the lack of what cannot be read.
+    script.server("a", |server| {
+        (server.breaks, server.refuses_login) = (true, true);
+    });
+    sleep(Duration::from_secs(120)).await;
+    let error = call_own().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unauthorized);
+    let expected = " (no authenticationRef was followed: the API server is away. Check it.). Check \
+                    the password.";
+    assert!(error.to_string().ends_with(expected), "{error}");
+    // Not once it is known that there is none.
+    source.0.lock().error = None;
+    let error = call_own().await.unwrap_err();
+    assert!(
+        error.to_string().ends_with(" old). Check the password."),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_client_a_refused_login_names_the_setting() {
+    let script = Script::default();
+    let engine = script.engine(Limits::default());
+    script.server("a", |server| server.refuses_login = true);
+    let request = trigger("a", "jobs");
+    let trigger = engine.authenticated(&request).await.unwrap();
+    let error = engine.evaluate(&request, &trigger).await.unwrap_err();
+    let expected = "Check the password. An authenticationRef is read only with kubernetes.enabled.";
+    assert!(error.to_string().ends_with(expected), "{error}");
+}
+
+/// Keys with KEDA's three orders.
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code)]
+struct Ordered {
+    api_key: String,
+    #[schemars(extend("x-environment-first" = true))]
+    username: String,
+    address: String,
+    #[schemars(extend("x-same-as" = "address"))]
+    addresses: String,
+}
+
+#[test]
+fn each_key_comes_from_where_keda_takes_it() {
+    let keys = KeySet::of::<Ordered>();
+    let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        let pairs = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+        pairs.collect()
+    };
+    for (written, given, expected) in [
+        // The metadata are always first.
+        (
+            &[("apiKey", "m")] as &[_],
+            &[("apiKey", "a")] as &[_],
+            &[("apiKey", "m")] as &[_],
+        ),
+        (
+            &[("username", "m")],
+            &[("username", "a")],
+            &[("username", "m")],
+        ),
+        (
+            &[("username", " ")],
+            &[("username", "a")],
+            &[("username", "a")],
+        ),
+        // Then it depends on the key.
+        (
+            &[("apiKeyFromEnv", "e")],
+            &[("apiKey", "a")],
+            &[("apiKey", "a")],
+        ),
+        (
+            &[("usernameFromEnv", "e")],
+            &[("username", "a")],
+            &[("usernameFromEnv", "e")],
+        ),
+        (
+            &[("usernameFromEnv", "")],
+            &[("username", "a")],
+            &[("username", "a")],
+        ),
+        // Names of the same key count as one, and the first of them comes first.
+        (
+            &[("addresses", "m")],
+            &[("address", "a")],
+            &[("addresses", "m")],
+        ),
+        (
+            &[("addressesFromEnv", "e")],
+            &[("address", "a")],
+            &[("address", "a")],
+        ),
+        (
+            &[("addressFromEnv", "e")],
+            &[("addresses", "a")],
+            &[("addresses", "a")],
+        ),
+        (
+            &[],
+            &[("address", "a"), ("addresses", "b")],
+            &[("address", "a")],
+        ),
+        // What nobody knows belongs to others.
+        (&[("apiKey", "m")], &[("caCert", "a")], &[("apiKey", "m")]),
+    ] {
+        let request = TriggerRef {
+            metadata: map(written),
+            ..request()
+        };
+        let given = map(given).into_iter();
+        let given = given.map(|(key, value)| (key, Secret::from(value.as_str())));
+        let authentication = Keys {
+            keys: given.collect(),
+            only: None,
+        };
+        let mut merged = with_keys(&request, &authentication, &[&keys]).metadata;
+        // KEDA's keys without a value count as left out.
+        merged.retain(|_, value| !value.trim().is_empty());
+        assert_eq!(merged, map(expected), "{written:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

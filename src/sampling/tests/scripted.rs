@@ -51,6 +51,8 @@ struct State {
 pub struct Server {
     /// Refuses connections.
     pub refuses: bool,
+    /// Accepts no credentials, nor the lack of them.
+    pub refuses_login: bool,
     /// Breaks the connection in the middle of a batch.
     pub breaks: bool,
     /// Panics in the middle of a batch.
@@ -71,6 +73,7 @@ impl Default for Server {
     fn default() -> Self {
         Server {
             refuses: false,
+            refuses_login: false,
             breaks: false,
             panics: false,
             forgets: false,
@@ -277,8 +280,13 @@ impl Backend for Scripted {
     async fn connect(&self, connection: &Name, _: &Network, _: Instant) -> Result<Client> {
         let Scripted(script) = self;
         script.0.connects.fetch_add(1, SeqCst);
-        if script.behaviour(&connection.0).refuses {
+        let behaviour = script.behaviour(&connection.0);
+        if behaviour.refuses {
             return Err(failure("refused"));
+        }
+        if behaviour.refuses_login {
+            let next = "Check the password.";
+            return Err(Error::new(Kind::Unauthorized, "no password", next));
         }
         script.0.clients.fetch_add(1, SeqCst);
         Ok(Client {

@@ -53,22 +53,22 @@ pub fn page(found: &Connections) -> Markup {
             p { (number(found.connections.len() as f64))
                 " connections of this name, which differ in their credentials." }
         }
-        @for connection in &found.connections { (one(connection)) }
+        @for connection in &found.connections { (one(connection, &found.at)) }
     }
 }
 
-fn one(connection: &Connection) -> Markup {
+fn one(connection: &Connection, now: &str) -> Markup {
     html! {
         section {
             h2 { "Health " (parts::health(connection.health)) }
-            p.facts { "since " time datetime=(connection.since) { (connection.since) }
+            p.facts { "since " (parts::moment(&connection.since, now))
                 " · " a href=(format!("/?connection={}", connection.id)) {
-                    (number(connection.triggers as f64)) " triggers" } }
+                    (numbers::count(connection.triggers as u64, "trigger")) } }
             @if let Some(error) = &connection.error { (parts::error(error)) }
             (facts(connection))
             @if connection.error.is_none() && let Some(last) = &connection.last_error {
                 h3 { "Last error" }
-                (parts::past_error(Some(last)))
+                (parts::past_error(last, now))
             }
             p { a href=(format!("/api/v1/connections/{}", connection.id)) { "This page as JSON" } }
         }

@@ -21,7 +21,10 @@ pub fn page(snapshot: &Snapshot, query: &ListQuery) -> Markup {
                 p.calm { "Nothing: every trigger gets fresh samples." }
             } @else {
                 ul.attention {
-                    @for entry in &overview.attention { li { (attention(entry)) } }
+                    @for kind in overview.attention.chunk_by(|a, b| a.about == b.about) {
+                        @for entry in kind { li { (attention(entry, &overview.at)) } }
+                        @if let Some(first) = kind.first() { (more(&overview, first.about)) }
+                    }
                 }
                 (all_problems(&overview.triggers))
             }
@@ -69,7 +72,7 @@ fn with_status(status: Option<StatusFilter>) -> String {
     query.href()
 }
 
-fn attention(entry: &Attention) -> Markup {
+fn attention(entry: &Attention, now: &str) -> Markup {
     let id = entry.id.as_deref().unwrap_or_default();
     let (class, word) = match entry.about {
         About::Refused => ("bad", "trigger refused"),
@@ -93,14 +96,67 @@ fn attention(entry: &Attention) -> Markup {
             }
         }
         p.facts {
-            @if let Some(since) = &entry.since { "since " time datetime=(since) { (since) } }
-            @if entry.about == About::Connection {
-                " · " a href=(format!("/?connection={id}")) {
-                    (number(entry.triggers as f64)) " of its triggers affected"
-                }
+            @if let Some(since) = &entry.since { "since " (parts::moment(since, now)) }
+            @if entry.connections > 1 {
+                " · " (number(entry.connections as f64)) " connections to this server"
             }
+            (affected(entry))
         }
         (parts::error(&entry.error))
+    }
+}
+
+/// How many triggers it affects, and the first of them.
+fn affected(entry: &Attention) -> Markup {
+    let count = number(entry.triggers as f64);
+    let text = match entry.about {
+        About::Connection | About::Budget => format!("{count} of its triggers affected"),
+        _ if entry.triggers > 1 => format!("{count} triggers of this namespace with this error"),
+        _ => return html! {},
+    };
+    let list = entry.query.as_ref().map(|query| format!("/?{query}"));
+    html! {
+        " · " a href=[list] { (text) }
+        @for (at, trigger) in entry.affected.iter().enumerate() {
+            (if at == 0 { ": " } else { ", " })
+            a href=(format!("/triggers/{}", trigger.id)) { (trigger.namespace) "/" (trigger.object) }
+            @if let Some(measures) = &trigger.measures { " (" (measures) ")" }
+        }
+        @if entry.triggers > entry.affected.len() && !entry.affected.is_empty() { ", …" }
+    }
+}
+
+/// The way to the entries of a kind that are left out.
+fn more(overview: &Overview, about: About) -> Markup {
+    let mut all = overview.more_attention.iter();
+    let Some(more) = all.find(|more| more.about == about) else {
+        return html! {};
+    };
+    let (list, of) = match about {
+        About::Refused => (
+            Some(with_status(Some(StatusFilter::Refused))),
+            "refused triggers",
+        ),
+        About::Failing => (
+            Some(with_status(Some(StatusFilter::Failing))),
+            "failing triggers",
+        ),
+        About::Stale => (
+            Some(with_status(Some(StatusFilter::Stale))),
+            "triggers with old samples",
+        ),
+        About::Connection => (Some("/connections".to_owned()), "lost connections"),
+        About::Budget => (
+            Some("/connections".to_owned()),
+            "connections at their budget",
+        ),
+        About::Limit => (None, "limits"),
+    };
+    let entries = number(more.entries as f64);
+    html! {
+        li.more {
+            "and " a href=[list] { (entries) " more" } ": " (of)
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 use maud::{Markup, html};
 
-use crate::status::model::{ConnectionHealth, ErrorText, PastError, TriggerStatus};
+use crate::status::{
+    model::{ConnectionHealth, ErrorText, MetError, PastError, TriggerStatus},
+    numbers,
+};
 
 /// An error in its three parts: what happened and where, what to do, and where to read more.
 pub fn error(error: &ErrorText) -> Markup {
@@ -15,17 +18,44 @@ pub fn error(error: &ErrorText) -> Markup {
     }
 }
 
-/// The last error of something that may have recovered since.
-pub fn past_error(last: Option<&PastError>) -> Markup {
+/// The last error of something that has recovered since, as of `now`.
+pub fn past_error(last: &PastError, now: &str) -> Markup {
     html! {
-        @match last {
-            None => p { "None since this server knows it." },
-            Some(last) => {
-                p { "At " time datetime=(last.at) { (last.at) } ":" }
-                (error(&last.error))
+        p.facts { (moment(&last.at, now)) }
+        (error(&last.error))
+    }
+}
+
+/// The last errors of something that may have recovered since, as of `now`.
+pub fn met_errors(errors: &[MetError], now: &str) -> Markup {
+    html! {
+        @if errors.is_empty() { p { "None since this server knows it." } }
+        @for met in errors {
+            div.met {
+                p.facts {
+                    (numbers::count(met.calls, "call"))
+                    ", the last at " (moment(&met.last, now))
+                    @if met.first != met.last { ", the first at " (moment(&met.first, now)) }
+                }
+                (error(&met.error))
             }
         }
     }
+}
+
+/// A time, and how long before `now` that was.
+pub fn moment(at: &str, now: &str) -> Markup {
+    html! {
+        time datetime=(at) { (at) }
+        @if let Some(ago) = ago(at, now) { " (" (ago) ")" }
+    }
+}
+
+fn ago(at: &str, now: &str) -> Option<String> {
+    let [at, now] = [at, now].map(humantime::parse_rfc3339);
+    // A time that lies ahead by a rounded second is now.
+    let ago = now.ok()?.duration_since(at.ok()?).unwrap_or_default();
+    Some(numbers::ago(ago))
 }
 
 /// A status in words, so that no one depends on its colour.

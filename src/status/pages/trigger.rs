@@ -23,15 +23,19 @@ pub fn page(detail: &TriggerDetail) -> Markup {
             a href=(in_namespace(&trigger.namespace)) { (trigger.namespace) } }
         h1 { (trigger.object) " " (parts::status(trigger.status)) }
         p.facts {
-            "since " time datetime=(trigger.since) { (trigger.since) }
-            " · last requested " time datetime=(trigger.requested) { (trigger.requested) }
+            "since " (parts::moment(&trigger.since, &detail.at))
+            " · last requested " (parts::moment(&trigger.requested, &detail.at))
         }
         @if let Some(error) = &trigger.error { (parts::error(error)) }
         @if trigger.metric.is_some() {
             (facts(trigger))
             (history(detail))
             (replies(detail))
-            section { h2 { "Last error" } (parts::past_error(detail.last_error.as_ref())) (errors(detail)) }
+            section {
+                h2 #errors { "Last errors" }
+                (parts::met_errors(&detail.last_errors, &detail.at))
+                (errors(detail))
+            }
         }
         (metadata(detail))
         section {
@@ -183,7 +187,7 @@ fn reply_row(reply: &Reply, signal: Signal) -> Markup {
 fn errors(detail: &TriggerDetail) -> Markup {
     html! {
         @if !detail.errors.is_empty() {
-            p { "Calls that met an error so far: "
+            p { "Calls with an error so far: "
                 @for (at, (kind, count)) in detail.errors.iter().enumerate() {
                     @if at > 0 { ", " }
                     (number(*count as f64)) " " code { (kind) }

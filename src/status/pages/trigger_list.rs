@@ -179,7 +179,7 @@ fn row(snapshot: &Snapshot, found: &Inspected, grouped: bool) -> Markup {
             th scope="row" { a href=(format!("/triggers/{}", trigger.id)) { (name) } }
             td { (parts::status(trigger.status)) }
             @match &found.state {
-                Err(refused) => td.reason colspan="6" { (refused.error.what()) },
+                Err(refused) => td.reason colspan="6" { (parts::with_code(refused.error.what())) },
                 Ok(bound) => {
                     (numbers_of(&trigger, bound.trigger.signal))
                     td { (sparkline(found, snapshot)) }

@@ -91,7 +91,11 @@ async fn live_names_the_step_that_fails_and_evaluates_without_a_server() {
             "DNS: backlog-scaler.keda.svc",
             "port-forward service/backlog-scaler 9090",
         ),
-        (&refusing, "TCP: port", "kubectl -n keda get pods"),
+        (
+            &refusing,
+            "TCP: port",
+            "port-forward service/backlog-scaler",
+        ),
     ] {
         let run = check(&["-", "--live"], &manifest(&redis.address(), server, "")).await;
         assert_eq!(run.code, 1, "{}", run.out);
@@ -110,6 +114,82 @@ async fn live_names_the_step_that_fails_and_evaluates_without_a_server() {
 }
 
 /// The step that begins with `what`, with its reason and what mends it.
+#[tokio::test]
+async fn live_evaluates_what_can_be_read_beside_what_cannot() {
+    if !require(available(), "redis-server") {
+        return;
+    }
+    let redis = Redis::start().await;
+    redis.rpush("jobs", 3).await;
+    let scaler = Scaler::start().await;
+    let good = manifest(&redis.address(), &scaler.address, "");
+    let slip = good.replace("kind: ScaledObject", "kind: ScaledObejct");
+    let run = check(&["-", "--live"], &format!("{good}---\n{slip}")).await;
+    assert_eq!(run.code, 1, "{}", run.out);
+    assert_eq!(mark(&run.out, "shop/worker, trigger 0: value 3"), '✓');
+    assert_eq!(
+        mark(&run.out, "1 problem keeps triggers"),
+        '✗',
+        "{}",
+        run.out
+    );
+    let run = check(&["-", "--live"], &slip).await;
+    assert_eq!(
+        mark(&run.out, "no trigger of type external"),
+        '‼',
+        "{}",
+        run.out
+    );
+    assert_eq!(run.code, 1, "{}", run.out);
+}
+
+#[tokio::test]
+async fn live_says_how_to_reach_names_of_a_cluster_and_where_rights_are_listed() {
+    if !require(available(), "redis-server") {
+        return;
+    }
+    // Where no server can be called, this process evaluates, outside the cluster.
+    let nobody = format!("127.0.0.1:{}", process::free_port());
+    let run = check(
+        &["-", "--live"],
+        &manifest("redis.shop.svc:6379", &nobody, ""),
+    )
+    .await;
+    assert!(
+        step(&run.out, "TCP: port").contains("port-forward service/backlog-scaler"),
+        "{}",
+        run.out
+    );
+    assert!(
+        step(&run.out, "shop/worker, trigger 0")
+            .contains("--map redis.shop.svc:6379=127.0.0.1:16379"),
+        "{}",
+        run.out
+    );
+
+    let redis = Redis::start().await;
+    redis
+        .command(&["ACL", "SETUSER", "reader", "on", ">pass", "+ping", "+hello"])
+        .await;
+    let login = "        username: reader\n        password: pass\n";
+    let run = check(
+        &["-", "--live"],
+        &manifest(&redis.address(), &nobody, login),
+    )
+    .await;
+    assert!(
+        step(&run.out, "shop/worker, trigger 0").contains("docs/how-to/redis.md#least-rights"),
+        "{}",
+        run.out
+    );
+
+    let unknown =
+        manifest(&redis.address(), &nobody, "").replace("backend: redis", "backend: redis-list");
+    let run = check(&["-", "--live"], &unknown).await;
+    let step = step(&run.out, "shop/worker, trigger 0");
+    assert!(step.ends_with("fix: backlog-scaler keys redis"), "{step}");
+}
+
 fn step(out: &str, what: &str) -> String {
     let is_it = |line: &&str| line.chars().skip(2).collect::<String>().starts_with(what);
     let mut lines = out.lines().skip_while(|line| !is_it(line));
@@ -159,6 +239,21 @@ async fn live_warns_of_more_replicas_than_partitions() {
         run.out
     );
     assert!(!run.out.contains("partitions ["), "{}", run.out);
+
+    // `probe` shows it as well, and its exit code tells where it is asked to.
+    let file = process::directory();
+    let file = file.path().join("worker.yaml");
+    std::fs::write(&file, of(10, "check-live")).unwrap();
+    for (strict, code) in [(&[][..], 0), (&["--strict"], 1)] {
+        let mut probe = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"));
+        let run = probe.arg("probe").arg(&file).args(strict).output().unwrap();
+        let out = String::from_utf8_lossy(&run.stdout);
+        assert!(
+            out.contains("maxReplicaCount 10, and 3 partitions"),
+            "{out}"
+        );
+        assert_eq!(run.status.code(), Some(code), "{out}");
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ mod pools;
 mod probe;
 mod push;
 mod recorded;
+mod refused;
 mod replicas;
 mod scaling;
 mod sidecar;

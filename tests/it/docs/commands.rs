@@ -15,7 +15,7 @@ use super::{
 };
 
 /// What a person types: shell blocks, and the lines of consoles behind a prompt.
-fn typed() -> Vec<Block> {
+pub fn typed() -> Vec<Block> {
     let mut blocks_of_both = blocks("sh");
     for mut console in blocks("console") {
         let lines = console
@@ -30,10 +30,10 @@ fn typed() -> Vec<Block> {
 }
 
 /// A simple command, as words without quotes. Redirections are left out.
-type Words = Vec<String>;
+pub type Words = Vec<String>;
 
 /// The simple commands of a script. Knows as much of a shell as the pages use.
-fn commands(script: &str) -> Vec<Words> {
+pub fn commands(script: &str) -> Vec<Words> {
     let script = script.replace("\\\n", " ");
     let (mut all, mut words, mut word) = (Vec::new(), Words::new(), None::<String>);
     let mut chars = script.chars().peekable();

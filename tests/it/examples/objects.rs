@@ -27,7 +27,7 @@ pub fn of_kind(file: &str, kind: &str) -> Vec<Value> {
 pub fn number(value: &Value) -> u64 {
     let text = value.as_str().and_then(|text| text.parse().ok());
     text.or(value.as_u64())
-        .unwrap_or_else(|| panic!("{value} is no number"))
+        .unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 /// The value of an environment variable of the only container of a Deployment.

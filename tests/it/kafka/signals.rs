@@ -235,7 +235,7 @@ async fn records_need_the_right_to_read() {
     let exact = record(observed);
     let error = scaler.evaluate(&exact).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition, "{error:?}");
-    let text = "the user lacks the right to READ topic described";
+    let text = "the user lacks permission to READ topic described";
     assert!(error.message().contains(text), "{}", error.message());
 
     kafka

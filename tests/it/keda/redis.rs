@@ -152,7 +152,7 @@ fn on_one_server(address: &str) -> Vec<Case> {
             Sees::Error("listName: is required"),
         ),
         case(
-            "a length that is no number",
+            "a length that is not a number",
             "redis",
             list(&[("listName", "a-list"), ("listLength", "ten")]),
             Sees::Error("listLength: `ten` must be a whole number from 1"),

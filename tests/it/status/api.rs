@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use testkit::{
-    process,
     redis::{self, Redis},
     require,
     scaler::{Scaler, settings, trigger, with},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{json, of_object, on_list, with_a_slip};
 use crate::program::HANGS;
@@ -86,56 +85,77 @@ async fn a_trigger_is_shown_with_what_it_reports_and_its_connection() {
 }
 
 #[tokio::test]
-async fn what_needs_a_person_comes_with_its_reason() {
-    let scaler = Scaler::start().await;
-    let dead = format!("127.0.0.1:{}", process::free_port());
-    for n in 0..30 {
-        let work = on_list("mail", &format!("sender-{n}"), &dead, &format!("mails-{n}"));
+async fn a_trigger_keeps_its_last_different_errors() {
+    if !require(redis::available(), "redis-server") {
+        return;
+    }
+    let (redis, scaler) = (Redis::start().await, Scaler::start().await);
+    let work = on_list("shop", "worker", &redis.address(), "jobs");
+    scaler.evaluate(&work).await.unwrap();
+    redis.command(&["SET", "jobs", "no list"]).await;
+    for _ in 0..2 {
         scaler.evaluate(&work).await.unwrap_err();
     }
-    scaler
-        .evaluate(&with_a_slip("shop", "typo", &dead))
-        .await
-        .unwrap_err();
+    redis.kill();
+    scaler.evaluate(&work).await.unwrap_err();
 
-    let overview = json(&scaler, "/api/v1/overview").await;
-    let attention = overview["attention"].as_array().unwrap();
-    // Thirty triggers of one dead server are one thing to look at.
-    let about: Vec<_> = attention
-        .iter()
-        .map(|entry| entry["about"].as_str().unwrap())
-        .collect();
-    assert_eq!(about, ["refused", "connection"], "{overview:#}");
-    let [refused, lost] = [&attention[0], &attention[1]];
-    assert_eq!(refused["name"], "shop/typo");
-    let what = refused["error"]["what"].as_str().unwrap();
-    assert!(what.contains("did you mean `listLength`?"), "{what}");
+    let list = json(&scaler, "/api/v1/triggers").await;
+    let id = of_object(&list, "worker")["id"].as_str().unwrap();
+    let detail = json(&scaler, &format!("/api/v1/triggers/{id}")).await;
+    let errors = detail["lastErrors"].as_array().unwrap();
+    let kinds: Vec<_> = errors.iter().map(|met| &met["error"]["kind"]).collect();
+    assert_eq!(kinds, ["unreachable", "unreadable"], "{detail:#}");
     assert_eq!(
-        (&lost["triggers"], &lost["error"]["kind"]),
-        (&30.into(), &"unreachable".into())
+        (&errors[0]["calls"], &errors[1]["calls"]),
+        (&1.into(), &2.into())
     );
-    assert_eq!(lost["error"]["help"], "/help#unreachable");
-    assert!(scaler.page("/help").await.1.contains("id=\"unreachable\""));
-    assert_eq!(overview["triggers"]["failing"], 30);
-
-    let id = lost["id"].as_str().unwrap();
-    let of_connection = json(&scaler, &format!("/api/v1/triggers?connection={id}")).await;
-    assert_eq!(of_connection["selected"], 30);
+    assert!(errors[1]["first"].as_str() <= errors[1]["last"].as_str());
+    assert_eq!(detail["lastError"]["error"], errors[0]["error"]);
+    let page = scaler.page(&format!("/triggers/{id}")).await.1;
+    let (_, last) = page.split_once("Last errors").unwrap();
+    let places =
+        ["1 call, the last at", "2 calls, the last at", "string"].map(|text| last.find(text));
+    assert!(
+        places.is_sorted() && places[0].is_some(),
+        "{places:?}: {last}"
+    );
 }
 
 #[tokio::test]
-async fn a_limit_that_is_nearly_reached_is_shown_before_it_is() {
-    let scaler = Scaler::with("engine: {triggers: 10, triggersPerNamespace: 5}").await;
-    let mut client = scaler.client().await;
-    for n in 0..5 {
-        let work = on_list("shop", &format!("worker-{n}"), "127.0.0.1:1", "jobs");
-        client.get_metric_spec(work).await.unwrap();
+async fn periodic_calls_find_what_was_read_ahead() {
+    if !require(redis::available(), "redis-server") {
+        return;
     }
-    let overview = json(&scaler, "/api/v1/overview").await;
-    let attention = overview["attention"].as_array().unwrap();
-    assert_eq!(attention.len(), 1, "{overview:#}");
-    let what = attention[0]["error"]["what"].as_str().unwrap();
-    assert!(what.contains("namespace shop uses 5 of 5"), "{what}");
+    let (redis, scaler) = (Redis::start().await, Scaler::start().await);
+    let works: Vec<_> = (0..12)
+        .map(|n| {
+            on_list(
+                "shop",
+                &format!("worker-{n}"),
+                &redis.address(),
+                &format!("jobs-{n}"),
+            )
+        })
+        .map(|work| with(work, "freshFor", "1s"))
+        .collect();
+    let mut client = scaler.client().await;
+    let mut ticks = tokio::time::interval(Duration::from_millis(1_500));
+    let started = Instant::now();
+    loop {
+        ticks.tick().await;
+        for work in &works {
+            testkit::scaler::evaluate(&mut client, work).await.unwrap();
+            sleep(Duration::from_millis(20)).await;
+        }
+        let found = json(&scaler, "/api/v1/connections").await;
+        let connection = &found["connections"][0];
+        let [ahead, hits] = ["lookAhead", "lookAheadHits"].map(|key| connection[key].as_u64());
+        assert!(hits <= ahead, "{connection:#}");
+        if hits > Some(0) {
+            break;
+        }
+        assert!(started.elapsed() < HANGS, "{connection:#}");
+    }
 }
 
 #[tokio::test]

@@ -1,81 +1,18 @@
-//! The page in a real browser, as a person sees it. With `UPDATE_SCREENSHOTS=1` the pictures of the
-//! documentation are made anew, from some minutes of load.
+//! The page in a real browser, as a person sees it.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use testkit::{
-    browser::{self, Browser, Locator},
-    redis::{self, Redis},
-    require,
-    scaler::{Scaler, with},
+    browser::{Browser, Locator},
+    process,
+    scaler::Scaler,
 };
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::time::{Instant, sleep};
 
-use super::{json, of_object, on_list, with_a_slip};
-
-/// A server that KEDA calls all the time, as far as it notices.
-struct Called {
-    scaler: Scaler,
-    redis: Redis,
-    /// Another one, for the triggers of `mail`.
-    other: Redis,
-    calls: JoinHandle<()>,
-}
-
-impl Drop for Called {
-    fn drop(&mut self) {
-        self.calls.abort();
-    }
-}
-
-impl Called {
-    async fn start() -> Self {
-        let (redis, other, scaler) = (
-            Redis::start().await,
-            Redis::start().await,
-            Scaler::start().await,
-        );
-        for (list, jobs) in [("orders", 42), ("invoices", 7), ("thumbnails", 130)] {
-            redis.rpush(list, jobs).await;
-        }
-        other.rpush("letters", 12).await;
-        let address = redis.address();
-        let held = on_list("shop", "thumbnails", &address, "thumbnails");
-        let triggers = [
-            on_list("shop", "orders", &address, "orders"),
-            on_list("shop", "invoices", &address, "invoices"),
-            with(with(held, "scaleDownBelow", "2"), "smoothing", "max:2m"),
-            on_list("reports", "nightly", &address, "empty"),
-            on_list("mail", "sender", &other.address(), "letters"),
-            with_a_slip("mail", "typo", &other.address()),
-        ];
-        let mut client = scaler.client().await;
-        let calls = tokio::spawn(async move {
-            loop {
-                for trigger in &triggers {
-                    // Some fail, which is what the page is for.
-                    let _ = testkit::scaler::evaluate(&mut client, trigger).await;
-                }
-                sleep(Duration::from_millis(300)).await;
-            }
-        });
-        Called {
-            scaler,
-            redis,
-            other,
-            calls,
-        }
-    }
-
-    fn address(&self, path: &str) -> String {
-        format!("http://{}{path}", self.scaler.admin)
-    }
-}
-
-fn can_run() -> bool {
-    require(redis::available(), "redis-server")
-        && require(browser::available(), "chromium or axe-core")
-}
+use super::{
+    called::{Called, can_run},
+    json, of_object, on_list, with_a_slip,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_redis_is_on_the_open_page_within_seconds() {
@@ -92,14 +29,17 @@ async fn a_dead_redis_is_on_the_open_page_within_seconds() {
     );
 
     called.other.kill();
+    let killed = Instant::now();
     // Nobody reloads: the page does it by itself.
     browser.until(".attention", "connection lost").await;
     let reason = format!("redis {}", called.other.address());
     browser.until(".attention .what", &reason).await;
     browser.until(".attention .what", "refused").await;
-    browser
-        .until(".attention .facts", "1 of its triggers affected")
-        .await;
+    let affected = "1 of its triggers affected: mail/sender (length of letters)";
+    browser.until(".attention .facts", affected).await;
+    // The server notices at the next call, and the page refreshes itself every 5 s.
+    let elapsed = killed.elapsed();
+    assert!(elapsed <= Duration::from_secs(15), "{elapsed:?}");
 
     called.other.restart().await;
     browser.until(".counts", "0 failing").await;
@@ -107,6 +47,112 @@ async fn a_dead_redis_is_on_the_open_page_within_seconds() {
     let button = browser.client().find(Locator::Id("refresh")).await.unwrap();
     button.click().await.unwrap();
     assert_eq!(button.attr("aria-pressed").await.unwrap().unwrap(), "true");
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_redis_is_seen_at_once_among_many_refused_triggers() {
+    if !can_run() {
+        return;
+    }
+    let (scaler, browser) = (Scaler::start().await, Browser::start(1280, 900).await);
+    let dead = format!("127.0.0.1:{}", process::free_port());
+    let work = on_list("mail", "sender", &dead, "letters");
+    scaler.evaluate(&work).await.unwrap_err();
+    for n in 0..25 {
+        let slip = with_a_slip(&format!("team-{n}"), "worker", &dead);
+        scaler.evaluate(&slip).await.unwrap_err();
+    }
+    browser.goto(&format!("http://{}/", scaler.admin)).await;
+    // What stands within the window, without scrolling.
+    let seen = "return [...document.querySelectorAll('.attention li')]
+        .filter(e => e.getBoundingClientRect().bottom <= innerHeight).map(e => e.innerText)";
+    let seen = browser.run(seen, Vec::new()).await;
+    let seen: Vec<String> = serde_json::from_value(seen).unwrap();
+    let lost = seen.iter().find(|card| card.contains("connection lost"));
+    let lost = lost.unwrap_or_else(|| panic!("{seen:#?}"));
+    for part in [dead.as_str(), "mail/sender (length of letters)", "refused"] {
+        assert!(lost.contains(part), "{part}: {lost}");
+    }
+    let ago = [" s ago)", "just now)", " min ago)"];
+    assert!(ago.iter().any(|ago| lost.contains(ago)), "{lost}");
+
+    // Its queue is one click away, and so are the triggers that are not shown.
+    for (link, then) in [("mail/sender", "sender"), ("20 more", "Overview")] {
+        let client = browser.client();
+        client
+            .find(Locator::LinkText(link))
+            .await
+            .unwrap()
+            .click()
+            .await
+            .unwrap();
+        browser.until("h1", then).await;
+        if then == "sender" {
+            client.back().await.unwrap();
+            browser.until("h1", "Overview").await;
+        }
+    }
+    browser.until("p[role=status]", "25 of 26 triggers").await;
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connections_page_has_its_facts() {
+    if !can_run() {
+        return;
+    }
+    let (called, browser) = (Called::start().await, Browser::start(1280, 900).await);
+    let name = format!("redis {}/0", called.other.address());
+    browser.goto(&called.address("/")).await;
+    browser.until("table", "sender").await;
+    called.other.kill();
+    browser.until(".attention", "connection lost").await;
+    browser.goto(&called.address("/connections")).await;
+    let client = browser.client();
+    client
+        .find(Locator::LinkText(&name))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    browser.until("h1", &name).await;
+    browser.until("h2", "lost").await;
+    browser.until(".error .what", "refused").await;
+    browser
+        .until(".error .next", "Check that the server runs")
+        .await;
+
+    called.other.restart().await;
+    browser.until("h2", "up").await;
+    browser.until("h3", "Last error").await;
+    browser.until(".facts", "1 trigger").await;
+    for (fact, then) in [
+        ("Written in", "the metadata of triggers"),
+        ("Different queries", "1"),
+        ("Queries of a batch", "1 on average, 1 in the last"),
+        ("Read ahead of requests", "0 queries"),
+        ("Waiting for a batch", ""),
+    ] {
+        browser
+            .until(".facts-list div", &format!("{fact}\n{then}"))
+            .await;
+    }
+    browser.until(".facts-list div", " ms on average").await;
+    // What was counted since the server started.
+    let count = async |fact: &str| {
+        let facts = browser.texts(".facts-list div").await;
+        let of_fact = facts
+            .iter()
+            .find_map(|text| text.strip_prefix(&format!("{fact}\n")));
+        let number = of_fact.unwrap_or_else(|| panic!("{fact}: {facts:#?}"));
+        number.replace(',', "").parse::<u64>().unwrap()
+    };
+    assert!(count("Batches").await >= 2);
+    assert!(count("Reconnects").await >= 1);
     assert_eq!(browser.console().await, Vec::<String>::new());
     browser.close().await;
 }
@@ -194,7 +240,7 @@ async fn a_triggers_page_draws_its_values() {
     browser
         .until(
             "pre",
-            "kubectl describe scaledobject --namespace shop thumbnails",
+            "kubectl describe scaledobject,scaledjob thumbnails --namespace shop",
         )
         .await;
     // What a reader has opened stays open when the page is refreshed.
@@ -273,11 +319,12 @@ async fn everyone_can_read_the_pages() {
         }
     }
     let console = browser.console().await;
-    // The page that is not there is reported by the browser itself.
-    assert!(
-        console.iter().all(|line| line.contains("404")),
-        "{console:#?}"
+    // The page that is not there is reported by the browser itself, once for each visit.
+    let missing = called.address("/triggers/0000000000000000");
+    let missing = format!(
+        "\"{missing} - Failed to load resource: the server responded with a status of 404 (Not Found)\""
     );
+    assert_eq!(console, vec![missing; 4]);
     browser.close().await;
 }
 
@@ -300,55 +347,5 @@ async fn what_the_rules_of_accessibility_find_is_found() {
         !browser.console().await.is_empty(),
         "the picture is not there"
     );
-    browser.close().await;
-}
-
-/// How long the load for the pictures takes: a line needs some points.
-const LOAD: Duration = Duration::from_secs(150);
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pictures_for_the_documentation() {
-    if std::env::var_os("UPDATE_SCREENSHOTS").is_none() || !can_run() {
-        return;
-    }
-    let (called, browser) = (Called::start().await, Browser::start(1180, 900).await);
-    let lists = [("orders", 9), ("invoices", 2), ("thumbnails", 20)];
-    let seconds = LOAD.as_secs();
-    for second in 0..seconds {
-        for (list, rate) in lists {
-            // A morning: more and more comes, then the workers catch up.
-            let part = second as f64 / seconds as f64 * std::f64::consts::TAU;
-            let wanted = (1.0 - part.cos()) * 10.0 * rate as f64 + rate as f64;
-            let wanted = format!("{}", wanted as i64 - 1);
-            called.redis.command(&["LTRIM", list, "0", &wanted]).await;
-            let length = called.redis.command(&["LLEN", list]).await;
-            let redis::Value::Int(length) = length else {
-                panic!("{length:?}");
-            };
-            let missing = wanted.parse::<i64>().unwrap() + 1 - length;
-            if missing > 0 {
-                called.redis.rpush(list, missing as usize).await;
-            }
-        }
-        if second + 40 == seconds {
-            called.other.kill();
-        }
-        sleep(Duration::from_secs(1)).await;
-    }
-    let list = json(&called.scaler, "/api/v1/triggers").await;
-    let id = of_object(&list, "thumbnails")["id"].as_str().unwrap();
-    let pictures = [
-        ("overview", "/".to_owned(), "light", (1180, 1000)),
-        ("trigger", format!("/triggers/{id}"), "light", (1180, 960)),
-        ("phone", "/".to_owned(), "dark", (390, 780)),
-    ];
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images");
-    for (name, path, scheme, (width, height)) in pictures {
-        browser.prefer(scheme).await;
-        browser.resize(width, height).await;
-        browser.goto(&called.address(&path)).await;
-        let file = folder.join(format!("status-{name}.png"));
-        std::fs::write(file, browser.screenshot().await).unwrap();
-    }
     browser.close().await;
 }

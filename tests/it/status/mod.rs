@@ -1,7 +1,11 @@
 //! The status page and its JSON: as programs read them, and as a person does, in a real browser.
 
 mod api;
+mod attention;
 mod browser;
+mod called;
+mod commands;
+mod pictures;
 mod schema;
 
 use backlog_scaler::keda::proto::ScaledObjectRef;

@@ -25,6 +25,32 @@ pub async fn metrics() -> Metrics {
     metrics
 }
 
+/// The same as text, with triggers of objects of these namespaces and names: one that is read, a refused one
+/// and one whose server is not there.
+pub async fn page(objects: &[(&str, &str)]) -> String {
+    let redis = Redis::start().await;
+    let scaler = Scaler::start().await;
+    let nobody = format!("127.0.0.1:{}", process::free_port());
+    for (namespace, name) in objects {
+        let mut work = trigger([
+            ("backend", "redis"),
+            ("address", &redis.address()),
+            ("listName", "jobs"),
+        ]);
+        (work.namespace, work.name) = ((*namespace).to_owned(), (*name).to_owned());
+        scaler.evaluate(&work).await.unwrap();
+        let shaped = with(work.clone(), "activityHold", "1m");
+        scaler.evaluate(&shaped).await.unwrap();
+        let refused = with(work.clone(), "listLenght", "5");
+        scaler.evaluate(&refused).await.unwrap_err();
+        let unreachable = with(work, "address", &nobody);
+        scaler.evaluate(&unreachable).await.unwrap_err();
+    }
+    let (status, page) = scaler.page("/metrics").await;
+    assert_eq!(status, 200);
+    page + &elsewhere()
+}
+
 /// A queue that is read, one whose value is shaped, a refused trigger, and a server that is not there.
 async fn running() -> String {
     let redis = Redis::start().await;

@@ -1,7 +1,7 @@
 //! Alerts, dashboard and the page of metrics: each metric and label that they name is one that a
 //! server has.
 
-mod exposed;
+pub mod exposed;
 mod labels;
 
 use std::collections::{BTreeMap, BTreeSet};

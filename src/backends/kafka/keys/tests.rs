@@ -91,11 +91,11 @@ fn bad_input_is_answered_with_what_is_wrong() {
         ),
         (
             &[("partitionLimitation", "a")],
-            "has `a`, which is no partition",
+            "has `a`, which is not a partition",
         ),
         (
             &[("partitionLimitation", "1-2-3")],
-            "has `1-2-3`, which is no partition",
+            "has `1-2-3`, which is not a partition",
         ),
         (
             &[("partitionLimitation", "99999999")],

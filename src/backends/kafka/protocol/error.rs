@@ -78,11 +78,12 @@ impl BrokerError {
         let described = match (tls, error.kind()) {
             (Some(tls), _) => BrokerError::new(ErrorCause::Tls, format!("TLS: {}", tls_words(tls))),
             (None, io::ErrorKind::UnexpectedEof) => {
-                BrokerError::new(ErrorCause::Closed, "the broker hung up")
+                BrokerError::new(ErrorCause::Closed, "the broker closed the connection")
             }
-            (None, io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
-                BrokerError::new(ErrorCause::Closed, format!("the broker hung up: {error}"))
-            }
+            (None, io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => BrokerError::new(
+                ErrorCause::Closed,
+                format!("the broker closed the connection: {error}"),
+            ),
             (None, _) => BrokerError::new(ErrorCause::Unreachable, error.to_string()),
         };
         BrokerError {
@@ -162,7 +163,7 @@ fn tls_words(error: &rustls::Error) -> String {
     use rustls::{AlertDescription, CertificateError, Error};
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "the broker's certificate is not signed by an authority that we trust".to_owned()
+            "the broker's certificate is not signed by a CA that we trust".to_owned()
         }
         Error::AlertReceived(
             alert @ (AlertDescription::BadCertificate

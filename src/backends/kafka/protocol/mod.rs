@@ -209,7 +209,7 @@ fn read<A: Response>(response: &[u8], version: i16) -> Result<A, Malformed> {
 }
 
 fn hung_up() -> BrokerError {
-    BrokerError::new(ErrorCause::Closed, "the broker hung up")
+    BrokerError::new(ErrorCause::Closed, "the broker closed the connection")
 }
 
 fn malformed<R: Request>(error: &impl std::fmt::Display) -> BrokerError {

@@ -94,7 +94,7 @@ fn of_handshake(error: std::io::Error) -> BrokerError {
         Some(_) => BrokerError::from_io(error),
         None => BrokerError::new(
             ErrorCause::SpeaksPlain,
-            "the broker hung up when TLS began, as a port without TLS does",
+            "the broker closed the connection when TLS began, as a port without TLS does",
         ),
     }
 }

@@ -7,9 +7,13 @@ use tonic::Code;
 use super::stage::{Mark, Stage};
 use crate::{
     check::{Checker, codes},
-    cli::probe::{Object, is_external},
+    cli::{
+        probe::{self, Object, is_external},
+        registry,
+    },
     keda::client::{CallError, Scaler, TriggerResult},
-    metadata::TriggerRef,
+    metadata::{TriggerRef, schema::nearest_of_words},
+    network::HostMap,
 };
 
 /// A trigger that was evaluated.
@@ -23,10 +27,18 @@ struct Evaluated {
     /// Its connection without secrets; `None`: the trigger is refused.
     connection: Option<String>,
     result: TriggerResult,
+    /// How to reach its server from here.
+    from_here: Option<String>,
 }
 
-/// Adds a step for each connection, and one for each trigger.
-pub async fn check(scaler: &Scaler, objects: Vec<Object>, stages: &mut Vec<Stage>) {
+/// Adds a step for each connection, and one for each trigger. `hosts` is given where this process
+/// evaluates, and says which servers it reaches elsewhere.
+pub async fn check(
+    scaler: &Scaler,
+    objects: Vec<Object>,
+    hosts: Option<&HostMap>,
+    stages: &mut Vec<Stage>,
+) {
     let checker = Checker::new().ok();
     let mut all = Vec::new();
     for object in objects {
@@ -44,19 +56,30 @@ pub async fn check(scaler: &Scaler, objects: Vec<Object>, stages: &mut Vec<Stage
                 .as_ref()
                 .and_then(|checker| checker.connection(&request));
             let backend = request.metadata.get("backend").cloned().unwrap_or_default();
+            let metadata = request.metadata.clone();
+            let result = match failed {
+                // Its metadata are not known.
+                Some(error) => TriggerResult::refused(error),
+                None => scaler.call(request).await,
+            };
+            let from_here = match hosts {
+                Some(hosts) if result.value.is_err() => probe::from_here(&metadata, hosts).await,
+                _ => None,
+            };
             all.push(Evaluated {
                 of: format!("{}/{}, trigger {index}", object.namespace, object.name),
                 namespace: object.namespace.clone(),
                 max: object.bounds.max,
                 backend,
                 connection,
-                result: match failed {
-                    // Its metadata are not known.
-                    Some(error) => TriggerResult::refused(error),
-                    None => scaler.call(request).await,
-                },
+                result,
+                from_here,
             });
         }
+    }
+    if all.is_empty() {
+        let what = "no trigger of type external or external-push to evaluate";
+        stages.push(Stage::new("triggers", Mark::Warning, what));
     }
     stages.extend(connections(&all));
     stages.extend(all.iter().map(trigger));
@@ -148,20 +171,37 @@ fn fix(one: &Evaluated, error: &CallError) -> String {
     let Evaluated {
         namespace, backend, ..
     } = one;
+    if let Some(hint) = &one.from_here {
+        return hint.clone();
+    }
     match error.code {
-        Code::InvalidArgument => format!("backlog-scaler keys {backend}"),
-        Code::Unavailable | Code::DeadlineExceeded => format!(
-            "kubectl -n {namespace} get services,endpointslices; from outside the cluster --map HOST:PORT=127.0.0.1:PORT \
-             with a port-forward"
-        ),
+        Code::InvalidArgument => {
+            let registry = registry();
+            let names: Vec<&str> = registry.names().collect();
+            let known = names.iter().find(|name| *name == backend).copied();
+            let meant = known.or_else(|| nearest_of_words(backend, &names));
+            format!("backlog-scaler keys {}", meant.unwrap_or_default())
+                .trim_end()
+                .to_owned()
+        }
+        Code::Unavailable | Code::DeadlineExceeded => {
+            format!("kubectl -n {namespace} get services,endpointslices")
+        }
         Code::PermissionDenied => {
             "whoever runs backlog-scaler allows it in its settings (docs/reference/settings.md)"
                 .to_owned()
         }
-        Code::FailedPrecondition => format!(
-            "if it is the login or a right: kubectl -n {namespace} get secrets,triggerauthentications; \
-             docs/how-to lists the least rights of each backend"
-        ),
+        Code::FailedPrecondition => {
+            let page = match backend.split('-').next_back() {
+                Some("kafka") => "kafka.md#least-rights",
+                Some("temporal") => "temporal.md#credentials",
+                _ => "redis.md#least-rights",
+            };
+            format!(
+                "if it is the login or a right: kubectl -n {namespace} get secrets,triggerauthentications; \
+                 least rights: docs/how-to/{page}"
+            )
+        }
         Code::NotFound => "check the name of what is measured".to_owned(),
         _ => "kubectl -n keda logs deployment/backlog-scaler".to_owned(),
     }

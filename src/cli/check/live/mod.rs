@@ -14,7 +14,7 @@ use self::{cluster::Subject, stage::Mark, tls::Tls};
 use crate::{
     cli::{
         environment,
-        probe::{self, Source, Wanted},
+        probe::{self, Manifests, Source, Wanted},
     },
     error::{Error, Kind, Result},
     keda::client::Address,
@@ -34,11 +34,11 @@ pub struct Live {
     #[arg(long, value_name = "ADDRESS", requires = "live")]
     address: Option<Address>,
 
-    /// With --live: use TLS to the server, and trust this authority (PEM).
+    /// With --live: use TLS to the server, and trust this CA (PEM).
     #[arg(long, value_name = "FILE", requires = "live")]
     ca_cert: Option<PathBuf>,
 
-    /// With --live: show the server this certificate (PEM).
+    /// With --live: the client certificate to present (PEM).
     #[arg(long, value_name = "FILE", requires_all = ["key", "ca_cert"])]
     cert: Option<PathBuf>,
 
@@ -67,6 +67,8 @@ pub struct Live {
 pub struct Inputs<'a> {
     /// To evaluate.
     objects: Vec<probe::Object>,
+    /// What keeps others from being evaluated.
+    problems: Vec<String>,
     source: Option<&'a Source>,
     /// To look at in the cluster.
     subjects: Vec<Subject>,
@@ -76,8 +78,12 @@ impl<'a> Inputs<'a> {
     /// Objects of files.
     pub fn of_files(files: &[(File, bool)], source: Option<&'a Source>) -> Result<Self> {
         let namespace = source.and_then(Source::namespace);
+        let Manifests {
+            objects, problems, ..
+        } = probe::manifests(files, namespace);
         Ok(Inputs {
-            objects: probe::objects(files, namespace),
+            objects,
+            problems,
             subjects: match source {
                 Some(_) => cluster::written(files, namespace)?,
                 None => Vec::new(),
@@ -95,10 +101,12 @@ impl<'a> Inputs<'a> {
         if wanted.is_empty() {
             found.retain(|found| found.has_external_trigger());
         }
-        let (objects, _) = source.objects(&found).await;
+        let (objects, is_whole) = source.objects(&found).await;
+        let unread = (!is_whole).then(|| "what stderr says".to_owned());
         let files = found.iter().map(|found| (found.file(), false)).collect();
         let inputs = Inputs {
             objects,
+            problems: Vec::from_iter(unread),
             source: Some(source),
             subjects: found.into_iter().map(Subject::Found).collect(),
         };
@@ -152,6 +160,7 @@ impl Live {
     pub async fn run(&self, inputs: Inputs<'_>, config: Option<&PathBuf>) -> Result<Vec<Stage>> {
         let Inputs {
             objects,
+            problems,
             source,
             subjects,
         } = inputs;
@@ -173,18 +182,27 @@ impl Live {
             }),
             (None, None) => None,
         };
+        if let Some(problem) = problems.first() {
+            let what = match problems.len() {
+                1 => "1 problem keeps triggers from being evaluated".to_owned(),
+                number => format!("{number} problems keep triggers from being evaluated"),
+            };
+            let failed = Stage::new("manifests", Mark::Failed, what).because(problem);
+            stages.push(failed.mended_by("mend what is found above, and run this again"));
+        }
         match scaler {
             Some(scaler) => {
                 if healthy.is_none() {
                     let what = "evaluated by this process, as no server can be called";
-                    stages.push(Stage::new("triggers", Mark::Warning, what));
+                    stages.push(Stage::new("evaluation", Mark::Warning, what));
                 }
-                backends::check(&scaler, objects, &mut stages).await;
+                let hosts = healthy.is_none().then(|| self.map.hosts());
+                backends::check(&scaler, objects, hosts.as_ref(), &mut stages).await;
             }
             None => stages.push(
                 Stage::new("triggers", Mark::Failed, "not evaluated")
                     .because("neither a server nor valid settings")
-                    .mended_by("mend what is above, or give --config"),
+                    .mended_by("fix what is above, or give --config"),
             ),
         }
         if let Some(source) = source {
@@ -254,7 +272,7 @@ impl Live {
                 stages.push(
                     Stage::new("settings", Mark::Failed, "cannot be used here")
                         .because(error)
-                        .mended_by("mend the setting; a file or variable of the server's own pod can be read there alone"),
+                        .mended_by("fix the setting; a file or variable of the server's own pod can only be read there"),
                 );
                 Ok(None)
             }

@@ -137,11 +137,18 @@ async fn reach(section: &str, server: &HostPort, stages: &mut Vec<Stage>) -> boo
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("no response in {LIMIT:?}"),
     };
+    let is_here = matches!(server.host.as_str(), "localhost" | "127.0.0.1" | "::1");
+    let fix = match is_here {
+        true => format!(
+            "is the server up? One in a cluster: kubectl -n keda port-forward service/backlog-scaler {}:9090",
+            server.port
+        ),
+        false => "kubectl -n keda get pods,endpointslices -l app.kubernetes.io/name=backlog-scaler; without \
+                  endpoints the pods are not ready, with them a NetworkPolicy is in between"
+            .to_owned(),
+    };
     let failed = Stage::new(section, Mark::Failed, format!("TCP: port {}", server.port));
-    stages.push(failed.because(reason).mended_by(
-        "kubectl -n keda get pods,endpointslices -l app.kubernetes.io/name=backlog-scaler; without endpoints the \
-         pods are not ready, with them a NetworkPolicy is in between",
-    ));
+    stages.push(failed.because(reason).mended_by(fix));
     false
 }
 

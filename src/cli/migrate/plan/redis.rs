@@ -79,9 +79,10 @@ fn tls(planner: &mut Planner<'_>) {
             let value = if on { "enable" } else { "disable" };
             planner.becomes("enableTLS", "tls", Some(value), OF_HOP);
         }
-        (Some(_), None) => {
-            planner.refuse(Some("enableTLS"), "KEDA refuses it, as it is no boolean")
-        }
+        (Some(_), None) => planner.refuse(
+            Some("enableTLS"),
+            "KEDA refuses it, because it is not a boolean",
+        ),
     }
     let in_use = on == Some(true) || given.is_none() && planner.authentication.may_have("tls");
     let skips = planner.text("unsafeSsl").and_then(parse_bool);

@@ -28,7 +28,10 @@ fn tls(planner: &mut Planner<'_>) {
     match planner.text("enableTLS").map(parse_bool) {
         None => planner.goes("enableTLS", "is empty"),
         Some(None) => {
-            return planner.refuse(Some("enableTLS"), "KEDA refuses it, as it is no boolean");
+            return planner.refuse(
+                Some("enableTLS"),
+                "KEDA refuses it, because it is not a boolean",
+            );
         }
         Some(Some(true)) => {
             let why = "is the default: an API key or a client certificate switches TLS on";

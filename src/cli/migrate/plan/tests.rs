@@ -465,5 +465,5 @@ fn what_cannot_move_says_why() {
         assert!(text.contains(expected), "{text}");
     }
     let text = refused("redis", &[("enableTLS", "yes")], &authentication(&[]));
-    assert!(text.contains("no boolean"), "{text}");
+    assert!(text.contains("not a boolean"), "{text}");
 }

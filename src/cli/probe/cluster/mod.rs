@@ -17,7 +17,7 @@ use super::{
     Map, Probe, in_process,
     manifest::{self, Manifests, Object},
     metadata::{Environment, Variable},
-    of_engine,
+    of_engine, said,
 };
 use crate::{
     cli::to_stderr,
@@ -102,7 +102,7 @@ impl Cluster {
             None => source.scaler(&objects, &probe_of.map).await?,
         };
         let report = probe_of.evaluate(&scaler, &objects).await?;
-        Ok(is_whole && !report.has_failures())
+        Ok(is_whole && probe_of.passes(&report))
     }
 }
 
@@ -191,17 +191,9 @@ impl Source {
         let read: Vec<_> = stream::iter(read).buffered(AT_ONCE).collect().await;
         let (mut objects, mut is_whole) = (Vec::new(), true);
         for read in read {
-            match read {
-                Ok(Manifests { objects: of, notes }) => {
-                    objects.extend(of);
-                    notes.into_iter().for_each(|note| to_stderr("note", note));
-                }
-                Err(problems) => {
-                    is_whole = false;
-                    let problems = problems.into_iter();
-                    problems.for_each(|problem| to_stderr("error", problem));
-                }
-            }
+            let (of, whole) = said(read);
+            objects.extend(of);
+            is_whole &= whole;
         }
         (objects, is_whole)
     }
@@ -238,7 +230,7 @@ async fn evaluated(
     kubernetes: &Kubernetes,
     Found { id, object }: &Found,
     authentications: Option<&'static str>,
-) -> Result<Manifests, Vec<String>> {
+) -> Manifests {
     let names: BTreeSet<String> = read::variables(object);
     let values = kubernetes.environment(id, object, &names).await;
     let get = |name: &str| match &values {

@@ -19,11 +19,26 @@ pub struct Wanted {
 const SCALED_OBJECTS: [&str; 3] = ["scaledobject", "scaledobjects", "so"];
 const SCALED_JOBS: [&str; 3] = ["scaledjob", "scaledjobs", "sj"];
 
-/// `NAME`, `scaledobject/NAME`, or `scaledobject.keda.sh/NAME` as `kubectl get -o name` prints it.
+/// `NAME`, `scaledobject NAME…`, `scaledobject/NAME`, or `scaledobject.keda.sh/NAME` as
+/// `kubectl get -o name` prints it.
 pub fn parse(arguments: &[PathBuf]) -> Result<Vec<Wanted>> {
     let mut all = Vec::new();
-    for argument in arguments {
-        let wanted = parse_one(&argument.to_string_lossy())?;
+    let texts: Vec<_> = arguments
+        .iter()
+        .map(|text| text.to_string_lossy())
+        .collect();
+    let (kind, names) = match texts.as_slice() {
+        // A kind alone may be the name of an object.
+        [kind, names @ ..] if !names.is_empty() && parse_kind(kind, kind).is_ok() => {
+            (Some(kind), names)
+        }
+        names => (None, names),
+    };
+    for name in names {
+        let wanted = match kind {
+            Some(kind) if !name.contains('/') => parse_one(&format!("{kind}/{name}"))?,
+            _ => parse_one(name)?,
+        };
         if !all.contains(&wanted) {
             all.push(wanted);
         }
@@ -46,7 +61,7 @@ fn parse_one(argument: &str) -> Result<Wanted> {
         }),
         false => Err(Error::new(
             Kind::Invalid,
-            format!("NAME: `{name}` is no name of an object"),
+            format!("NAME: `{name}` is not a valid name of an object"),
             "With --cluster, give names of ScaledObjects and ScaledJobs; without it, a file.",
         )),
     }
@@ -81,7 +96,7 @@ pub fn check_namespace(name: &str) -> Result<String> {
         true => Ok(name.to_owned()),
         false => Err(Error::new(
             Kind::Invalid,
-            format!("--namespace: `{name}` is no name of a namespace"),
+            format!("--namespace: `{name}` is not a valid name of a namespace"),
             "",
         )),
     }
@@ -119,6 +134,29 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_may_stand_before_its_names() {
+        let names = |arguments: &[&str]| -> Vec<(Vec<Resource>, String)> {
+            let wanted = wanted(arguments).expect("names").into_iter();
+            wanted.map(|wanted| (wanted.kinds, wanted.name)).collect()
+        };
+        let of = |kind: Resource, name: &str| (vec![kind], name.to_owned());
+        let (object, job) = (|| Resource::ScaledObjects, || Resource::ScaledJobs);
+        for argument in [
+            "so",
+            "scaledobject",
+            "ScaledObjects",
+            "scaledobject.keda.sh",
+        ] {
+            let expected = [of(object(), "orders"), of(object(), "mail")];
+            assert_eq!(names(&[argument, "orders", "mail"]), expected, "{argument}");
+        }
+        assert_eq!(names(&["sj", "orders"]), [of(job(), "orders")]);
+        assert_eq!(names(&["so", "sj/orders"]), [of(job(), "orders")]);
+        assert_eq!(names(&["so"]), [(vec![object(), job()], "so".to_owned())]);
+        assert!(wanted(&["deployment", "-"]).is_err());
+    }
+
+    #[test]
     fn what_cannot_be_a_name_is_refused() {
         for (argument, expected) in [
             (
@@ -129,9 +167,9 @@ mod tests {
                 "deployment/orders",
                 "NAME: `deployment/orders` has the kind `deployment`",
             ),
-            ("Orders", "NAME: `Orders` is no name of an object"),
-            ("-", "NAME: `-` is no name"),
-            ("so/a/b", "NAME: `a/b` is no name"),
+            ("Orders", "NAME: `Orders` is not a valid name of an object"),
+            ("-", "NAME: `-` is not a valid name"),
+            ("so/a/b", "NAME: `a/b` is not a valid name"),
         ] {
             let error = wanted(&[argument]).expect_err(argument);
             assert!(error.starts_with(expected), "{error}");

@@ -49,7 +49,7 @@ fn with_metadata(metadata: &str) -> String {
 
 #[test]
 fn a_file_holds_many_objects_with_many_triggers() {
-    let Manifests { objects, notes } = valid(&format!("{ORDERS}---\n{NIGHTLY}"));
+    let Manifests { objects, notes, .. } = valid(&format!("{ORDERS}---\n{NIGHTLY}"));
     let [orders, nightly] = &objects[..] else {
         panic!("{} objects", objects.len());
     };
@@ -77,7 +77,7 @@ fn a_list_as_kubectl_writes_it_is_read() {
 #[test]
 fn other_kinds_are_skipped_with_a_note() {
     let deployment = "apiVersion: apps/v1\nkind: Deployment\n";
-    let Manifests { objects, notes } = valid(&format!("{deployment}---\n{NIGHTLY}"));
+    let Manifests { objects, notes, .. } = valid(&format!("{deployment}---\n{NIGHTLY}"));
     assert_eq!(objects.len(), 1);
     assert!(
         notes[0].starts_with("f, document 1 (line 1): skipped a Deployment"),
@@ -97,7 +97,7 @@ fn a_misspelt_kind_or_version_is_said_to_be_one() {
         (
             "ScaledJob",
             "ScaledJobs",
-            "kind: `ScaledJobs` is no kind of KEDA; did you mean `ScaledJob`?",
+            "kind: `ScaledJobs` is not one of KEDA's kinds; did you mean `ScaledJob`?",
         ),
         ("ScaledJob", "Scaledobject", "did you mean `ScaledObject`?"),
         (
@@ -193,7 +193,7 @@ fn keys_from_the_environment_are_resolved_or_left_out() {
         _ => None,
     };
     let metadata = "{scalerAddress: s, passwordFromEnv: REDIS_PASSWORD, usernameFromEnv: EMPTY, listNameFromEnv: hunter3}";
-    let Ok(Manifests { objects, notes }) = read("f", &with_metadata(metadata), &env) else {
+    let Ok(Manifests { objects, notes, .. }) = read("f", &with_metadata(metadata), &env) else {
         panic!("is valid");
     };
     let resolved = &objects[0].triggers[0].metadata;
@@ -210,7 +210,7 @@ fn keys_from_the_environment_are_resolved_or_left_out() {
 
 #[test]
 fn values_without_quotes_are_taken_with_a_note_that_does_not_show_them() {
-    let Manifests { objects, notes } = valid(&with_metadata(
+    let Manifests { objects, notes, .. } = valid(&with_metadata(
         "{scalerAddress: s, listLength: 5, tlsSkipVerify: true, pin: 0042, none: null}",
     ));
     let metadata = &objects[0].triggers[0].metadata;

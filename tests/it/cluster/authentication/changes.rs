@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::{redis::Redis, scaler::Scaler};
+use testkit::{process, redis::Redis, scaler::Scaler};
 use tokio::time::timeout;
 
 use super::{
-    JOBS, Scene, authentication, keys, needs_cluster, pairs, scaled_object,
-    scaling::{until_value, value},
+    JOBS, Scene, authentication,
+    door::{self, Door},
+    keys, needs_cluster, pairs, scaled_object,
+    scaling::{apply_in, settings, until_value, value},
     secret, secret_key, sent, trigger, until,
 };
-use crate::cluster::SOON;
+use crate::cluster::{SOON, objects::Namespace, program::Program};
 
 #[tokio::test]
 async fn a_changed_secret_is_seen_within_seconds_and_a_deleted_one_is_an_error() {
@@ -202,4 +204,220 @@ fn trigger_keys(always: &[(&str, &str)], more: &[(&str, &str)]) -> Keys {
 fn json_trigger(keys: &Keys, reference: Option<Value>) -> Value {
     let keys: Vec<_> = keys.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     trigger(&keys, reference)
+}
+
+/// Calls until the error says this.
+async fn until_error(address: &str, namespace: &str, metadata: &Keys, expected: &[&str]) {
+    let begun = std::time::Instant::now();
+    loop {
+        let called = value(address, namespace, metadata.clone()).await;
+        if let Err(error) = &called
+            && expected.iter().all(|text| error.message().contains(text))
+        {
+            return;
+        }
+        assert!(begun.elapsed() < SOON, "{called:?}\nexpected {expected:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A trigger that needs no authentication, and two that cannot do without: one has no address, the other
+/// no password.
+fn three_triggers(open: &Redis, closed: &Redis) -> [Keys; 3] {
+    let with = |keys: &[(&str, &str)]| {
+        let always = [("backend", "redis"), ("scalerAddress", "127.0.0.1:1")];
+        trigger_keys(&always, &[keys, &[("listName", "jobs")]].concat())
+    };
+    let (open, closed) = (open.address(), closed.address());
+    [
+        with(&[("address", &open)]),
+        with(&[]),
+        with(&[("address", &closed)]),
+    ]
+}
+
+fn apply_three(scene: &dyn Fn(Value), [own, addressless, closed]: &[Keys; 3], address: &str) {
+    scene(secret("redis", json!({"p": "hunter2", "a": address})));
+    let keys = [
+        secret_key("password", "redis", "p"),
+        secret_key("address", "redis", "a"),
+    ];
+    scene(authentication("redis", json!({"secretTargetRef": keys})));
+    let reference = || Some(json!({"name": "redis"}));
+    scene(scaled_object(vec![
+        json_trigger(own, None),
+        json_trigger(addressless, reference()),
+        json_trigger(closed, reference()),
+    ]));
+}
+
+#[tokio::test]
+async fn a_server_that_starts_while_the_api_server_is_away_evaluates_what_needs_it_not() {
+    let cluster = needs_cluster!();
+    let _namespace = Namespace::new(cluster.clone(), "auth-start");
+    let (open, closed) = (
+        Redis::start().await,
+        Redis::builder().password("hunter2").start().await,
+    );
+    open.rpush("jobs", 3).await;
+    closed.rpush("jobs", 7).await;
+    let triggers = three_triggers(&open, &closed);
+    apply_three(
+        &|object| apply_in(&cluster, "auth-start", object),
+        &triggers,
+        &closed.address(),
+    );
+    let folder = process::directory();
+    let door = Door::to(door::api_server(&cluster)).await;
+    let kubeconfig = door.kubeconfig(&cluster, folder.path(), None);
+    door.close();
+    let kubeconfig = kubeconfig.display();
+    let program = Program::start(&format!(
+        "kubernetes: {{enabled: true, kubeconfig: \"{kubeconfig}\"}}\n"
+    ));
+    let address = program.address();
+    let [own, addressless, no_password] = &triggers;
+    for _ in 0..5 {
+        let read = value(&address, "auth-start", own.clone()).await;
+        assert_eq!(read.expect("it needs no authentication"), 3.0);
+    }
+    let away = "the API server cannot be reached";
+    until_error(&address, "auth-start", addressless, &[away]).await;
+    until_error(&address, "auth-start", no_password, &["NOAUTH", away]).await;
+
+    door.open();
+    for (metadata, expected) in triggers.iter().zip([3.0, 7.0, 7.0]) {
+        let begun = std::time::Instant::now();
+        while value(&address, "auth-start", metadata.clone()).await.ok() != Some(expected) {
+            assert!(
+                begun.elapsed() < 2 * SOON,
+                "{metadata:?}\n{}",
+                program.log()
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    assert!(!program.log().contains("hunter2"), "{}", program.log());
+}
+
+#[tokio::test]
+async fn an_account_without_rights_costs_only_what_needs_them_and_one_line_for_each() {
+    let cluster = needs_cluster!();
+    let _namespace = Namespace::new(cluster.clone(), "auth-no-rights");
+    let (open, closed) = (
+        Redis::start().await,
+        Redis::builder().password("hunter2").start().await,
+    );
+    open.rpush("jobs", 3).await;
+    let triggers = three_triggers(&open, &closed);
+    apply_three(
+        &|object| apply_in(&cluster, "auth-no-rights", object),
+        &triggers,
+        &closed.address(),
+    );
+    let kubectl = &cluster.kubectl;
+    kubectl.run(
+        &["create", "serviceaccount", "scaler", "-n", "auth-no-rights"],
+        "",
+    );
+    let token = kubectl.run(&["create", "token", "scaler", "-n", "auth-no-rights"], "");
+    let folder = process::directory();
+    let door = Door::to(door::api_server(&cluster)).await;
+    let kubeconfig = door.kubeconfig(&cluster, folder.path(), Some(token.trim()));
+    let kubeconfig = kubeconfig.display();
+    let program = Program::start(&format!(
+        "kubernetes: {{enabled: true, kubeconfig: \"{kubeconfig}\"}}\n"
+    ));
+    let address = program.address();
+    let [own, addressless, no_password] = &triggers;
+    let missing = "the permission to list scaledobjects.keda.sh in the whole cluster is missing for \
+                   system:serviceaccount:auth-no-rights:scaler";
+    let read = until_value_at(&address, "auth-no-rights", own).await;
+    assert_eq!(read, 3.0);
+    let is_missing = "is missing for system:serviceaccount:auth-no-rights:scaler";
+    until_error(&address, "auth-no-rights", addressless, &[is_missing]).await;
+    until_error(
+        &address,
+        "auth-no-rights",
+        no_password,
+        &["NOAUTH", is_missing],
+    )
+    .await;
+
+    // After several attempts, 0.5 s, 1 s and 2 s apart.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let log = program.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(missing)).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(
+        lines[0].contains("scaledobjects are not known yet: "),
+        "{}",
+        lines[0]
+    );
+    for other in ["watch list error", "Status {", "stays in use"] {
+        assert!(!log.contains(other), "{log}");
+    }
+}
+
+async fn until_value_at(address: &str, namespace: &str, metadata: &Keys) -> f64 {
+    let begun = std::time::Instant::now();
+    loop {
+        let called = value(address, namespace, metadata.clone()).await;
+        match called {
+            Ok(value) => return value,
+            Err(error) => assert!(begun.elapsed() < SOON, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// How many Secrets are watched.
+async fn secrets(scaler: &Scaler) -> String {
+    let (_, page) = scaler.page("/metrics").await;
+    let series = "backlog_scaler_kubernetes_objects{resource=\"secrets\"} ";
+    let line = page.lines().find_map(|line| line.strip_prefix(series));
+    line.unwrap_or("0").to_owned()
+}
+
+#[tokio::test]
+async fn secrets_are_gone_within_seconds_of_their_trigger() {
+    let cluster = needs_cluster!();
+    let _namespace = Namespace::new(cluster.clone(), "auth-gone");
+    let redis = Redis::builder().password("hunter2").start().await;
+    redis.rpush("jobs", 7).await;
+    let scaler = Scaler::with(&settings(&cluster)).await;
+    let apply = |object| apply_in(&cluster, "auth-gone", object);
+    apply(secret("redis", json!({"p": "hunter2"})));
+    let spec = json!({"secretTargetRef": [secret_key("password", "redis", "p")]});
+    apply(authentication("redis", spec));
+    let address = redis.address();
+    let keys = [
+        ("backend", "redis"),
+        ("scalerAddress", "127.0.0.1:1"),
+        ("address", address.as_str()),
+        ("listName", "jobs"),
+    ];
+    let keys = trigger_keys(&keys, &[]);
+    let with = || scaled_object(vec![json_trigger(&keys, Some(json!({"name": "redis"})))]);
+    let until_none = async || {
+        let begun = std::time::Instant::now();
+        while secrets(&scaler).await != "0" {
+            assert!(begun.elapsed() < SOON, "{} Secrets", secrets(&scaler).await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        println!("gone: after {:.1?}", begun.elapsed());
+    };
+    // Its reference is removed.
+    apply(with());
+    assert_eq!(until_value(&scaler, "auth-gone", &keys).await, 7.0);
+    assert_eq!(secrets(&scaler).await, "1");
+    apply(scaled_object(vec![json_trigger(&keys, None)]));
+    until_none().await;
+    // It is deleted.
+    apply(with());
+    assert_eq!(until_value(&scaler, "auth-gone", &keys).await, 7.0);
+    assert_eq!(secrets(&scaler).await, "1");
+    let delete = ["delete", "scaledobject", "worker", "-n", "auth-gone"];
+    cluster.kubectl.run(&delete, "");
+    until_none().await;
 }

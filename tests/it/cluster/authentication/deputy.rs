@@ -7,7 +7,7 @@ use testkit::{redis::Redis, scaler::Scaler};
 use tokio::{io::AsyncReadExt, net::TcpListener, time::sleep};
 
 use super::{
-    needs_cluster, scaled_object,
+    authentication, deployment, needs_cluster, scaled_object,
     scaling::{apply_in, metadata, settings, until_value, value},
     secret, secret_key, trigger,
 };
@@ -34,9 +34,18 @@ async fn listener() -> (String, Arc<parking_lot::Mutex<Vec<u8>>>) {
 }
 
 async fn until_error(scaler: &Scaler, metadata: &[(String, String)], expected: &str) {
+    until_error_in(scaler, "auth-deputy", metadata, expected).await;
+}
+
+async fn until_error_in(
+    scaler: &Scaler,
+    namespace: &str,
+    metadata: &[(String, String)],
+    expected: &str,
+) {
     let begun = std::time::Instant::now();
     loop {
-        let called = value(&scaler.address, "auth-deputy", metadata.to_vec()).await;
+        let called = value(&scaler.address, namespace, metadata.to_vec()).await;
         if let Err(error) = &called
             && error.message().contains(expected)
         {
@@ -178,4 +187,70 @@ async fn a_scaler_s_own_tls_is_not_taken_for_the_backend_s() {
     assert_eq!(read, 7.0);
     let delete = ["delete", "clustertriggerauthentication", "auth-unused"];
     cluster.kubectl.run(&delete, "");
+}
+
+#[tokio::test]
+async fn an_address_is_not_taken_from_a_caller_while_the_environment_cannot_be_compared() {
+    let cluster = needs_cluster!();
+    let _namespace = Namespace::new(cluster.clone(), "auth-from-env");
+    let redis = Redis::builder().password("hunter2").start().await;
+    redis.rpush("jobs", 7).await;
+    let (evil, received) = listener().await;
+    let scaler = Scaler::with(&settings(&cluster)).await;
+    let apply = |object| apply_in(&cluster, "auth-from-env", object);
+    apply(secret("redis", json!({"p": "hunter2"})));
+    let spec = json!({"secretTargetRef": [secret_key("password", "redis", "p")]});
+    apply(authentication("redis", spec));
+    let sends = |address: &str| {
+        let keys = [
+            ("backend", "redis"),
+            ("scalerAddress", "127.0.0.1:1"),
+            ("addressFromEnv", address),
+            ("listName", "jobs"),
+        ];
+        trigger(&keys, Some(json!({"name": "redis"})))
+    };
+    let object = scaled_object(vec![sends("ADDR")]);
+    let (to_redis, to_evil) = (metadata(&sends(&redis.address())), metadata(&sends(&evil)));
+    let refused = async |expected: &str| {
+        until_error_in(&scaler, "auth-from-env", &to_evil, expected).await;
+        let text = String::from_utf8_lossy(&received.lock()).into_owned();
+        assert!(
+            text.is_empty(),
+            "nothing is sent to the caller's address: {text}"
+        );
+    };
+
+    // A kind of scale target that nobody here can read.
+    let mut of_rollout = object.clone();
+    of_rollout["spec"]["scaleTargetRef"] =
+        json!({"name": "worker", "kind": "Rollout", "apiVersion": "argoproj.io/v1alpha1"});
+    apply(of_rollout);
+    let place = "addressFromEnv of ScaledObject auth-from-env/worker";
+    let unknown = "the type of the scale target of ScaledObject auth-from-env/worker is not known";
+    refused(&format!("{place}: {unknown}")).await;
+
+    // A Deployment that does not exist.
+    apply(object);
+    let missing = "Deployment auth-from-env/worker does not exist";
+    refused(&format!("{place}: {missing}")).await;
+
+    // A variable with a value in the container alone.
+    let of_field = json!({"fieldRef": {"fieldPath": "status.podIP"}});
+    apply(deployment(
+        json!([{"name": "ADDR", "valueFrom": of_field}]),
+        json!([]),
+    ));
+    let skipped = "environment variable ADDR of Deployment auth-from-env/worker has another source";
+    refused(&format!("{place}: {skipped}")).await;
+
+    // Once it can be compared, the keys are for the address that is there, and for no other.
+    let address = redis.address();
+    apply(deployment(
+        json!([{"name": "ADDR", "value": address}]),
+        json!([]),
+    ));
+    let read = until_value(&scaler, "auth-from-env", &to_redis).await;
+    assert_eq!(read, 7.0);
+    refused("no external trigger of ScaledObject auth-from-env/worker has the metadata").await;
 }

@@ -130,7 +130,7 @@ async fn an_entry_without_a_time_is_an_error_and_an_empty_key_is_not() {
     let error = scaler.evaluate(&age(named.clone())).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
     let message = error.message();
-    let then = "jobs has 2 entries without a time, as it is no sorted set";
+    let then = "jobs has 2 entries without a time, because it is not a sorted set";
     assert!(message.contains(then), "{message}");
     // The backlog of the same names is known.
     let backlog = scaler.evaluate(&fresh(named, [])).await.unwrap();
@@ -149,7 +149,7 @@ async fn an_entry_without_a_time_is_an_error_and_an_empty_key_is_not() {
     );
     let message = scaler.evaluate(&age(now)).await.unwrap_err();
     let message = message.message();
-    let then = "the lowest score in now is 0, which is no time in seconds";
+    let then = "the lowest score in now is 0, which is not a time in seconds";
     assert!(message.contains(then), "{message}");
 }
 

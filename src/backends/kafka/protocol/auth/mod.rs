@@ -201,7 +201,7 @@ fn iterations(challenge: &[u8]) -> Option<u64> {
     let attributes = challenge.split(|byte| *byte == b',');
     let mut counts = attributes.filter_map(|attribute| attribute.strip_prefix(b"i="));
     let count = str::from_utf8(counts.next()?).ok()?;
-    // What is no number is refused by the mechanism; what is too long for one is too much.
+    // What is not a number is refused by the mechanism; what is too long for one is too much.
     let is_number = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| count.parse().unwrap_or(u64::MAX))
 }
