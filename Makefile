@@ -104,6 +104,7 @@ bench: ## measure: the hot path, and load runs beside KEDA's own scalers and raw
 	@tests/servers/kafka/install.sh
 	@tests/servers/temporal/install.sh
 	cargo bench --bench hot_path
+	cargo bench --bench simulate
 	KEDA_JUDGE=$(CURDIR)/$(TOOLS)/keda-judge cargo bench --bench load
 
 bench-load: ## 100, 1,000 and 10,000 triggers in KEDA's rhythm for minutes: N="1000" MINUTES=5; BUILTIN=0 without KEDA's own

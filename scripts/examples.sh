@@ -2,8 +2,9 @@
 # Checks the systems in deploy/examples that are more than one file: examples.sh TOOLS [--update]
 #   renders what deploy/examples/exceptions/template makes, and compares it with what is committed;
 #   --update writes it anew;
-#   builds each kustomization, and loads each compose file as compose does;
-#   tests each example's rules with promtool, and parses every expression of its dashboard, if promtool is there.
+#   builds each kustomization, with each of its components too, and loads each compose file as compose does;
+#   tests each example's rules with promtool, with the queries of its prometheus triggers among them, and parses
+#   every expression of its dashboard, if promtool is there.
 set -eu
 
 tools=$1
@@ -51,6 +52,19 @@ for kustomization in deploy/examples/*/kustomization.yaml; do
     else
         fail "$name, kustomize"
     fi
+    # What can be switched on, in a copy where it is.
+    for component in "$folder"/*/kustomization.yaml; do
+        grep -q '^kind: Component$' "$component" 2>/dev/null || continue
+        part=$(basename "$(dirname "$component")")
+        rm -rf "$work/with"
+        cp -r "$folder" "$work/with"
+        printf 'components:\n  - %s\n' "$part" >>"$work/with/kustomization.yaml"
+        if "$tools/kustomize" build "$work/with" >"$work/$name-$part.objects" && ! cmp -s "$work/objects" "$work/$name-$part.objects"; then
+            pass "$name with $part"
+        else
+            fail "$name with $part, kustomize"
+        fi
+    done
     if [ -e "$folder/compose.yaml" ]; then
         if "$tools/compose" "$folder/compose.yaml" >"$work/out"; then
             pass "$name, compose: $(wc -l <"$work/out") services"
@@ -63,6 +77,23 @@ done
 # A PrometheusRule holds a rules file under `spec`, two spaces deep.
 rules() { # rules FILE: that rules file
     sed -n '/^spec:$/,/^[^ #]/{ s/^  //p; }' "$1"
+}
+# A prometheus trigger's query and threshold as recorded metrics.
+queries() { # queries OBJECTS: a rules file
+    printf 'groups:\n  - name: queries\n    rules:\n'
+    awk '
+        function rule(record, expression) {
+            printf "      - record: %s\n        labels: { scaled_object: %s }\n        expr: %s\n", record, object, expression
+        }
+        # The next line of a scalar that kustomize has folded.
+        folded && /^        [^ ]/ { sub(/^ +/, ""); query = query " " $0; next }
+        folded { rule("trigger_query", query); folded = 0 }
+        /^---$/ { object = "" }
+        /^  name: / { object = $2 }
+        /^      query: / { sub(/^ *query: /, ""); query = $0; folded = 1 }
+        /^      threshold: / { rule("trigger_threshold", $2) }
+        END { if (folded) rule("trigger_query", query) }
+    ' "$1" | sed 's/expr: "\([0-9.]*\)"$/expr: vector(\1)/'
 }
 promtool=$(command -v promtool || true)
 [ -x "$tools/promtool" ] && promtool=$tools/promtool
@@ -77,6 +108,9 @@ for test in deploy/examples/*/tests/rules.yaml; do
     cp "$test" "$work/$name/test.yaml"
     for file in "$folder"/*.yaml; do
         grep -q '^kind: PrometheusRule$' "$file" && rules "$file" >"$work/$name/$(basename "$file")"
+    done
+    for objects in "$work/$name"-*.objects; do
+        [ -e "$objects" ] && grep -q 'type: prometheus$' "$objects" && queries "$objects" >"$work/$name/queries.yaml"
     done
     if "$promtool" test rules "$work/$name/test.yaml" >"$work/out" 2>&1; then
         pass "$name, rules"

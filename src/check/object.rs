@@ -46,8 +46,11 @@ pub fn check(checker: &Checker, file: &File, object: &Object<'_>, findings: &mut
             continue;
         }
         let Checked { metric_name } = trigger::check(checker, file, object, index, &of, findings);
+        // Of a named connection, only the name is known of where the same queue is read.
+        let connection = trigger.metadata.get("connection");
+        let connection = connection.and_then(|name| name.as_str());
         if let Some(name) = metric_name
-            && let Some(first) = metrics.insert(name.clone(), index)
+            && let Some(first) = metrics.insert((name.clone(), connection), index)
         {
             let at = trigger.node.span().start;
             let message =

@@ -169,6 +169,30 @@ fn settings_decide_what_tls_and_authentications_come_to() {
         names(&with_settings("{}", &text)),
         ["unreachable-authentication"]
     );
+    let text = text.replace("backend:", "enableTLS: \"true\"\n        backend:");
+    assert_eq!(names(&with_settings(tls, &text)), [""; 0]);
+}
+
+#[test]
+fn one_list_of_two_named_connections_is_two_metrics() {
+    let settings = "connections:\n  a: {backend: redis, address: 'a:1'}\n  b: {backend: redis, address: 'b:1'}\n";
+    let of = |second: &str| -> Vec<String> {
+        let trigger = |name: &str| {
+            format!(
+                "    - type: external\n      metadata: {{scalerAddress: 'backlog-scaler.keda.svc:9090', \
+                 backend: redis, connection: {name}, listName: jobs}}\n"
+            )
+        };
+        let (head, _) = codes::Base::ScaledObject
+            .text()
+            .split_once("  triggers:\n")
+            .expect("has triggers");
+        let text = format!("{head}  triggers:\n{}{}", trigger("a"), trigger(second));
+        let found = with_settings(settings, &text);
+        names(&found).into_iter().map(str::to_owned).collect()
+    };
+    assert_eq!(of("b"), [""; 0]);
+    assert_eq!(of("a"), ["same-metric-name"]);
 }
 
 #[test]

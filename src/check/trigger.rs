@@ -210,6 +210,8 @@ impl Rules<'_, '_> {
             return;
         }
         let message = match server {
+            // Its caCert and certificates are KEDA's own, for TLS to the server.
+            Some(Server { tls: true, .. }) => return,
             Some(Server {
                 authentications: true,
                 ..

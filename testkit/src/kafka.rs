@@ -227,8 +227,18 @@ impl Kafka {
 
     /// Grants by Kafka's own tool: there is no such call in the client library.
     pub async fn grant(&'static self, user: &str, right: &[&str]) {
+        self.acl(&["--add"], user, right).await;
+    }
+
+    /// Takes back what was granted with the same words.
+    pub async fn revoke(&'static self, user: &str, right: &[&str]) {
+        self.acl(&["--remove", "--force"], user, right).await;
+    }
+
+    async fn acl(&'static self, action: &[&str], user: &str, right: &[&str]) {
         let mut tool = self.tool("org.apache.kafka.tools.AclCommand");
-        tool.args(["--bootstrap-server", &self.servers(), "--add"]);
+        tool.args(["--bootstrap-server", &self.servers()])
+            .args(action);
         tool.args(["--allow-principal", &format!("User:{user}")])
             .args(right);
         let output = tokio::task::spawn_blocking(move || tool.output());

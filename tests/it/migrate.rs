@@ -153,6 +153,53 @@ fn bad_input_ends_with_2_and_prints_no_document() {
     }
 }
 
+/// What is printed, manifests and settings, is all that a server without the cluster client needs.
+#[test]
+fn a_result_without_the_cluster_client_is_clean() {
+    let authentication = "apiVersion: keda.sh/v1alpha1\nkind: TriggerAuthentication\n\
+        metadata: {name: redis, namespace: shop}\nspec:\n  secretTargetRef:\n  \
+        - {parameter: password, name: redis, key: password}\n";
+    let fallback = "  fallback: {failureThreshold: 3, replicas: 2}\n  triggers:";
+    let before = BEFORE.replace("  triggers:", fallback);
+    let input = format!("{before}      authenticationRef: {{name: redis}}\n---\n{authentication}");
+    let arguments = ["-", "--kubernetes=off", "--output", "json"];
+    let (code, out, said) = migrate(&arguments, &input);
+    assert_eq!((code, said.as_str()), (0, ""));
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let keys = json["files"][0]["triggers"][0]["keys"].as_array().unwrap();
+    let reference = keys.iter().find(|key| key["key"] == "authenticationRef");
+    assert_eq!(reference.unwrap()["becomes"], "removed", "{out}");
+    let folder = tempfile::tempdir().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    fs::write(folder.path().join("settings.yaml"), text(&json["settings"])).unwrap();
+    fs::write(
+        folder.path().join("moved.yaml"),
+        text(&json["files"][0]["text"]),
+    )
+    .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_backlog-scaler"))
+        .current_dir(&folder)
+        .args([
+            "check",
+            "moved.yaml",
+            "--config",
+            "settings.yaml",
+            "--output",
+            "json",
+        ])
+        .output()
+        .unwrap();
+    let found = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{found}{errors}");
+    let found: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(
+        found["findings"].as_array().map(Vec::len),
+        Some(0),
+        "{found}"
+    );
+}
+
 #[test]
 fn json_has_everything() {
     let (code, out, said) = migrate(&["-", "--output", "json"], BEFORE);

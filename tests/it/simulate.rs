@@ -1,6 +1,11 @@
 //! `simulate`: the program, with manifests as users write them.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    io::Read,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use serde_json::Value;
 
@@ -129,6 +134,16 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
             &[EXAMPLE, "--load", "1/s", "--trigger", "1"],
             "--trigger 1: shop/worker has 1 triggers",
         ),
+        (
+            &[
+                "deploy/examples/documents/scaledobjects.yaml",
+                "--load",
+                "1/s",
+                "--object",
+                "documents",
+            ],
+            "holds default/documents-worker, default/documents-cpu. Choose one with --object.",
+        ),
         (&[&bad, "--load", "1/s"], "did you mean `listLength`?"),
         (
             &["deploy/examples/settings.yaml", "--load", "1/s"],
@@ -140,6 +155,63 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
         assert!(stderr.contains(error), "{arguments:?}: {stderr}");
         assert!(!Path::new(&picture).exists());
     }
+}
+
+#[test]
+fn a_picture_is_svg() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.png", "svg", "a.svg.txt"] {
+        let path = folder.path().join(name);
+        let picture = ["--picture", path.to_str().unwrap()];
+        let (code, stdout, stderr) =
+            simulate(&[&[EXAMPLE, "--load", "1/s"], &picture[..]].concat());
+        assert_eq!((code, stdout.as_str()), (2, ""), "{name}: {stderr}");
+        assert!(stderr.contains("--picture"), "{stderr}");
+        assert!(stderr.contains("must end in .svg"), "{stderr}");
+        assert!(!path.exists(), "{name}");
+    }
+}
+
+/// Whoever waits at a terminal sees how far it is; a file or a pipe gets nothing of it.
+#[test]
+fn progress_is_for_terminals() {
+    let long = "--load 40/s --length 7d --service-time 2s --vary listLength=5,6,7,8";
+    let command = format!(
+        "{} simulate {EXAMPLE} {long}",
+        env!("CARGO_BIN_EXE_backlog-scaler")
+    );
+    // The shell becomes the program, so that it is the one to end.
+    let mut piped = Command::new("sh")
+        .args(["-c", &format!("exec {command}")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // util-linux's, which every Debian has: a command with a terminal of its own.
+    let mut shown = Command::new("script")
+        .args(["--quiet", "--command", &command, "/dev/null"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script, of Debian's package bsdutils");
+    let mut text = String::new();
+    let mut output = shown.stdout.take().unwrap();
+    let mut bytes = [0; 4096];
+    while text.matches(" left").count() < 5 {
+        let read = output.read(&mut bytes).unwrap();
+        assert_ne!(read, 0, "it ends without a bar: {text}");
+        text += &String::from_utf8_lossy(&bytes[..read]);
+    }
+    // Its terminal goes with it, and so does the program.
+    for process in [&mut shown, &mut piped] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    let bar = "\rshop/worker listLength=5: [";
+    assert!(text.contains(bar) && text.contains(" %, "), "{text:?}");
+    let mut nothing = String::new();
+    piped.stderr.unwrap().read_to_string(&mut nothing).unwrap();
+    assert_eq!(nothing, "");
 }
 
 const JOBS: &str = "\
@@ -249,7 +321,7 @@ fn the_page_shows_what_it_prints() {
     let (_, block) = page.split_once("```console\n$ backlog-scaler ").unwrap();
     let (command, rest) = block.split_once('\n').unwrap();
     let (expected, _) = rest.split_once("```").unwrap();
-    let picture = tempfile::NamedTempFile::new().unwrap();
+    let picture = tempfile::Builder::new().suffix(".svg").tempfile().unwrap();
     let command = command.replace("simulate.svg", &picture.path().display().to_string());
     let program = env!("CARGO_BIN_EXE_backlog-scaler");
     let output = Command::new("sh")

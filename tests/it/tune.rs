@@ -109,6 +109,19 @@ fn the_edited_manifest_simulates_as_the_table_says() {
 }
 
 #[test]
+fn a_picture_is_svg() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tune.png");
+    let picture = ["--picture", path.to_str().unwrap()];
+    let objective = [EXAMPLE, "--objective", "p95 wait < 5m"];
+    let (code, stdout, stderr) = tune(&[&objective[..], &picture].concat());
+    assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+    assert!(stderr.contains("--picture"), "{stderr}");
+    assert!(stderr.contains("must end in .svg"), "{stderr}");
+    assert!(!path.exists());
+}
+
+#[test]
 fn what_another_target_costs_is_one_command_and_a_picture() {
     let folder = tempfile::tempdir().unwrap();
     let picture = folder.path().join("tune.svg");

@@ -11,7 +11,7 @@ WORKFLOW_SLOTS, IO_SLOTS, CPU_SLOTS, DATABASE_POOL = 3, 5, 2, 5
 arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 arguments.add_argument("replicas", type=int, nargs="*", default=[3, 5, 10, 15, 20])
 arguments.add_argument("--rate", type=float, help="documents a second: how many replicas it takes")
-arguments.add_argument("--workflow-seconds", type=float, default=0.95, help="of a place for workflow tasks")
+arguments.add_argument("--workflow-seconds", type=float, default=1.05, help="of a place for workflow tasks")
 arguments.add_argument("--io-seconds", type=float, default=1.5, help="of a place for I/O activities")
 arguments.add_argument("--cpu-seconds", type=float, default=0.5, help="of a place for CPU activities")
 given = arguments.parse_args()

@@ -32,7 +32,7 @@ IO_QUEUE = os.environ.get("IO_QUEUE", "documents-io")
 CPU_QUEUE = os.environ.get("CPU_QUEUE", "documents-cpu")
 
 # The times that the work takes here. A real worker reads, calls and computes instead.
-WORKFLOW_TASK_SECONDS = number("WORKFLOW_TASK_SECONDS", 0.95)
+WORKFLOW_TASK_SECONDS = number("WORKFLOW_TASK_SECONDS", 1.05)
 IO_SECONDS = number("IO_SECONDS", 1.5)
 CPU_SECONDS = number("CPU_SECONDS", 0.5)
 

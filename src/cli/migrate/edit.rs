@@ -1,6 +1,10 @@
 //! The changes of one trigger's text.
 
-use super::{plan::Fate, rewrite::Migrator, site::Site};
+use super::{
+    plan::Fate,
+    rewrite::Migrator,
+    site::{Outcome, REFERENCE, Site},
+};
 use crate::manifests::{Edits, Object, Refused, Scaled};
 
 impl Migrator<'_> {
@@ -8,11 +12,11 @@ impl Migrator<'_> {
     pub fn edit(
         &self,
         site: &Site<'_>,
-        fates: &[(String, Fate)],
+        outcome: &Outcome,
         connection: Option<&str>,
         edits: &mut Edits<'_>,
     ) -> Result<(), Refused> {
-        let node = site.node();
+        let (node, fates) = (site.node(), &outcome.fates);
         let missing = Refused {
             at: node.span().start,
             reason: "has no entry of its own for what changes",
@@ -38,6 +42,9 @@ impl Migrator<'_> {
             .map(|(key, _)| key.clone())
             .collect();
         edits.put_first(node, "metadata", &first, &removed)?;
+        if outcome.reference_goes.is_some() {
+            edits.remove(node, REFERENCE)?;
+        }
         for (key, fate) in fates {
             if let Fate::Becomes {
                 key: new, value, ..

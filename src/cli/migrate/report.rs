@@ -4,7 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{plan::Fate, rewrite::Migration, site::Outcome};
+use super::{
+    plan::Fate,
+    rewrite::Migration,
+    site::{Outcome, REFERENCE},
+};
 use crate::manifests::File;
 
 /// How many triggers moved, stay, and are of other types.
@@ -120,6 +124,9 @@ fn of_trigger(file: &str, trigger: &Outcome) -> String {
             Fate::ToConnection => say(format!("{key}: is now of the named connection")),
         }
     }
+    if let Some(why) = trigger.reference_goes {
+        say(format!("{REFERENCE}: removed; {why}"));
+    }
     for note in &trigger.notes {
         say(format!("note: {note}"));
     }
@@ -165,6 +172,9 @@ fn trigger_json(trigger: &Outcome) -> Value {
         };
         json!({"key": key, "becomes": becomes, "newKey": new, "newValue": value, "why": why})
     });
+    let reference = trigger.reference_goes.map(|why| {
+        json!({"key": REFERENCE, "becomes": "removed", "newKey": null, "newValue": null, "why": why})
+    });
     let refused = trigger.refused.iter();
     let refused =
         refused.map(|(at, why)| json!({"line": at.line, "column": at.column, "why": why}));
@@ -175,7 +185,7 @@ fn trigger_json(trigger: &Outcome) -> Value {
         "column": trigger.position.column,
         "backend": trigger.was,
         "moved": trigger.refused.is_empty(),
-        "keys": keys.collect::<Vec<_>>(),
+        "keys": keys.chain(reference).collect::<Vec<_>>(),
         "beside": trigger.beside,
         "notes": trigger.notes,
         "refused": refused.collect::<Vec<_>>(),

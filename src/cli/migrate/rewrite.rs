@@ -9,7 +9,7 @@ use super::{
     kedas_keys::Scaler,
     plan::{Auth, FROM_ENV, Fate, Plan, Trigger, plan},
     server::tls_note,
-    site::{Outcome, Site},
+    site::{Outcome, REFERENCE, Site},
 };
 use crate::{
     check::Checker,
@@ -189,6 +189,7 @@ impl Migrator<'_> {
         outcome.connection = self.connection(site, &trigger, &plan, connection.as_deref());
         let Plan {
             fates,
+            reference_goes,
             notes,
             refused,
         } = plan;
@@ -196,13 +197,17 @@ impl Migrator<'_> {
             outcome.refuse(site.refusal(key.as_deref(), &why));
         }
         (outcome.fates, outcome.notes) = (fates, notes);
+        outcome.reference_goes = reference_goes;
+        if reference_goes.is_some() {
+            outcome.beside.retain(|field| field != REFERENCE);
+        }
         if outcome.refused.is_empty() {
-            let (fates, connection) = (&outcome.fates, connection.as_deref());
+            let connection = connection.as_deref();
             // Alone first: half of a trigger's changes must not stay.
             let mut alone = Edits::of(site.file);
-            let tried = self.edit(site, fates, connection, &mut alone);
+            let tried = self.edit(site, &outcome, connection, &mut alone);
             let tried = tried.and_then(|()| alone.apply().map(|_| ()));
-            let done = tried.and_then(|()| self.edit(site, fates, connection, edits));
+            let done = tried.and_then(|()| self.edit(site, &outcome, connection, edits));
             if let Err(Refused { at, reason }) = done {
                 let at = site.file.position(at);
                 outcome.refuse((at, format!("what is written here {reason}")));
@@ -291,14 +296,19 @@ impl Migrator<'_> {
                 None
             }
             Auth::Known(reference, authentication) => {
-                let note = match self.options.tls() {
-                    None => "authenticationRef: is no longer read, and can go",
-                    Some(_) => {
+                let why = "the named connection takes its place";
+                match (self.options.tls(), site.can_remove_reference()) {
+                    (None, true) => plan.reference_goes = Some(why),
+                    (None, false) => plan.notes.push(format!(
+                        "authenticationRef: stays, as what is written there is used elsewhere as well, or \
+                         is written in a way that cannot be changed; {why}, so remove it"
+                    )),
+                    (Some(_), _) => plan.notes.push(
                         "authenticationRef: backlog-scaler reads it no longer; KEDA does for caCert, \
                          tlsClientCert and tlsClientKey"
-                    }
-                };
-                plan.notes.push(note.to_owned());
+                            .to_owned(),
+                    ),
+                }
                 let existing = self.existing(keys, namespace, trigger, plan);
                 existing.or_else(|| {
                     let of = (reference, authentication);

@@ -5,7 +5,7 @@ use super::{
     kedas_keys::Scaler,
     plan::{FROM_ENV, Fate},
 };
-use crate::manifests::{File, NodeRef, Object, Position, Refused};
+use crate::manifests::{Edits, File, NodeRef, Object, Position, Refused};
 
 /// What became of one of KEDA's own triggers.
 pub struct Outcome {
@@ -19,6 +19,8 @@ pub struct Outcome {
     pub fates: Vec<(String, Fate)>,
     /// The fields beside type and metadata, which stay.
     pub beside: Vec<String>,
+    /// Why the `authenticationRef` is removed, if it is.
+    pub reference_goes: Option<&'static str>,
     pub notes: Vec<String>,
     /// Why it stays as it is, each with its place; empty: it moved.
     pub refused: Vec<(Position, String)>,
@@ -48,6 +50,9 @@ pub struct Site<'a> {
     pub scaler: Scaler,
 }
 
+/// The field of a trigger that names its authentication.
+pub const REFERENCE: &str = "authenticationRef";
+
 /// KEDA's default (`ScaledObjectSpec`).
 const POLLING_INTERVAL: u64 = 30;
 
@@ -58,6 +63,13 @@ impl<'a> Site<'a> {
 
     pub fn id(&self) -> String {
         format!("{}/{}", self.object.namespace, self.object.name)
+    }
+
+    /// Whether the `authenticationRef` can be removed without changing anything else.
+    pub fn can_remove_reference(&self) -> bool {
+        let mut alone = Edits::of(self.file);
+        let removed = alone.remove(self.node(), REFERENCE);
+        removed.and_then(|()| alone.apply()).is_ok()
     }
 
     /// Whether another trigger differs in its authentication alone.
@@ -93,6 +105,7 @@ impl<'a> Site<'a> {
                 .filter(|key| !matches!(*key, "type" | "metadata"))
                 .map(str::to_owned)
                 .collect(),
+            reference_goes: None,
             notes: Vec::new(),
             refused: Vec::new(),
             polling_interval: interval

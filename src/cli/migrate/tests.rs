@@ -210,6 +210,17 @@ async fn without_the_cluster_client_a_named_connection_takes_the_place_of_an_aut
     );
     assert!(after.contains(&connection("shop-auth-2")));
     assert!(!after.contains("6379"), "{after}");
+    assert!(!after.contains("authenticationRef"), "{after}");
+    let said = report::text(
+        &[
+            File::new("f", text.as_str()),
+            File::new("g", AUTHENTICATION),
+        ],
+        &migration,
+    );
+    let removed = "    authenticationRef: removed; the named connection takes its place\n";
+    assert_eq!(said.matches(removed).count(), 3, "{said}");
+    assert!(!said.contains("as before: authenticationRef"), "{said}");
     let yaml = migration.settings.yaml();
     assert!(yaml.contains("    address: \"r:6379\"\n    databaseIndex: \"2\"\n    passwordFromFile: \"/secrets/redis/pw\"\n    usernameFromEnv: \"REDIS_USER\"\n    namespaces: [shop]\n"), "{yaml}");
     assert!(!yaml.contains("unrelated"), "{yaml}");
@@ -217,11 +228,70 @@ async fn without_the_cluster_client_a_named_connection_takes_the_place_of_an_aut
         .expect("starts")
         .check_settings(&File::new("s", yaml.as_str()));
     assert_eq!(findings.len(), 0, "{findings:?}\n{yaml}");
+    is_clean(&yaml, after);
 
     let migration = migrated(&[&text], &options).await;
     let (_, why) = &migration.files[0].triggers[0].refused[0];
     assert!(why.contains("is not among the files"), "{why}");
     assert_eq!(migration.files[0].text, text);
+}
+
+/// Nothing is found in a manifest that has no fallback, for a server with these settings.
+fn is_clean(yaml: &str, manifest: &str) {
+    let server = with_settings::settings(yaml);
+    let checker = Checker::of(&server).expect("starts");
+    let mut findings = checker.check(&File::new("f", manifest), true);
+    findings.retain(|finding| finding.code.name != "no-fallback");
+    assert_eq!(findings.len(), 0, "{findings:?}\n{manifest}");
+}
+
+#[tokio::test]
+async fn an_authentication_that_is_replaced_is_removed_wherever_it_is_written() {
+    let options = Options {
+        kubernetes: false,
+        ..options()
+    };
+    let metadata = "metadata: {address: 'r:6379', listName: jobs}";
+    let gone = "metadata: {scalerAddress: backlog-scaler.keda.svc:9090, backend: redis, connection: \
+                shop-auth, listName: jobs}";
+    for (before, after) in [
+        (
+            "    - authenticationRef: # whose\n        name: auth\n      type: redis\n      METADATA\n",
+            "    - type: external\n      METADATA\n",
+        ),
+        (
+            "    - type: redis\n      authenticationRef:\n        name: auth # it\n      METADATA # end\n",
+            "    - type: external\n      METADATA # end\n",
+        ),
+        (
+            "    - {type: redis, METADATA, authenticationRef: {name: auth}} # one\n",
+            "    - {type: external, METADATA} # one\n",
+        ),
+    ] {
+        let text = object(&before.replace("METADATA", metadata));
+        let migration = migrated(&[&text, AUTHENTICATION], &options).await;
+        let expected = object(&after.replace("METADATA", gone));
+        assert_eq!(migration.files[0].text, expected);
+        let beside = &migration.files[0].triggers[0].beside;
+        assert!(beside.is_empty(), "{beside:?}");
+    }
+    // Another trigger uses what is written here: it stays, and the note says so.
+    let shared = "    - type: redis\n      METADATA\n      authenticationRef: &a {name: auth}\n    \
+                  - type: cron\n      metadata: {timezone: UTC}\n      authenticationRef: *a\n";
+    let text = object(&shared.replace("METADATA", metadata));
+    let migration = migrated(&[&text, AUTHENTICATION], &options).await;
+    let file = &migration.files[0];
+    assert!(
+        file.triggers[0].refused.is_empty(),
+        "{:?}",
+        file.triggers[0].refused
+    );
+    assert!(file.text.contains("authenticationRef: &a {name: auth}\n"));
+    assert!(
+        file.triggers[0].notes[0].starts_with("authenticationRef: stays, as"),
+        "{:?}",
+        file.triggers[0].notes
+    );
 }
 
 #[tokio::test]

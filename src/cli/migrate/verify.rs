@@ -6,7 +6,7 @@ use super::{
     kedas_keys::Scaler,
     plan::Fate,
     rewrite::{Id, Migrator, Moved},
-    site::{Outcome, Site},
+    site::{Outcome, REFERENCE, Site},
 };
 use crate::{
     check::{Checker, Finding, Severity, codes},
@@ -111,7 +111,9 @@ fn is_as_meant(outcome: &Outcome, before: &Object<'_>, after: &Object<'_>, tls: 
         }
     });
     let has_tls = !tls || new["enableTLS"] == "true";
+    let stays = outcome.reference_goes.is_none() && before.node.get(REFERENCE).is_some();
     each && has_tls
+        && after.node.get(REFERENCE).is_some() == stays
         && is_external(&after.trigger_type)
         && new["backend"] == before.trigger_type.as_str()
 }

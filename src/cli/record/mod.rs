@@ -19,7 +19,7 @@ use self::{
     api::Server,
     estimate::{Estimator, Method},
     options::{Workers, csv, every, length},
-    source::Source,
+    source::{Chosen, Source},
     table::{Reader, Sum, Table},
 };
 use super::{
@@ -78,6 +78,10 @@ pub struct Record {
     #[command(flatten)]
     map: Map,
 
+    /// The object, if the file holds several: NAMESPACE/NAME or NAME.
+    #[arg(long, value_name = "NAME", conflicts_with = "address")]
+    object: Option<String>,
+
     /// Which trigger, if there are several: its index from 0 on; with --server its id or metric.
     #[arg(long, value_name = "TRIGGER")]
     trigger: Option<String>,
@@ -114,12 +118,16 @@ impl Record {
             },
         };
         runtime()?.block_on(async {
-            let wanted = self.trigger.as_deref();
+            let (object, wanted) = (self.object.as_deref(), self.trigger.as_deref());
             let source = match api {
                 Some(api) => Source::of_server(api, &self.what.to_string_lossy(), wanted).await?,
                 None => {
                     let settings = settings::load(self.config.as_deref(), environment())?;
-                    Source::in_process(objects, wanted, &settings, &self.map).await?
+                    let chosen = Chosen {
+                        object,
+                        trigger: wanted,
+                    };
+                    Source::in_process(objects, chosen, &settings, &self.map).await?
                 }
             };
             self.record(&source).await
@@ -132,7 +140,7 @@ impl Record {
         // What is wrong from the beginning is no outage.
         let first = tokio::select! {
             () = &mut stop => return Ok(()),
-            first = source.read() => first?,
+            first = source.read() => first.map_err(|error| source.located(error))?,
         };
         if first.arrivals.is_none() && !source.is_backlog {
             let what = format!(

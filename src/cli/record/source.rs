@@ -17,6 +17,8 @@ use crate::{
 
 /// A trigger that is recorded.
 pub struct Source {
+    /// `shop/worker, trigger 0`; errors of a server name the object themselves.
+    name: Option<String>,
     /// What it is, for people: `shop/worker: length of jobs, redis 127.0.0.1:6379`.
     pub title: String,
     /// Whether its value is a backlog, and not a time.
@@ -40,17 +42,18 @@ impl Source {
     /// A trigger of a manifest, read by this process. Must be called within a tokio runtime.
     pub async fn in_process(
         objects: Vec<Object>,
-        wanted: Option<&str>,
+        chosen: Chosen<'_>,
         settings: &Settings,
         map: &Map,
     ) -> Result<Self> {
-        let (index, request) = chosen(objects, wanted)?;
+        let (index, request) = chosen.of(objects)?;
         let engine = server::engine_through(settings, &Telemetry::default(), &map.hosts())?;
         let name = format!("{}/{}, trigger {index}", request.namespace, request.name);
         let trigger = engine.authenticated(&request).await;
         let trigger = trigger.map_err(|error| error.at(&name))?;
         Ok(Source {
             title: title(&name, &trigger.measures(), trigger.connection().address),
+            name: Some(name),
             is_backlog: trigger.signal == Signal::Backlog,
             from: From::Process {
                 engine,
@@ -77,12 +80,21 @@ impl Source {
         let connection = trigger.connection.map(|connection| connection.address);
         Ok(Source {
             title: title(object, &measures, &connection.unwrap_or_default()),
+            name: None,
             is_backlog: trigger.signal.as_deref() == Some("backlog"),
             from: From::Server {
                 api,
                 id: trigger.id,
             },
         })
+    }
+
+    /// An error of a read, with the trigger that it is of.
+    pub fn located(&self, error: Error) -> Error {
+        match &self.name {
+            Some(name) => error.at(name),
+            None => error,
+        }
     }
 
     /// The newest sample. An error: there is none but perhaps an older one.
@@ -115,13 +127,48 @@ fn title(name: &str, measures: &str, address: &str) -> String {
     format!("{name}: {measures}, {address}")
 }
 
-/// The one external trigger of a file, or that of an index.
-fn chosen(objects: Vec<Object>, wanted: Option<&str>) -> Result<(usize, TriggerRef)> {
-    let names: Vec<_> = objects.iter().map(name_of).collect();
-    let Ok([object]) = <[Object; 1]>::try_from(objects) else {
-        let what = format!("{} objects: {}", names.len(), listed(&names));
-        return Err(invalid(what, "Give a manifest of the one to record."));
-    };
+/// The trigger of a file that `--object` and `--trigger` name.
+pub struct Chosen<'a> {
+    /// NAMESPACE/NAME or NAME.
+    pub object: Option<&'a str>,
+    /// An index.
+    pub trigger: Option<&'a str>,
+}
+
+impl Chosen<'_> {
+    /// The one that is named, or the only one there is.
+    fn of(&self, objects: Vec<Object>) -> Result<(usize, TriggerRef)> {
+        trigger_of(self.object_of(objects)?, self.trigger)
+    }
+
+    fn object_of(&self, objects: Vec<Object>) -> Result<Object> {
+        let names: Vec<_> = objects.iter().map(name_of).collect();
+        let Some(wanted) = self.object else {
+            let only = <[Object; 1]>::try_from(objects);
+            return only.map(|[object]| object).map_err(|_| {
+                let what = format!("{} objects: {}", names.len(), listed(&names));
+                invalid(what, "Choose one with --object NAMESPACE/NAME.")
+            });
+        };
+        let mut found = objects;
+        found.retain(|object| name_of(object) == wanted || object.name == wanted);
+        match (found.pop(), found.is_empty()) {
+            (Some(object), true) => Ok(object),
+            (found, _) => {
+                let is = if found.is_some() {
+                    "is several"
+                } else {
+                    "is none"
+                };
+                let what = format!("--object {wanted}: {is} of {}", listed(&names));
+                Err(invalid(what, "Name one of them as NAMESPACE/NAME."))
+            }
+        }
+    }
+}
+
+/// The one external trigger of an object, or that of an index.
+fn trigger_of(object: Object, wanted: Option<&str>) -> Result<(usize, TriggerRef)> {
     let name = name_of(&object);
     let count = object.triggers.len();
     let ours = object.triggers.into_iter().enumerate();

@@ -73,6 +73,10 @@ pub struct Simulate {
     #[command(flatten)]
     workload: Workload,
 
+    /// Simulate only this object of each file: NAMESPACE/NAME or NAME.
+    #[arg(long, value_name = "NAME")]
+    object: Option<String>,
+
     /// Simulate only these triggers, counted from 0; by default all external ones. They all measure
     /// the same queue.
     #[arg(long, value_name = "INDEX")]
@@ -88,8 +92,8 @@ pub struct Simulate {
     #[arg(long, value_name = "PRICE", value_parser = price)]
     price: Option<f64>,
 
-    /// Draw arrivals, backlog, replicas and waits as an SVG file.
-    #[arg(long, value_name = "FILE")]
+    /// Draw arrivals, backlog, replicas and waits as an SVG file; its name must end in .svg.
+    #[arg(long, value_name = "FILE", value_parser = svg)]
     picture: Option<PathBuf>,
 
     /// A table for people, or JSON for programs.
@@ -141,6 +145,12 @@ impl Simulate {
         Ok(ExitCode::SUCCESS)
     }
 
+    fn is_chosen(&self, id: &str) -> bool {
+        self.object.as_deref().is_none_or(|wanted| {
+            id == wanted || id.split_once('/').is_some_and(|(_, name)| name == wanted)
+        })
+    }
+
     /// The objects of the files.
     fn scaled(&self) -> Result<Vec<Scaled>> {
         let inputs = manifests::collect(&self.files)?;
@@ -154,7 +164,8 @@ impl Simulate {
                 let mut notes = BTreeSet::new();
                 for variant in variants(&file, &self.vary, &self.trigger)? {
                     let file = File::new(name.clone(), variant.text);
-                    let read = object::read(&file, &engine, &self.trigger)?;
+                    let read =
+                        object::read_some(&file, &engine, &self.trigger, |id| self.is_chosen(id))?;
                     notes.extend(read.notes);
                     scaled.extend(read.objects.into_iter().map(|mut object| {
                         let file = if several { name.as_str() } else { "" };
@@ -183,6 +194,15 @@ pub(super) fn write(path: &PathBuf, text: &str) -> Result<()> {
         let what = format!("cannot write {}: {error}", path.display());
         Error::new(Kind::Invalid, what, "")
     })
+}
+
+/// Where a picture goes. Viewers go by the name, and would take SVG in a `.png` for a broken file.
+pub(super) fn svg(text: &str) -> std::result::Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension().is_some_and(|extension| extension == "svg") {
+        true => Ok(path),
+        false => Err("must end in .svg: pictures are drawn as SVG alone".to_owned()),
+    }
 }
 
 /// A length of time as people write it: `90s`, `10m`, `1d`.

@@ -32,12 +32,8 @@ pub struct Read {
     pub notes: Vec<String>,
 }
 
-/// Reads a file's ScaledObjects and ScaledJobs. An error: something in it is wrong, or there is none.
-pub fn read(file: &File, engine: &Engine, only: &[usize]) -> Result<Read> {
-    read_some(file, engine, only, |_| true)
-}
-
-/// The same of those that are chosen by their names, as `shop/orders`.
+/// Reads the ScaledObjects and ScaledJobs of a file that are chosen by their names, as `shop/orders`. An
+/// error: something in it is wrong, or there is none.
 pub fn read_some(
     file: &File,
     engine: &Engine,
@@ -48,11 +44,12 @@ pub fn read_some(
     if let Some(problem) = found.problems.first() {
         return Err(invalid(problem.to_string()));
     }
-    let mut notes = Vec::new();
+    let (mut notes, mut names) = (Vec::new(), Vec::new());
     let mut objects = Vec::new();
     for object in &found.objects {
         let id = format!("{}/{}", object.namespace, object.name);
         if !is_chosen(&id) {
+            names.push(id);
             continue;
         }
         let has_metric_type = |trigger: &manifests::Trigger<'_>| trigger.metric_type.is_some();
@@ -90,6 +87,10 @@ pub fn read_some(
             object: settings,
             triggers,
         });
+    }
+    if objects.is_empty() && !names.is_empty() {
+        let what = format!("{}: holds {}", file.name(), names.join(", "));
+        return Err(Error::new(Kind::Invalid, what, "Choose one with --object."));
     }
     match objects.is_empty() {
         true => Err(invalid(format!(

@@ -10,7 +10,10 @@ use super::{
     values::Try,
 };
 use crate::{
-    cli::simulate::options::{self, Workload},
+    cli::simulate::{
+        options::{self, Workload},
+        svg,
+    },
     error::{Error, Kind, Result},
     manifests::{self, Input},
 };
@@ -101,8 +104,9 @@ pub struct Tune {
     #[arg(long)]
     pub frontier: bool,
 
-    /// Draw all of them as an SVG file: what each costs, and how long work waits.
-    #[arg(long, value_name = "FILE")]
+    /// Draw all of them as an SVG file, whose name must end in .svg: what each costs, and how long
+    /// work waits.
+    #[arg(long, value_name = "FILE", value_parser = svg)]
     pub picture: Option<PathBuf>,
 
     /// Only print the change to the manifest, as a unified diff.

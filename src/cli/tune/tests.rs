@@ -36,7 +36,7 @@ spec:
 
 /// Of the one object in a file.
 fn target(engine: &Engine, file: &File) -> Option<MetricTarget> {
-    let read = object::read(file, engine, &[]).ok()?;
+    let read = object::read_some(file, engine, &[], |_| true).ok()?;
     let triggers = &read.objects.first()?.triggers;
     triggers.first().map(|(target, _)| *target)
 }
@@ -47,7 +47,7 @@ fn present<'a>(file: &'a File, engine: &Engine, backend: &str) -> Present<'a> {
         object: "default/worker",
         trigger: 0,
     };
-    let read = object::read(file, engine, &[]).unwrap();
+    let read = object::read_some(file, engine, &[], |_| true).unwrap();
     let object = read.objects.into_iter().next().unwrap();
     Present {
         site,

@@ -54,6 +54,8 @@ pub struct Step {
     pub replicas: (u32, u32),
     /// Replicas on average.
     pub mean_replicas: f64,
+    /// The fewest and most on average of one minute.
+    pub minute_replicas: (f64, f64),
     /// The largest backlog, in the whole step and after its first quarter.
     pub most_backlog: (u64, u64),
     /// How long 99 of 100 items waited for a worker at most, in the whole step and after its first
@@ -75,7 +77,7 @@ pub struct Outcome {
 pub fn simulate(directory: &Path) -> Result<Outcome> {
     let local = Local::read(directory)?;
     let test = local.load_test.clone();
-    let test = test.ok_or("local.yaml has no loadTest")?;
+    let test = test.ok_or_else(|| no_load_test(directory))?;
     // Nothing is connected: the addresses are those of the manifests.
     let local = Local {
         addresses: Vec::new(),
@@ -121,6 +123,16 @@ pub fn simulate(directory: &Path) -> Result<Outcome> {
     })
 }
 
+fn no_load_test(directory: &Path) -> String {
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    format!(
+        "{}/local.yaml has no loadTest, so that there are no steps to simulate. `make example NAME={name}` \
+         runs its own load with real workers; `backlog-scaler simulate FILE --load LOAD --service-time TIME` \
+         replays any other through one of its ScaledObjects",
+        directory.display()
+    )
+}
+
 /// The target as the product reads it from the trigger's keys.
 fn target(object: &Object, metadata: &BTreeMap<String, String>) -> Result<f64> {
     let engine = server::engine(&Settings::default(), &Telemetry::default());
@@ -159,6 +171,13 @@ impl Step {
         };
         let replicas = || within(settled).map(|point| point.replicas);
         let count = replicas().count().max(1);
+        let all: Vec<f64> = replicas().map(f64::from).collect();
+        let minutes = all
+            .chunks_exact(60)
+            .map(|minute| minute.iter().sum::<f64>() / 60.0);
+        let minutes = minutes.fold((f64::INFINITY, 0.0), |(fewest, most), mean| {
+            (mean.min(fewest), mean.max(most))
+        });
         let most_backlog = |from| within(from).map(|point| point.queue.backlog).max();
         Step {
             rate,
@@ -167,6 +186,7 @@ impl Step {
                 replicas().max().unwrap_or_default(),
             ),
             mean_replicas: f64::from(replicas().sum::<u32>()) / count as f64,
+            minute_replicas: minutes,
             most_backlog: (
                 most_backlog(start).unwrap_or_default(),
                 most_backlog(settled).unwrap_or_default(),
@@ -226,9 +246,8 @@ fn spread(times: &mut Vec<f64>, count: u64, from: f64, until: f64) {
 impl Outcome {
     /// The table of the steps, in Markdown.
     pub fn table(&self) -> String {
-        let head =
-            "| items a second | replicas | on average | largest backlog | 99 % wait at most |";
-        let line = "| --- | --- | --- | --- | --- |";
+        let head = "| items a second | replicas | on average | of each minute | largest backlog | 99 % wait at most |";
+        let line = "| --- | --- | --- | --- | --- | --- |";
         let rows = self.rows().map(|row| format!("{row} |"));
         let lines = [head.to_owned(), line.to_owned()].into_iter().chain(rows);
         lines.collect::<Vec<_>>().join("\n")
@@ -243,9 +262,11 @@ impl Outcome {
                 false => format!("{fewest}–{most}"),
             };
             format!(
-                "| {} | {range} | {:.1} | {} | {:.0} s",
+                "| {} | {range} | {:.1} | {:.1}–{:.1} | {} | {:.1} s",
                 step.rate,
                 step.mean_replicas,
+                step.minute_replicas.0,
+                step.minute_replicas.1,
                 step.most_backlog.1,
                 step.p99_wait.1.as_secs_f64(),
             )

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::PathBuf,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
@@ -22,6 +22,7 @@ pub struct Tokens {
     pub expired: String,
     /// The same, but signed by somebody else.
     pub forged: String,
+    key: KeyPair,
     _dir: TempDir,
 }
 
@@ -45,8 +46,15 @@ impl Tokens {
             reader: token(&key, &["default:read"], hour),
             expired: token(&key, &["default:read"], -60),
             forged: token(&other, &["default:read"], hour),
+            key,
             _dir: dir,
         }
+    }
+
+    /// Another one that may read the namespace `default`, for so long.
+    pub fn reader_for(&self, lifetime: Duration) -> String {
+        let seconds = i64::try_from(lifetime.as_secs()).expect("a lifetime");
+        token(&self.key, &["default:read"], seconds)
     }
 }
 

@@ -4,11 +4,15 @@ mod changes;
 mod deputy;
 mod door;
 mod events;
+mod hpa;
+mod load;
 mod many;
 mod objects;
 mod permissions;
 mod replicas;
+mod rotation;
 mod scaling;
+mod stopped;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -52,6 +56,15 @@ impl Scene {
     }
 
     async fn of(namespace: Arc<Namespace>, token: Option<&str>, namespaces: Vec<String>) -> Self {
+        let options = Options {
+            namespaces,
+            ..Options::default()
+        };
+        Scene::with(namespace, token, options).await
+    }
+
+    /// With other options than the defaults; their kubeconfig is this scene's.
+    async fn with(namespace: Arc<Namespace>, token: Option<&str>, options: Options) -> Self {
         // A second one is an error, and means the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (folder, cluster) = (process::directory(), namespace.cluster.clone());
@@ -59,8 +72,7 @@ impl Scene {
         let kubeconfig = door.kubeconfig(&cluster, folder.path(), token);
         let options = Options {
             kubeconfig: Some(kubeconfig.clone()),
-            namespaces,
-            ..Options::default()
+            ..options
         };
         let telemetry = Telemetry::default();
         let metrics = telemetry.kubernetes();
@@ -329,6 +341,7 @@ async fn what_each_call_costs_is_a_look_up_in_memory() {
     until_ok(&scene, JOBS).await;
     let held = scene.resolve(JOBS).await.unwrap().unwrap();
     let without = sent(&mail);
+    let read = scene.metrics.requests("get", "secrets");
     let (rounds, begun) = (2_000, std::time::Instant::now());
     for _ in 0..rounds {
         assert!(held.is_current());
@@ -340,6 +353,7 @@ async fn what_each_call_costs_is_a_look_up_in_memory() {
         assert!(resolved.await.unwrap().is_none());
     }
     let none = begun.elapsed() / rounds;
+    assert_eq!(scene.metrics.requests("get", "secrets"), read, "no request");
     println!("a call: {current:?} with an authentication, {none:?} without");
     // Some microseconds; this is for busy machines and a debug build.
     assert!(current.max(none) < Duration::from_micros(500));

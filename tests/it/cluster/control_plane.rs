@@ -1,5 +1,6 @@
 //! The processes of the control plane and of KEDA, on loopback, for the whole run.
 
+mod api_server;
 mod processes;
 mod watch;
 
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 use testkit::{certs::Certs, process};
 
 use super::kubectl::Kubectl;
+pub use api_server::ApiServer;
 use processes::{Ports, Processes};
 pub use watch::{Replicas, Seen};
 
@@ -29,7 +31,8 @@ pub struct ControlPlane {
     pub certs: Certs,
     seen: watch::Watches,
     processes: Mutex<Processes>,
-    _dir: TempDir,
+    ports: Ports,
+    dir: TempDir,
 }
 
 impl ControlPlane {
@@ -39,7 +42,7 @@ impl ControlPlane {
         let dir = process::directory();
         let certs = Certs::generate(dir.path());
         let ports = Ports::free();
-        let config = write_kubeconfig(dir.path(), &certs, &ports);
+        let config = write_kubeconfig(dir.path(), "kubeconfig", &certs, ports.api);
         let kubectl = Kubectl::new(tools.join("kubectl"), config);
         let mut processes = Processes::new(tools.clone(), dir.path().to_owned());
 
@@ -79,7 +82,8 @@ impl ControlPlane {
             certs,
             seen,
             processes: Mutex::new(processes),
-            _dir: dir,
+            ports,
+            dir,
         }
     }
 
@@ -128,19 +132,18 @@ fn until(what: &str, processes: &mut Processes, call: impl Fn() -> Result<String
 /// The administrator's token; any text that the API server's list of tokens has as well.
 const TOKEN: &str = "administrator";
 
-fn write_kubeconfig(dir: &Path, certs: &Certs, ports: &Ports) -> PathBuf {
+fn write_kubeconfig(dir: &Path, name: &str, certs: &Certs, port: u16) -> PathBuf {
     let tokens = dir.join("tokens.csv");
     std::fs::write(tokens, format!("{TOKEN},admin,admin,system:masters\n")).expect("tokens");
     let text = format!(
         "apiVersion: v1\nkind: Config\n\
-         clusters: [{{name: test, cluster: {{server: \"https://127.0.0.1:{}\", certificate-authority: \"{}\"}}}}]\n\
+         clusters: [{{name: test, cluster: {{server: \"https://127.0.0.1:{port}\", certificate-authority: \"{}\"}}}}]\n\
          users: [{{name: admin, user: {{token: {TOKEN}}}}}]\n\
          contexts: [{{name: test, context: {{cluster: test, user: admin, namespace: default}}}}]\n\
          current-context: test\n",
-        ports.api,
         certs.ca.path.display()
     );
-    let file = dir.join("kubeconfig");
+    let file = dir.join(name);
     std::fs::write(&file, text).expect("the kubeconfig");
     file
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use testkit::process;
+use testkit::{process, scaler::page};
 
 /// A release build of the program, if the tests are not to run their own debug build.
 const VARIABLE: &str = "BACKLOG_SCALER";
@@ -134,6 +134,36 @@ impl Program {
         assert!(sent.is_ok_and(|status| status.success()), "{kill}");
         let status = child.wait().expect("to reap a child");
         assert!(status.success(), "{status}\n{}", self.log());
+    }
+
+    /// The resident memory of the process, in KiB.
+    pub fn resident(&self) -> usize {
+        let pid = self.child.as_ref().expect("it runs").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let words = line.expect("has its memory").split_whitespace().next();
+        words
+            .and_then(|number| number.parse().ok())
+            .expect("a number")
+    }
+
+    /// The series of a metric: the labels of each, and its value.
+    pub async fn series(&self, metric: &str) -> Vec<(String, f64)> {
+        let (status, page) = page(&self.admin(), "/metrics").await;
+        assert_eq!(status, 200, "{page}");
+        let series = page.lines().filter_map(|line| line.strip_prefix(metric));
+        let series = series.filter(|rest| rest.starts_with(['{', ' ']));
+        let pairs = series.filter_map(|rest| rest.rsplit_once(' '));
+        pairs
+            .map(|(labels, value)| (labels.to_owned(), value.parse().expect("a number")))
+            .collect()
+    }
+
+    /// The sum of a metric's series with this label.
+    pub async fn figure(&self, metric: &str, label: &str) -> f64 {
+        let series = self.series(metric).await.into_iter();
+        let labelled = series.filter(|(labels, _)| labels.contains(label));
+        labelled.map(|(_, value)| value).sum()
     }
 
     pub fn log(&self) -> String {

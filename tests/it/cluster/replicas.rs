@@ -92,7 +92,8 @@ async fn of_two_scalers_one_is_drained_and_one_is_killed_and_nothing_is_lost() {
     let redis = Redis::start().await;
     let hosts = [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3)];
     let port = process::free_port();
-    let settings = "listen: {connectionMaxAge: 5s, preStopDelay: 1s}";
+    // The chart's preStopDelay: clients learn the new addresses when a connection reaches its age.
+    let settings = "listen: {connectionMaxAge: 5s, preStopDelay: 5s}";
     let [mut first, mut second] = hosts.map(|host| Program::at(&host.to_string(), port, settings));
     let names = Names::start(&hosts);
     let address = format!("dns://127.0.0.1:{}/scaler.test:{port}", names.port);

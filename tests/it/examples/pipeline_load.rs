@@ -173,9 +173,9 @@ fn load_table(all: &[(&str, Stage, Timeline, Load)]) -> String {
         let hours = summary.worker_seconds / 3600.0;
         let row = writeln!(
             table,
-            "| {name} | {} | {} s | {} | {hours:.1} | {:.3} |",
+            "| {name} | {} | {:.0} s | {} | {hours:.1} | {:.3} |",
             summary.max_backlog,
-            summary.max_age.as_secs(),
+            summary.max_age.as_secs_f64(),
             summary.max_replicas,
             hours * stage.price,
         );
@@ -209,8 +209,8 @@ fn tuning_table(ocr: &Stage, period: Duration) -> String {
         let below = below.map_or("–".to_owned(), |below| below.to_string());
         let row = writeln!(
             table,
-            "| {target} | {below} | {} s | {} | {:.1} | {} |",
-            summary.max_age.as_secs(),
+            "| {target} | {below} | {:.0} s | {} | {:.1} | {} |",
+            summary.max_age.as_secs_f64(),
             summary.max_replicas,
             summary.worker_seconds / 3600.0,
             summary.scale_downs

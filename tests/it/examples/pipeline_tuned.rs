@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{
     generated::shown_in_page,
+    objects::of_kind,
     pipeline_load::{PAGE, Stage, whole_pipeline},
 };
 
@@ -46,6 +47,26 @@ fn tune(name: &str, stage: &Stage, load: &str, wait: f64, changes: u32) -> Value
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// What the manifest has for a key that is tuned.
+fn before(name: &str, key: &str) -> String {
+    let object = &of_kind(
+        &format!("deploy/examples/pipeline/{name}.yaml"),
+        "ScaledObject",
+    )[0];
+    let spec = &object["spec"];
+    let behavior = &spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"];
+    let places = [
+        &spec["triggers"][0]["metadata"][key],
+        &spec[key],
+        &behavior["scaleDown"][key],
+    ];
+    let found = places.into_iter().find(|value| !value.is_null());
+    match found.unwrap_or_else(|| panic!("{name} has no {key}")) {
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    }
+}
+
 fn number(of: &Value, field: &str) -> f64 {
     of.pointer(field).and_then(Value::as_f64).expect(field)
 }
@@ -54,9 +75,10 @@ fn number(of: &Value, field: &str) -> f64 {
 fn the_page_shows_what_tuning_would_save() {
     let folder = tempfile::tempdir().unwrap();
     let mut table =
-        "| stage | tuned | cost | before | longest wait | before | changes | before |\n\
+        "| stage | before → tuned | cost | before | longest wait | before | changes | before |\n\
                      | --- | --- | --- | --- | --- | --- | --- | --- |\n"
             .to_owned();
+    let (mut costs, mut all_changes) = ([0.0, 0.0], [0, 0]);
     for (name, stage, timeline, arrives) in whole_pipeline() {
         let mut csv = "seconds,rate\n".to_owned();
         for second in 0..=7200 {
@@ -79,9 +101,9 @@ fn the_page_shows_what_tuning_would_save() {
         );
         assert!(number(best, "/cost") <= number(now, "/cost"), "{name}");
         let settings = best["settings"].as_object().unwrap();
-        let shown = KEYS.iter().filter_map(|key| match settings.get(*key)? {
-            Value::String(value) => Some(format!("`{key}: {value}`")),
-            _ => Some(format!("no `{key}`")),
+        let shown = KEYS.iter().filter_map(|key| {
+            let tuned = settings.get(*key)?.as_str().unwrap_or("none");
+            Some(format!("`{key}` {} → {tuned}", before(name, key)))
         });
         let shown: Vec<String> = shown.collect();
         assert_eq!(shown.len(), settings.len(), "{settings:?}");
@@ -100,6 +122,18 @@ fn the_page_shows_what_tuning_would_save() {
             now["changes"],
         )
         .unwrap();
+        for (i, of) in [best, now].into_iter().enumerate() {
+            costs[i] += number(of, "/cost");
+            all_changes[i] += of["changes"].as_u64().unwrap();
+        }
     }
+    let [tuned, present] = costs;
+    let less = 100.0 * (1.0 - tuned / present);
+    let [tuned_changes, changes] = all_changes;
+    writeln!(
+        table,
+        "| together | {less:.0} % less cost | {tuned:.3} | {present:.3} | | | {tuned_changes} | {changes} |"
+    )
+    .unwrap();
     shown_in_page(PAGE, "tuned", &table);
 }

@@ -52,7 +52,24 @@ async fn arguments_and_manifests_that_name_no_trigger_are_refused() {
         (
             &[&two],
             2,
-            "2 objects: shop/worker, shop/other. Give a manifest of the one",
+            "2 objects: shop/worker, shop/other. Choose one with --object NAMESPACE/NAME",
+        ),
+        (
+            &[&two, "--object", "shop/third"],
+            2,
+            "--object shop/third: is none of shop/worker, shop/other",
+        ),
+        // The one that is named is read, of which this server has nothing.
+        (
+            &[&two, "--object", "shop/other"],
+            1,
+            "shop/other, trigger 0",
+        ),
+        (&[&two, "--object", "other"], 1, "shop/other, trigger 0"),
+        (
+            &["shop/worker", "--server", &free, "--object", "shop/worker"],
+            2,
+            "cannot be used with",
         ),
         (&[&none], 2, "shop/worker: has no external trigger"),
         (&[&slip], 2, "did you mean `listName`?"),

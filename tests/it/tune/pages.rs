@@ -1,15 +1,16 @@
-//! What pages show of `tune` is what it prints: `make docs` writes outputs and pictures anew.
+//! What pages show of `tune`, and examples of `simulate`, is what it prints: `make docs` writes outputs and
+//! pictures anew.
 
 use std::{fs, path::Path, process::Command};
 
-/// Pages with commands of `tune` and what they print.
+/// Pages with commands and what they print.
 const PAGES: [&str; 3] = [
     "docs/how-to/tune.md",
     "deploy/examples/pipeline/README.md",
     "deploy/examples/documents/README.md",
 ];
 
-const BEGIN: &str = "```console\n$ backlog-scaler tune ";
+const BEGIN: &str = "```console\n$ backlog-scaler ";
 const END: &str = "```\n";
 
 fn path(name: &str) -> std::path::PathBuf {
@@ -40,7 +41,7 @@ fn pages_show_what_it_prints() {
             fs::write(path(page), anew).unwrap();
         }
     }
-    assert!(shown >= 4, "{shown}");
+    assert!(shown >= 5, "{shown}");
 }
 
 /// What it prints. Its picture, if any, is one of the docs.
@@ -53,7 +54,7 @@ fn run(command: &str, is_update: bool) -> String {
     };
     let drawing = picture.map(|_| format!(" --picture {}", drawn.display()));
     let program = env!("CARGO_BIN_EXE_backlog-scaler");
-    let script = format!("{program} tune {before}{}", drawing.unwrap_or_default());
+    let script = format!("{program} {before}{}", drawing.unwrap_or_default());
     let output = Command::new("sh")
         .args(["-c", &script])
         .current_dir(path(""))

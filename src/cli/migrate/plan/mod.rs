@@ -67,6 +67,8 @@ pub enum Fate {
 pub struct Plan {
     /// Each key with what becomes of it, in order.
     pub fates: Vec<(String, Fate)>,
+    /// Why the `authenticationRef` goes, if it does.
+    pub reference_goes: Option<&'static str>,
     /// What whoever moves it should know.
     pub notes: Vec<String>,
     /// Why it cannot move: the key that is in the way, or nothing, and the reason.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::settings::{self, Settings};
 
-fn settings(yaml: &str) -> Settings {
+pub fn settings(yaml: &str) -> Settings {
     let read = settings::load_text(Some(("settings.yaml", yaml)), []);
     read.unwrap_or_else(|wrong| panic!("{}: {}", wrong.path, wrong.reason))
 }
@@ -39,6 +39,7 @@ async fn a_connection_that_there_is_takes_the_place_of_an_authentication() {
     let expected = "        backend: redis\n        connection: orders\n        listName: jobs\n";
     assert!(after.contains(expected), "{after}");
     assert_eq!(migration.settings.yaml(), "");
+    is_clean(CONNECTIONS, after);
     for line in [
         "    address: is now of the named connection\n",
         "    databaseIndex: is now of the named connection\n",
@@ -145,6 +146,24 @@ async fn a_server_with_tls_is_called_with_tls() {
     );
     let note = "enableTLS: added, as the settings have listen.tls; KEDA takes caCert from";
     assert_eq!(said.matches(note).count(), 2, "{said}");
+
+    // KEDA's certificates come by the authentication, whoever reads the login.
+    let (migration, said) = with(
+        &format!("{tls}{CONNECTIONS}"),
+        false,
+        &[&authenticated(REDIS), AUTHENTICATION],
+    )
+    .await;
+    assert!(
+        migration.files[0]
+            .text
+            .contains("authenticationRef: {name: auth}"),
+        "{said}"
+    );
+    assert!(
+        said.contains("authenticationRef: backlog-scaler reads it no longer; KEDA does for caCert"),
+        "{said}"
+    );
 
     // What was in the way without TLS is what it needs.
     let mutual = tls.replace("keyFile", "clientCaFile: /tls/ca.crt, keyFile");

@@ -1,135 +1,299 @@
-//! The least permissions, and what happens without each of them.
+//! The permissions of the chart are enough, and each is necessary: without it something fails, with an
+//! error that names it.
+
+mod chart;
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use backlog_scaler::{error::Kind, kubernetes::Event};
+use backlog_scaler::{
+    error::Kind,
+    kubernetes::{Authentication, Event, Options},
+};
 use serde_json::{Value, json};
 
 use super::{
-    JOBS, Scene, authentication, config_map, deployment, needs_cluster, pairs, scaled_object,
-    secret, secret_key, trigger,
+    JOBS, Scene, authentication, config_map, deployment, needs_cluster, pairs, secret, secret_key,
+    sent, trigger,
 };
 use crate::cluster::{
     SOON,
     control_plane::{ControlPlane, KEDA},
     objects::Namespace,
 };
+use chart::{ACCOUNT, Rights, USER};
 
-/// What a Role must allow: group, resource, verb.
-const NEEDED: [(&str, &str, &str); 16] = [
-    ("keda.sh", "scaledobjects", "list"),
-    ("keda.sh", "scaledobjects", "watch"),
-    ("keda.sh", "scaledobjects", "get"),
-    ("keda.sh", "scaledjobs", "list"),
-    ("keda.sh", "scaledjobs", "watch"),
-    ("keda.sh", "scaledjobs", "get"),
-    ("keda.sh", "triggerauthentications", "list"),
-    ("keda.sh", "triggerauthentications", "watch"),
-    ("", "secrets", "get"),
-    ("", "secrets", "watch"),
-    ("", "configmaps", "get"),
-    ("", "configmaps", "watch"),
-    ("apps", "deployments", "get"),
-    ("apps", "deployments", "watch"),
-    ("events.k8s.io", "events", "create"),
-    ("events.k8s.io", "events", "patch"),
-];
+/// What a trigger refers to, each in an object of its own.
+const OBJECTS: [&str; 5] = [DEPLOYMENT, STATEFUL_SET, OF_KEDA, LATER, LATER_OF_KEDA];
+/// Secret, ConfigMap and the environment of a Deployment.
+const DEPLOYMENT: &str = "worker";
+/// The environment of a StatefulSet.
+const STATEFUL_SET: &str = "stateful";
+/// A ClusterTriggerAuthentication, with Secret and ConfigMap in KEDA's namespace.
+const OF_KEDA: &str = "of-keda";
+/// An authentication that no watch has delivered: it is read by itself. In truth there is none.
+const LATER: &str = "later";
+const LATER_OF_KEDA: &str = "later-of-keda";
+/// An object that no watch has delivered.
+const UNKNOWN: &str = "unknown";
 
-const NAMESPACE: &str = "auth-rbac";
-const USER: &str = "system:serviceaccount:auth-rbac:scaler";
+/// What a failure of a watch is kept under.
+const WATCH: &str = "a watch";
 
-fn rule(group: &str, resource: &str, verb: &str) -> Value {
-    let mut rule = json!({"apiGroups": [group], "resources": [resource], "verbs": [verb]});
-    // Also a watch is allowed for one name alone, if its field selector names it.
-    if matches!(resource, "secrets" | "configmaps") {
-        rule["resourceNames"] = json!(["redis"]);
+/// One of the chart's cases, with objects that need all that it allows.
+struct Case {
+    cluster: Arc<ControlPlane>,
+    rights: Rights,
+    namespace: Arc<Namespace>,
+    of_keda: Arc<Namespace>,
+    options: Options,
+    token: String,
+}
+
+impl Case {
+    async fn new(cluster: Arc<ControlPlane>, case: &str, in_one_namespace: bool) -> Self {
+        let name = format!("rights-{case}");
+        let namespace = Arc::new(Namespace::new(cluster.clone(), &name));
+        let of_keda = Arc::new(Namespace::new(cluster.clone(), &format!("{name}-keda")));
+        let names = [
+            ("shop", name.as_str()),
+            ("autoscaling", of_keda.name.as_str()),
+        ];
+        let rights = Rights::of_case(case, &names);
+        rights.apply(&cluster, None).await;
+        let create = ["create", "token", ACCOUNT, "-n", KEDA];
+        let case = Case {
+            token: cluster.kubectl.run(&create, "").trim().to_owned(),
+            options: Options {
+                namespaces: Vec::from_iter(in_one_namespace.then(|| name.clone())),
+                keda_namespace: of_keda.name.clone(),
+                ..Options::default()
+            },
+            cluster,
+            rights,
+            namespace,
+            of_keda,
+        };
+        case.create();
+        case
     }
-    rule
-}
 
-/// A Role, or a ClusterRole without a namespace, and its binding to the ServiceAccount.
-fn allow(namespace: &Namespace, in_namespace: bool, rules: Vec<Value>) {
-    let (kind, name) = match in_namespace {
-        true => ("Role", "scaler"),
-        false => ("ClusterRole", "auth-rbac-scaler"),
-    };
-    let mut metadata = json!({"name": name});
-    if in_namespace {
-        metadata["namespace"] = NAMESPACE.into();
+    fn create(&self) {
+        let values = [
+            secret("redis", json!({"p": "hunter2"})),
+            config_map("kafka", json!({"address": "redis:6379"})),
+        ];
+        let maps = json!({
+            "secretTargetRef": [secret_key("password", "redis", "p")],
+            "configMapTargetRef": [secret_key("address", "kafka", "address")],
+        });
+        let env = json!({"env": [{"parameter": "username", "name": "USER_NAME"}]});
+        let mut both = maps.clone();
+        both["env"] = env["env"].clone();
+        let other = json!({"secretTargetRef": [secret_key("password", "other", "p")]});
+        let mut of_cluster = authentication(&self.of_keda.name, maps);
+        of_cluster["kind"] = "ClusterTriggerAuthentication".into();
+        let variables = json!([{"name": "USER_NAME", "value": "app"}]);
+        let target = deployment(variables, json!([]));
+        let mut stateful = target.clone();
+        stateful["kind"] = "StatefulSet".into();
+        stateful["metadata"]["name"] = STATEFUL_SET.into();
+        stateful["spec"]["serviceName"] = STATEFUL_SET.into();
+        let mut objects: Vec<Value> = [
+            secret("other", json!({"p": "hunter2"})),
+            authentication(DEPLOYMENT, both),
+            authentication(STATEFUL_SET, env),
+            authentication("other", other),
+            target,
+            stateful,
+        ]
+        .into();
+        objects.extend(values.clone());
+        objects.extend(OBJECTS.map(|name| self.scaled_object(name)));
+        objects.push(self.scaled_object("other"));
+        for object in &mut objects {
+            object["metadata"]["namespace"] = self.namespace.name.as_str().into();
+        }
+        objects.extend(values.map(|mut object| {
+            object["metadata"]["namespace"] = self.of_keda.name.as_str().into();
+            object
+        }));
+        objects.push(of_cluster);
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        self.cluster.kubectl.apply(&list.to_string());
     }
-    let api = "rbac.authorization.k8s.io";
-    let role = json!({
-        "apiVersion": format!("{api}/v1"), "kind": kind, "metadata": metadata, "rules": rules,
-    });
-    let binding = json!({
-        "apiVersion": format!("{api}/v1"),
-        "kind": format!("{kind}Binding"),
-        "metadata": metadata,
-        "roleRef": {"apiGroup": api, "kind": kind, "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": "scaler", "namespace": NAMESPACE}],
-    });
-    let objects = json!({"apiVersion": "v1", "kind": "List", "items": [role, binding]});
-    namespace.cluster.kubectl.apply(&objects.to_string());
-}
 
-fn allow_all_but(namespace: &Namespace, missing: Option<(&str, &str, &str)>) {
-    let rules = NEEDED.iter().filter(|needed| Some(**needed) != missing);
-    let rules = rules.map(|(group, resource, verb)| rule(group, resource, verb));
-    allow(namespace, true, rules.collect());
-}
+    fn scaled_object(&self, name: &str) -> Value {
+        let of_cluster = "ClusterTriggerAuthentication";
+        let reference = match name {
+            OF_KEDA => json!({"name": self.of_keda.name, "kind": of_cluster}),
+            LATER_OF_KEDA => json!({"name": LATER_OF_KEDA, "kind": of_cluster}),
+            other => json!({ "name": other }),
+        };
+        let mut object = super::scaled_object(vec![trigger(JOBS, Some(reference))]);
+        object["metadata"]["name"] = name.into();
+        if name == STATEFUL_SET {
+            object["spec"]["scaleTargetRef"] =
+                json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": STATEFUL_SET});
+        }
+        object
+    }
 
-fn allow_cluster(namespace: &Namespace, verbs: &[&str]) {
-    let rules = verbs
-        .iter()
-        .map(|verb| rule("keda.sh", "clustertriggerauthentications", verb));
-    allow(namespace, false, rules.collect());
-}
+    /// A client with the account's token, which has read nothing.
+    async fn scene(&self) -> Scene {
+        Scene::with(
+            self.namespace.clone(),
+            Some(&self.token),
+            self.options.clone(),
+        )
+        .await
+    }
 
-/// A client with the ServiceAccount's token.
-async fn scene(namespace: &Arc<Namespace>) -> Scene {
-    let create = ["create", "token", "scaler", "-n", NAMESPACE];
-    let token = namespace.cluster.kubectl.run(&create, "");
-    let namespaces = vec![NAMESPACE.to_owned()];
-    Scene::of(namespace.clone(), Some(token.trim()), namespaces).await
-}
-
-/// Waits until a failure is reported: by the look-up, or by a watch. The API server applies a Role a
-/// moment after it was written, so that the first results may be those of the one before.
-async fn fails(scene: &Scene, name: &str, metadata: &[(&str, &str)], expected: &str) {
-    let begun = Instant::now();
-    loop {
-        let sent = super::sent(metadata);
-        let resolved = scene.kubernetes.resolve(NAMESPACE, name, &sent).await;
-        let resolved = resolved.map_err(|error| error.to_string());
-        let mut errors = scene
-            .kubernetes
-            .problems()
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>();
-        errors.extend(resolved.err());
-        if errors.iter().any(|error| error.contains(expected)) {
+    /// Waits until no permission is missing. The values are right, and events are written.
+    async fn suffices(&self) {
+        let scene = self.scene().await;
+        let begun = Instant::now();
+        let used = loop {
+            let used = use_all(&scene).await;
+            if scene.kubernetes.is_synced() && used.missing().is_empty() {
+                break used;
+            }
+            assert!(begun.elapsed() < SOON, "{:#?}", used.errors);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        assert_eq!(scene.kubernetes.problems(), []);
+        assert!(used.is_written, "events may be written");
+        let values = [("address", "redis:6379"), ("password", "hunter2")];
+        let user = [("username", "app")];
+        for (name, expected) in [
+            (DEPLOYMENT, pairs(&[&values[..], &user].concat())),
+            (STATEFUL_SET, pairs(&user)),
+            (OF_KEDA, pairs(&values)),
+        ] {
+            assert_eq!(super::keys(&used.held[name]), expected, "{name}");
+        }
+        let namespace = &self.namespace.name;
+        let later = format!(
+            "authenticationRef of ScaledObject {namespace}/{LATER}: TriggerAuthentication \
+             {namespace}/{LATER} does not exist"
+        );
+        assert!(used.errors[LATER].starts_with(&later), "{:#?}", used.errors);
+        let sent = sent(JOBS);
+        let missing = scene.kubernetes.resolve(namespace, UNKNOWN, &sent).await;
+        assert_eq!(missing.expect_err("does not exist").kind(), Kind::NotFound);
+        // Other Secrets, where the chart names those that may be read.
+        let other = scene.kubernetes.resolve(namespace, "other", &sent).await;
+        if self.options.namespaces.is_empty() {
+            assert!(other.expect("may be read").is_some());
             return;
         }
-        assert!(begun.elapsed() < SOON, "expected {expected}\n{errors:#?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let expected = format!(
+            "Secret {namespace}/other: the permission to get secrets in namespace {namespace} is \
+             missing for {USER}"
+        );
+        let error = other.expect_err("may not be read").to_string();
+        assert!(error.contains(&expected), "{error}");
+    }
+
+    /// Takes each permission away.
+    async fn each_is_necessary(&self) {
+        let all = self.rights.permissions();
+        println!("permissions: {} of {}", all.len(), self.namespace.name);
+        for permission in &all {
+            self.rights.apply(&self.cluster, Some(permission)).await;
+            let scene = self.scene().await;
+            let begun = Instant::now();
+            loop {
+                let used = use_all(&scene).await;
+                let missing = used.missing();
+                let (named, others): (Vec<_>, Vec<_>) = missing
+                    .iter()
+                    .partition(|(_, error)| permission.is_named_by(error));
+                assert!(others.is_empty(), "without {permission:?}: {others:#?}");
+                // A watch may fail beside all that is known; without another verb something else does.
+                let mut named = named
+                    .iter()
+                    .filter(|(what, _)| permission.is_to_watch() || !what.starts_with(WATCH));
+                if let Some((what, error)) = named.next() {
+                    println!("permissions: {what} fails: {error}");
+                    break;
+                }
+                assert!(
+                    begun.elapsed() < SOON,
+                    "nothing fails without {permission:?}: {:#?}",
+                    used.errors
+                );
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+
+    fn delete(self) {
+        self.rights.delete(&self.cluster);
+        let delete = ["delete", "clustertriggerauthentication", &self.of_keda.name];
+        self.cluster.kubectl.run(&delete, "");
     }
 }
 
-/// Writes an event for the object twice, so that it is created and then counted.
-async fn write_twice(scene: &Scene) -> Result<(), String> {
-    let namespace = &scene.namespace.name;
-    let begun = Instant::now();
-    let standing = loop {
-        let sent = super::sent(JOBS);
-        if let Some(standing) = scene.kubernetes.standing(namespace, "worker", &sent) {
-            break standing;
+/// What came of everything that the client can do.
+struct Used {
+    /// Held, so that the watches of what they depend on go on.
+    held: BTreeMap<String, Authentication>,
+    /// By what failed.
+    errors: BTreeMap<String, String>,
+    is_written: bool,
+}
+
+impl Used {
+    /// The failures that are for want of a permission.
+    fn missing(&self) -> Vec<(&String, &String)> {
+        let errors = self.errors.iter();
+        errors
+            .filter(|(_, error)| error.contains("the permission to"))
+            .collect()
+    }
+}
+
+async fn use_all(scene: &Scene) -> Used {
+    let (kubernetes, namespace) = (&scene.kubernetes, &scene.namespace.name);
+    let mut used = Used {
+        held: BTreeMap::new(),
+        errors: BTreeMap::new(),
+        is_written: false,
+    };
+    for name in OBJECTS.into_iter().chain([UNKNOWN]) {
+        match kubernetes.resolve(namespace, name, &sent(JOBS)).await {
+            Ok(found) => {
+                let found = found.expect("has an authentication");
+                used.held.insert(name.to_owned(), found);
+            }
+            Err(error) => {
+                used.errors.insert(name.to_owned(), error.to_string());
+            }
         }
-        assert!(begun.elapsed() < SOON, "the object is not known");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    match write_twice(scene).await {
+        Ok(is_written) => used.is_written = is_written,
+        Err(error) => {
+            used.errors.insert("an event".to_owned(), error);
+        }
+    }
+    for (i, error) in kubernetes.problems().iter().enumerate() {
+        let what = format!("{WATCH} {i}");
+        used.errors.insert(what, error.to_string());
+    }
+    used
+}
+
+/// Writes an event for an object twice, so that it is created and then counted. `false`: the object is
+/// not known.
+async fn write_twice(scene: &Scene) -> Result<bool, String> {
+    let (kubernetes, namespace) = (&scene.kubernetes, &scene.namespace.name);
+    let Some(standing) = kubernetes.standing(namespace, DEPLOYMENT, &sent(JOBS)) else {
+        return Ok(false);
     };
     let event = Event {
         object: standing.object,
@@ -139,199 +303,31 @@ async fn write_twice(scene: &Scene) -> Result<(), String> {
         note: "listLenght: unknown key".to_owned(),
         class: 1,
     };
-    let writer = scene.kubernetes.event_writer();
+    let writer = kubernetes.event_writer();
     for _ in 0..2 {
         let written = writer.write(&event).await;
         written.map_err(|error| error.to_string())?;
     }
-    Ok(())
+    Ok(true)
 }
 
-/// Waits until an event cannot be written, with this error.
-async fn cannot_write(scene: &Scene, expected: &str) {
-    let begun = Instant::now();
-    loop {
-        let written = write_twice(scene).await;
-        if written
-            .as_ref()
-            .is_err_and(|error| error.contains(expected))
-        {
-            return;
-        }
-        assert!(begun.elapsed() < SOON, "{written:?}\nexpected {expected}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// The objects of the chart that give rights, as it renders them, with this namespace for `shop`.
-fn of_chart(case: &str, namespace: &str) -> Vec<String> {
-    let root = env!("CARGO_MANIFEST_DIR");
-    let file = format!("{root}/deploy/helm/tests/golden/{case}.yaml");
-    let text = std::fs::read_to_string(file).expect("what the chart renders");
-    let objects = text.split("---\n").filter(|object| {
-        let of = |name| object.contains(&format!("backlog-scaler/templates/{name}.yaml"));
-        let is_elsewhere = ["mail", "autoscaling"]
-            .iter()
-            .any(|other| object.contains(&format!("namespace: {other}\n")));
-        (of("rbac") || of("serviceaccount")) && !is_elsewhere
-    });
-    let shop = format!("namespace: {namespace}\n");
-    objects
-        .map(|object| object.replace("namespace: shop\n", &shop))
-        .collect()
-}
-
-/// Whether the rights of the chart are enough for everything that is read.
-async fn suffices(cluster: &Arc<ControlPlane>, case: &str, in_one_namespace: bool) {
-    let name = format!("auth-{case}");
-    let namespace = Arc::new(Namespace::new(cluster.clone(), &name));
-    let rights = of_chart(case, &name);
-    assert!(rights.len() >= 3, "{rights:?}");
-    let rights = rights.join("---\n");
-    cluster.kubectl.apply(&rights);
-    let create = ["create", "token", "backlog-scaler", "-n", KEDA];
-    let token = cluster.kubectl.run(&create, "");
-    let namespaces = Vec::from_iter(in_one_namespace.then(|| name.clone()));
-    let scene = Scene::of(namespace, Some(token.trim()), namespaces).await;
-    scene.apply(&secret("redis", json!({"p": "hunter2"})));
-    scene.apply(&config_map("kafka", json!({"address": "redis:6379"})));
-    let env = json!([{"name": "USER_NAME", "value": "app"}]);
-    scene.apply(&deployment(env, json!([])));
-    let references = json!({
-        "secretTargetRef": [secret_key("password", "redis", "p")],
-        "configMapTargetRef": [secret_key("address", "kafka", "address")],
-        "env": [{"parameter": "username", "name": "USER_NAME"}],
-    });
-    scene.apply(&authentication("redis", references));
-    let reference = Some(json!({"name": "redis"}));
-    scene.apply(&scaled_object(vec![trigger(JOBS, reference)]));
-    let begun = Instant::now();
-    loop {
-        let resolved = scene.resolve(JOBS).await;
-        let problems = scene.kubernetes.problems();
-        if matches!(resolved, Ok(Some(_))) && scene.kubernetes.is_synced() && problems.is_empty() {
-            break;
-        }
-        assert!(begun.elapsed() < SOON, "{resolved:?}\n{problems:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    write_twice(&scene).await.expect("events may be written");
-    // An object that no watch has delivered is read by itself.
-    let sent = super::sent(JOBS);
-    let missing = scene.kubernetes.resolve(&name, "unknown", &sent);
-    let error = missing.await.expect_err("does not exist");
-    assert_eq!(error.kind(), Kind::NotFound, "{error}");
-    cluster.kubectl.run(&["delete", "-f", "-"], &rights);
+async fn case(case: &str, in_one_namespace: bool) {
+    // Both have roles of the same names.
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let cluster = needs_cluster!();
+    let _turn = TURN.lock().await;
+    let case = Case::new(cluster, case, in_one_namespace).await;
+    case.suffices().await;
+    case.each_is_necessary().await;
+    case.delete();
 }
 
 #[tokio::test]
-async fn the_rights_that_the_chart_gives_are_enough() {
-    let cluster = needs_cluster!();
-    suffices(&cluster, "kubernetes", false).await;
-    suffices(&cluster, "kubernetes-namespaces", true).await;
+async fn each_permission_of_the_chart_for_all_namespaces_is_necessary() {
+    case("kubernetes", false).await;
 }
 
 #[tokio::test]
-async fn each_missing_permission_is_named() {
-    let cluster = needs_cluster!();
-    let namespace = Arc::new(Namespace::new(cluster.clone(), NAMESPACE));
-    let account = json!({
-        "apiVersion": "v1", "kind": "ServiceAccount",
-        "metadata": {"name": "scaler", "namespace": NAMESPACE},
-    });
-    cluster.kubectl.apply(&account.to_string());
-    allow_all_but(&namespace, None);
-    allow_cluster(&namespace, &["list", "watch"]);
-    let first = scene(&namespace).await;
-    first.apply(&secret("redis", json!({"p": "hunter2"})));
-    first.apply(&secret("other", json!({"p": "hunter2"})));
-    first.apply(&config_map("redis", json!({"address": "redis:6379"})));
-    first.apply(&deployment(
-        json!([{"name": "USER_NAME", "value": "app"}]),
-        json!([]),
-    ));
-    let references = json!({
-        "secretTargetRef": [secret_key("password", "redis", "p")],
-        "configMapTargetRef": [secret_key("address", "redis", "address")],
-        "env": [{"parameter": "username", "name": "USER_NAME"}],
-    });
-    first.apply(&authentication("redis", references));
-    let other = json!({"secretTargetRef": [secret_key("password", "other", "p")]});
-    first.apply(&authentication("other", other));
-    let mail = [JOBS, &[("databaseIndex", "1")]].concat();
-    let of = |name: &str| Some(json!({ "name": name }));
-    first.apply(&scaled_object(vec![
-        trigger(JOBS, of("redis")),
-        trigger(&mail, of("other")),
-    ]));
-
-    let begun = Instant::now();
-    let expected = [
-        ("address", "redis:6379"),
-        ("password", "hunter2"),
-        ("username", "app"),
-    ];
-    loop {
-        match first.resolve(JOBS).await {
-            Ok(resolved) => {
-                assert_eq!(super::keys(&resolved.expect("has one")), pairs(&expected));
-                break;
-            }
-            Err(error) => assert!(begun.elapsed() < SOON, "{error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    while !first.kubernetes.is_synced() || !first.kubernetes.problems().is_empty() {
-        assert!(begun.elapsed() < SOON, "{:?}", first.kubernetes.problems());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let forbidden = format!(
-        "Secret {NAMESPACE}/other: the permission to get secrets in namespace {NAMESPACE} is missing \
-         for {USER}"
-    );
-    fails(&first, "worker", &mail, &forbidden).await;
-
-    for missing in NEEDED {
-        let (group, resource, verb) = missing;
-        allow_all_but(&namespace, Some(missing));
-        let scene = scene(&namespace).await;
-        let qualified = match group {
-            "" => resource.to_owned(),
-            group => format!("{resource}.{group}"),
-        };
-        // An object that is not known is read by itself.
-        let name = if verb == "get" && group == "keda.sh" {
-            "unknown"
-        } else {
-            "worker"
-        };
-        // Held, so that the watches of what it depends on go on.
-        let _held = scene.resolve(JOBS).await;
-        let expected = format!(
-            "the permission to {verb} {qualified} in namespace {NAMESPACE} is missing for {USER}"
-        );
-        if resource == "events" {
-            cannot_write(&scene, &expected).await;
-            // And nothing else is missed.
-            let resolved = scene.resolve(JOBS).await;
-            assert!(matches!(resolved, Ok(Some(_))), "{resolved:?}");
-            continue;
-        }
-        fails(&scene, name, JOBS, &expected).await;
-    }
-    allow_all_but(&namespace, None);
-    for (verbs, missing) in [(["watch"], "list"), (["list"], "watch")] {
-        allow_cluster(&namespace, &verbs);
-        let scene = scene(&namespace).await;
-        let expected = format!(
-            "the permission to {missing} clustertriggerauthentications.keda.sh in the whole cluster \
-             is missing for {USER}. Bind a ClusterRole"
-        );
-        fails(&scene, "worker", JOBS, &expected).await;
-    }
-    for object in ["clusterrole", "clusterrolebinding"] {
-        cluster
-            .kubectl
-            .run(&["delete", object, "auth-rbac-scaler"], "");
-    }
+async fn each_permission_of_the_chart_for_chosen_namespaces_is_necessary() {
+    case("kubernetes-namespaces", true).await;
 }

@@ -1,19 +1,10 @@
 //! A trigger that moves from KEDA's own scaler to ours and keeps its TriggerAuthentication.
 
-use std::{
-    io::Write,
-    process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{io::Write, process::Stdio, time::Duration};
 
 use backlog_scaler::keda::proto::{
     GetMetricsRequest, ScaledObjectRef, external_scaler_client::ExternalScalerClient,
 };
-use redis::FromRedisValue;
 use serde_json::{Value, json};
 use testkit::{
     certs::Certs,
@@ -27,7 +18,11 @@ use testkit::{
 use tokio::time::{sleep, timeout};
 use tonic::Status;
 
-use super::{authentication, needs_cluster, secret, secret_key, sent};
+use super::{
+    authentication, hpa,
+    load::{CALLERS, Load},
+    needs_cluster, rotation, secret, secret_key, sent,
+};
 use crate::cluster::{
     SOON,
     control_plane::ControlPlane,
@@ -142,10 +137,12 @@ async fn a_redis_trigger_moves_with_its_trigger_authentication_and_its_password_
     redis.rpush("jobs", 40).await;
     timeline.backlog(40);
     timeline.replicas(8, SOON).await;
+    let before = hpa::metrics(&namespace).await;
 
     migrate(&namespace, &program.address());
     let moved = moved(own, &program.address());
     timeline.note("the trigger is of type external");
+    hpa::same_but_for_a_hash(&namespace, &before).await;
     timeline.held(8, Duration::from_secs(15)).await;
     redis.rpush("jobs", 10).await;
     timeline.backlog(50);
@@ -154,36 +151,19 @@ async fn a_redis_trigger_moves_with_its_trigger_authentication_and_its_password_
     assert!(log.contains("TriggerAuthentications are read"), "{log}");
     assert!(!log.contains("hunter2"), "{log}");
 
-    // A new password, while the old one is still valid: no call fails.
-    let calls = Arc::new(AtomicUsize::new(0));
-    let ended = Arc::new(AtomicBool::new(false));
-    let calling = {
-        let (calls, ended) = (calls.clone(), ended.clone());
-        let (address, metadata) = (program.address(), metadata(&moved));
-        tokio::spawn(async move {
-            while !ended.load(Ordering::Relaxed) {
-                let value = value(&address, "auth-redis", metadata.clone()).await;
-                assert_eq!(value.expect("no call fails"), 50.0);
-                calls.fetch_add(1, Ordering::Relaxed);
-                sleep(Duration::from_millis(50)).await;
-            }
-        })
-    };
-    let set = |password| ["ACL", "SETUSER", "default", password];
-    redis.command(&set(">hunter3")).await;
+    // A new password, while the old one is still valid: no call fails, and KEDA's neither.
+    let triggers = [metadata(&moved)];
+    let load = Load::start(&program.address(), "auth-redis", &triggers).await;
+    load.all_get(50.0).await;
+    redis.command(&rotation::set_user(">hunter3")).await;
     apply(secret("redis", json!({"p": "hunter3"})));
     timeline.note("the Secret has the new password");
-    sleep(Duration::from_secs(8)).await;
-    // An open connection would outlive its password.
-    redis.command(&set("<hunter2")).await;
-    let killed = redis.command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    load.more(20).await;
+    rotation::forget(&redis, "hunter2").await;
     timeline.note("the old password is gone, and all connections");
-    assert!(usize::from_redis_value(killed).unwrap() > 0);
     timeline.held(10, Duration::from_secs(10)).await;
-    ended.store(true, Ordering::Relaxed);
-    calling.await.expect("no call fails");
-    let calls = calls.load(Ordering::Relaxed);
-    assert!(calls > 50, "{calls} calls");
+    let calls = load.end().await;
+    assert!(calls > 50 * CALLERS, "{calls} calls");
 
     redis.command(&["DEL", "jobs"]).await;
     timeline.backlog(0);
@@ -191,7 +171,7 @@ async fn a_redis_trigger_moves_with_its_trigger_authentication_and_its_password_
 }
 
 #[tokio::test]
-async fn a_kafka_trigger_moves_with_the_login_of_its_trigger_authentication() {
+async fn a_kafka_trigger_moves_with_the_login_and_tls_of_its_trigger_authentication() {
     let cluster = needs_cluster!();
     if !require(kafka::available(), "Kafka") {
         return;
@@ -211,15 +191,20 @@ async fn a_kafka_trigger_moves_with_the_login_of_its_trigger_authentication() {
         .await;
     let namespace = Namespace::new(cluster.clone(), "auth-kafka");
     let program = Program::start(&settings(&cluster));
-    let data = json!({"sasl": "scram_sha512", "user": "alice", "p": PASSWORD});
+    let data = json!({
+        "sasl": "scram_sha512", "user": "alice", "p": PASSWORD,
+        "tls": "enable", "ca.crt": kafka.certs.ca.text,
+    });
     apply_in(&cluster, "auth-kafka", secret("kafka", data));
     let spec = json!({"secretTargetRef": [
         secret_key("sasl", "kafka", "sasl"),
         secret_key("username", "kafka", "user"),
         secret_key("password", "kafka", "p"),
+        secret_key("tls", "kafka", "tls"),
+        secret_key("ca", "kafka", "ca.crt"),
     ]});
     apply_in(&cluster, "auth-kafka", authentication("kafka", spec));
-    let servers = kafka.sasl();
+    let servers = kafka.sasl_ssl();
     let keys = [
         ("bootstrapServers", servers.as_str()),
         ("consumerGroup", "auth-billing"),
@@ -231,6 +216,7 @@ async fn a_kafka_trigger_moves_with_the_login_of_its_trigger_authentication() {
     let timeline = Timeline::start(&namespace, "worker");
     timeline.backlog(40);
     timeline.replicas(8, SOON).await;
+    let before = hpa::metrics(&namespace).await;
 
     let moved = moved(own, &program.address());
     let served = value(&program.address(), "auth-kafka", metadata(&moved)).await;
@@ -238,6 +224,7 @@ async fn a_kafka_trigger_moves_with_the_login_of_its_trigger_authentication() {
     assert!(!error.message().contains(PASSWORD), "{error}");
     replace_trigger(&namespace, &moved);
     timeline.note("the trigger is of type external");
+    hpa::same_but_for_a_hash(&namespace, &before).await;
     timeline.held(8, Duration::from_secs(15)).await;
     let served = value(&program.address(), "auth-kafka", metadata(&moved)).await;
     assert_eq!(served.expect("logs in"), 40.0);
@@ -282,9 +269,11 @@ async fn a_temporal_trigger_moves_with_the_certificate_of_its_trigger_authentica
     let timeline = Timeline::start(&namespace, "worker");
     timeline.backlog(15);
     timeline.replicas(3, SOON).await;
+    let before = hpa::metrics(&namespace).await;
 
     replace_trigger(&namespace, &moved(own, &program.address()));
     timeline.note("the trigger is of type external");
+    hpa::same_but_for_a_hash(&namespace, &before).await;
     timeline.held(3, Duration::from_secs(15)).await;
     let stubs = temporal.stubs().await;
     for i in 0..10 {
@@ -330,6 +319,7 @@ async fn a_temporal_trigger_moves_with_the_api_key_of_its_trigger_authentication
     let timeline = Timeline::start(&namespace, "worker");
     timeline.backlog(15);
     timeline.replicas(3, SOON).await;
+    let before = hpa::metrics(&namespace).await;
 
     let moved = moved(own, &program.address());
     let served = value(&program.address(), "auth-api-key", metadata(&moved)).await;
@@ -337,6 +327,7 @@ async fn a_temporal_trigger_moves_with_the_api_key_of_its_trigger_authentication
     assert!(!error.message().contains(api_key), "{error}");
     replace_trigger(&namespace, &moved);
     timeline.note("the trigger is of type external");
+    hpa::same_but_for_a_hash(&namespace, &before).await;
     timeline.held(3, Duration::from_secs(15)).await;
     let served = value(&program.address(), "auth-api-key", metadata(&moved)).await;
     assert_eq!(served.expect("the key is accepted"), 15.0);
@@ -358,13 +349,22 @@ async fn a_temporal_trigger_moves_with_the_api_key_of_its_trigger_authentication
 }
 
 pub async fn until_value(scaler: &Scaler, namespace: &str, metadata: &[(String, String)]) -> f64 {
+    until_served(&scaler.address, namespace, metadata).await
+}
+
+/// The first value of a trigger; calls before it may fail.
+pub async fn until_served(address: &str, namespace: &str, metadata: &[(String, String)]) -> f64 {
+    let mut last = None;
     let called = timeout(SOON, async {
         loop {
-            match value(&scaler.address, namespace, metadata.to_vec()).await {
+            match value(address, namespace, metadata.to_vec()).await {
                 Ok(value) => return value,
-                Err(_) => sleep(Duration::from_millis(100)).await,
+                Err(error) => last = Some(error),
             }
+            sleep(Duration::from_millis(100)).await;
         }
     });
-    called.await.expect("a value in time")
+    called
+        .await
+        .unwrap_or_else(|_| panic!("no value in time: {last:?}"))
 }

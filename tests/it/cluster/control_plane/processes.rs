@@ -9,12 +9,14 @@ use std::{
 
 use testkit::{certs::Certs, process};
 
+use super::api_server;
+
 /// All below the ephemeral range, so that no outgoing connection takes one.
 pub struct Ports {
     pub api: u16,
     pub adapter: u16,
     pub keda_metrics: u16,
-    etcd: u16,
+    pub etcd: u16,
     etcd_peer: u16,
     controller_manager: u16,
     keda_grpc: u16,
@@ -77,46 +79,8 @@ impl Processes {
     }
 
     pub fn api_server(&mut self, ports: &Ports, certs: &Certs) {
-        let path = |pem: &testkit::certs::Pem| pem.path.display().to_string();
-        let (cert, key) = (path(&certs.server.cert), path(&certs.server.key));
-        self.start(
-            "kube-apiserver",
-            vec![
-                format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd),
-                "--bind-address=127.0.0.1".to_owned(),
-                "--advertise-address=127.0.0.1".to_owned(),
-                format!("--secure-port={}", ports.api),
-                "--endpoint-reconciler-type=none".to_owned(),
-                "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
-                // The programs of the run are administrators (system:masters).
-                "--authorization-mode=RBAC".to_owned(),
-                "--anonymous-auth=false".to_owned(),
-                format!(
-                    "--token-auth-file={}",
-                    self.dir.join("tokens.csv").display()
-                ),
-                format!("--tls-cert-file={cert}"),
-                format!("--tls-private-key-file={key}"),
-                format!("--client-ca-file={}", path(&certs.ca)),
-                "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-                format!("--service-account-key-file={cert}"),
-                format!("--service-account-signing-key-file={key}"),
-                // The front proxy must be of another authority than clients.
-                format!("--requestheader-client-ca-file={}", path(&certs.other_ca)),
-                "--requestheader-allowed-names=stranger".to_owned(),
-                "--requestheader-username-headers=X-Remote-User".to_owned(),
-                "--requestheader-group-headers=X-Remote-Group".to_owned(),
-                "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
-                format!("--proxy-client-cert-file={}", path(&certs.stranger.cert)),
-                format!("--proxy-client-key-file={}", path(&certs.stranger.key)),
-                // No controller makes the service account that it would add to every pod.
-                "--disable-admission-plugins=ServiceAccount".to_owned(),
-                "--enable-priority-and-fairness=false".to_owned(),
-                // Longer than a run: the watches do not end before it does.
-                "--min-request-timeout=14400".to_owned(),
-                "--profiling=false".to_owned(),
-            ],
-        );
+        let arguments = api_server::arguments(&self.dir, ports.etcd, ports.api, certs);
+        self.start("kube-apiserver", arguments);
     }
 
     pub fn controller_manager(&mut self, ports: &Ports, config: &Path) {
@@ -230,7 +194,17 @@ impl Processes {
     }
 
     fn start(&mut self, name: &'static str, arguments: Vec<String>) {
-        let log = File::create(self.file(name)).expect("a log file");
+        let child = self.spawn(name, name, arguments);
+        self.running.push((name, child));
+    }
+
+    /// A process that its caller ends.
+    pub fn spawn(&self, name: &str, log: &str, arguments: Vec<String>) -> Child {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.file(log));
+        let log = log.expect("a log file");
         let child = Command::new(self.tools.join(name))
             .args(arguments)
             .env("POD_NAMESPACE", super::KEDA)
@@ -243,13 +217,12 @@ impl Processes {
             .stderr(log)
             .process_group(process::group())
             .spawn();
-        let child = child.unwrap_or_else(|error| {
+        child.unwrap_or_else(|error| {
             panic!(
                 "{}: {error}; `make test-cluster` builds it",
                 self.tools.join(name).display()
             )
-        });
-        self.running.push((name, child));
+        })
     }
 
     /// Panics with the log of a process that has ended.
