@@ -1,10 +1,12 @@
 //! Where each key of a connection comes from first, against KEDA's own declarations.
 
-use super::register;
+use super::{kafka::Kafka, redis::Redis, temporal::Temporal};
 use crate::{
-    metadata::schema::Key,
-    sampling::{Limits, Registry},
-    telemetry::Telemetry,
+    metadata::{
+        schema::{Key, KeySet},
+        tls::TlsKeys,
+    },
+    sampling::TriggerTypes,
 };
 
 /// Trigger types (all that begin with this), key, KEDA's `order`, and where it is declared: a file in
@@ -214,38 +216,49 @@ fn environment_first(order: &str) -> bool {
     }
 }
 
+/// Each trigger type with the keys of its connection, those of TLS among them.
+fn connections() -> Vec<(&'static str, Vec<Key>)> {
+    fn of<B: TriggerTypes>() -> impl Iterator<Item = (&'static str, Vec<Key>)> {
+        let types = B::trigger_types().into_iter();
+        types.map(|of_type| {
+            let tls = KeySet::of::<TlsKeys>().0;
+            (of_type.name, [of_type.connection_keys.0, tls].concat())
+        })
+    }
+    of::<Redis>()
+        .chain(of::<Kafka>())
+        .chain(of::<Temporal>())
+        .collect()
+}
+
 #[test]
 fn a_variable_and_an_authentication_have_keda_s_order() {
-    let registry = register(Registry::new(&Limits::default(), Telemetry::default()));
     for (types, name, order, declared) in ORDERS {
-        let (mut found, of_types) = (0, registry.keys());
-        for of_type in of_types.filter(|of_type| of_type.trigger_type.starts_with(types)) {
-            let mut keys = of_type.connection.iter().chain(&of_type.tls);
-            let key: &Key = keys
-                .find(|key| key.name == *name)
-                .unwrap_or_else(|| panic!("{} has no {name}", of_type.trigger_type));
+        let all = connections().into_iter();
+        let all: Vec<_> = all
+            .filter(|(of_type, _)| of_type.starts_with(types))
+            .collect();
+        assert!(!all.is_empty(), "{types}");
+        for (of_type, keys) in all {
+            let key = keys.iter().find(|key| key.name == *name);
+            let key = key.unwrap_or_else(|| panic!("{of_type} has no {name}"));
             let expected = environment_first(order);
-            let place = format!("{} {name}, {declared}", of_type.trigger_type);
-            assert_eq!(key.environment_first, expected, "{place}");
-            found += 1;
+            assert_eq!(
+                key.environment_first, expected,
+                "{of_type} {name}, {declared}"
+            );
         }
-        assert!(found > 0, "{types}");
     }
 }
 
 #[test]
 fn every_key_with_a_variable_first_is_in_the_table() {
-    let registry = register(Registry::new(&Limits::default(), Telemetry::default()));
-    for of_type in registry.keys() {
-        let keys = of_type
-            .connection
-            .iter()
-            .filter(|key| key.environment_first);
-        for key in keys {
+    for (of_type, keys) in connections() {
+        for key in keys.iter().filter(|key| key.environment_first) {
             let mut rows = ORDERS.iter();
             let is_listed =
                 rows.any(|(_, name, order, _)| *name == key.name && environment_first(order));
-            assert!(is_listed, "{} {}", of_type.trigger_type, key.name);
+            assert!(is_listed, "{of_type} {}", key.name);
         }
     }
 }
