@@ -195,12 +195,12 @@ async fn tls_checks_the_brokers_certificate_and_shows_ours() {
     );
     let nobody = with(tls(&kafka.mtls()), [("ca", &certs.ca.text)]);
     for (name, trigger, says) in [
-        ("another authority", wrong_ca, "not signed by an authority"),
+        ("another authority", wrong_ca, "not signed by a CA"),
         ("another name", elsewhere, "not valid for name"),
         (
             "the system's authorities",
             system_ca,
-            "not signed by an authority",
+            "not signed by a CA",
         ),
         (
             "a stranger's certificate",
