@@ -138,7 +138,7 @@ async fn a_missing_right_is_named() {
     assert!(
         error
             .message()
-            .contains("right to DESCRIBE group denied-group"),
+            .contains("permission to DESCRIBE group denied-group"),
         "{}",
         error.message()
     );
@@ -197,11 +197,7 @@ async fn tls_checks_the_brokers_certificate_and_shows_ours() {
     for (name, trigger, says) in [
         ("another authority", wrong_ca, "not signed by a CA"),
         ("another name", elsewhere, "not valid for name"),
-        (
-            "the system's authorities",
-            system_ca,
-            "not signed by a CA",
-        ),
+        ("the system's authorities", system_ca, "not signed by a CA"),
         (
             "a stranger's certificate",
             stranger,
