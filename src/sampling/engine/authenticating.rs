@@ -43,11 +43,12 @@ impl Engine {
     /// The trigger by its own metadata; where they are not enough, the reason why there are no others.
     fn unauthenticated(&self, request: &TriggerRef, reason: Error) -> Result<Arc<Trigger>> {
         match self.trigger_of(request) {
-            Err(own) if own.kind() == Kind::Invalid => Err(reason),
-            own => {
+            Ok(trigger) => {
                 self.unresolved.put(request, reason);
-                own
+                Ok(trigger)
             }
+            Err(own) if own.kind() == Kind::Invalid => Err(reason),
+            Err(own) => Err(own),
         }
     }
 
