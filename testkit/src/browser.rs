@@ -21,6 +21,8 @@ use super::{process, program};
 
 pub use fantoccini::{Locator, elements::Element};
 
+/// Times that a driver is started until it finds its port free.
+const ATTEMPTS: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether Chromium, its driver and axe-core are here.
@@ -76,17 +78,7 @@ impl WebDriverCompatibleCommand for Extension {
 impl Browser {
     /// With a window of this size.
     pub async fn start(width: u32, height: u32) -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .process_group(process::group())
-            .kill_on_drop(true)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver");
-        let port = timeout(PATIENCE, port_of(&mut driver)).await;
-        let port = port.expect("chromedriver starts in time");
+        let (driver, port) = driver().await;
         let profile = process::directory();
         let capabilities = json!({
             "goog:loggingPrefs": {"browser": "ALL"},
@@ -225,18 +217,42 @@ impl Browser {
     }
 }
 
-/// The port that the driver says it listens on.
-async fn port_of(driver: &mut Child) -> u16 {
-    let output = driver.stdout.take().expect("its output");
-    let mut lines = BufReader::new(output).lines();
-    while let Some(line) = lines.next_line().await.expect("its output") {
-        let said = line.rsplit_once("started successfully on port ");
-        if let Some((_, port)) = said {
-            // What it writes from now on has a reader, or it would end with a broken pipe.
-            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            let port = port.trim_end_matches('.');
-            return port.parse().expect("a port");
+/// A driver that listens, and its port. It wants one port on both loopback addresses, and ends if
+/// something else has taken one of them since we looked.
+async fn driver() -> (Child, u16) {
+    let mut said = String::new();
+    for _ in 0..ATTEMPTS {
+        let port = process::free_port();
+        let mut driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .process_group(process::group())
+            .kill_on_drop(true)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver");
+        let started = timeout(PATIENCE, has_started(&mut driver)).await;
+        match started.expect("chromedriver starts or ends in time") {
+            Ok(()) => return (driver, port),
+            Err(output) => said = output,
         }
     }
-    panic!("chromedriver ended before it listened");
+    panic!("chromedriver ended {ATTEMPTS} times before it listened: {said}");
+}
+
+/// Waits until the driver says that it listens. `Err` is what it said before it ended.
+async fn has_started(driver: &mut Child) -> Result<(), String> {
+    let output = driver.stdout.take().expect("its output");
+    let mut lines = BufReader::new(output).lines();
+    let mut said = String::new();
+    while let Some(line) = lines.next_line().await.expect("its output") {
+        if line.contains("started successfully") {
+            // What it writes from now on has a reader, or it would end with a broken pipe.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok(());
+        }
+        said += &format!("{line}\n");
+    }
+    Err(said)
 }

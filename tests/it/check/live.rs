@@ -259,9 +259,9 @@ async fn live_warns_of_more_replicas_than_partitions() {
     let file = file.path().join("worker.yaml");
     std::fs::write(&file, of(10, "check-live")).unwrap();
     for (strict, code) in [(&[][..], 0), (&["--strict"], 1)] {
-        let mut probe = std::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"));
+        let mut probe = tokio::process::Command::new(env!("CARGO_BIN_EXE_backlog-scaler"));
         probe.args(["probe", "--address", &scaler.address]);
-        let run = probe.arg(&file).args(strict).output().unwrap();
+        let run = probe.arg(&file).args(strict).output().await.unwrap();
         let out = String::from_utf8_lossy(&run.stdout);
         assert!(
             out.contains("maxReplicaCount 10, and 3 partitions"),
