@@ -311,7 +311,7 @@ codes! {
         example(Base::Settings, "    namespaces: [shop]\n", "");
     PARTITIONS = Warning "max-replicas-above-partitions": "More replicas are allowed than the topic has partitions.",
         why: "A consumer without a partition does nothing; the server reports no more work than the partitions \
-            can share. Only `check --live` finds this, because it has to query the broker.",
+            can share. `check --live` and `probe` find this, because they query the broker.",
         fix: "lower maxReplicaCount to the number of partitions, or add partitions",
         None;
 }
