@@ -2,6 +2,7 @@
 
 mod authentications;
 mod connections;
+mod credentials;
 mod edit;
 mod existing;
 mod figures;
